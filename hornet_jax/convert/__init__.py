@@ -1,0 +1,5 @@
+"""Published checkpoints in."""
+
+from hornet_jax.convert.official import params_from_official
+
+__all__ = ["params_from_official"]

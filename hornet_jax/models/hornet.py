@@ -1,0 +1,256 @@
+"""HorNet: four stages of gnConv blocks."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
+
+from hornet_jax.errors import InputError
+from hornet_jax.models.gnconv import GnConv, SpatialFilter
+from hornet_jax.models.layers import (
+  LayerScale,
+  Mlp,
+  drop_path,
+  drop_path_factors,
+  drop_path_rates,
+  kernel_init,
+  layer_norm,
+)
+
+
+class Block(nn.Module):
+  """x += layer_scale1(gnConv(norm1(x))), then x += layer_scale2(mlp(norm2(x))).
+
+  Source: arXiv 2207.14284 section 3.3; official hornet.py, `Block`.
+
+  Attributes:
+    order: of the gnConv.
+    filter: of the gnConv, such as `"7x7"` or a spectral size (h, w).
+    scale: of the gnConv.
+    layer_scale_init: initial layer scale; 0 for none.
+    global_filter: `"dft"` or `"fft"`.
+    depthwise: see `hornet_jax.ops.depthwise_conv`.
+    dtype: type of the computation.
+  """
+
+  order: int
+  filter: SpatialFilter = "7x7"
+  scale: float = 1 / 3
+  layer_scale_init: float = 1e-6
+  global_filter: str = "dft"
+  depthwise: str = "auto"
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B H W C"], factors: Float[Array, "2 B"] | None = None
+  ) -> Float[Array, "B H W C"]:
+    """Applies the block; `factors` are the drop-path factors of its two branches."""
+    channels = x.shape[-1]
+    gnconv = GnConv(
+      dim=channels,
+      order=self.order,
+      filter=self.filter,
+      scale=self.scale,
+      global_filter=self.global_filter,
+      depthwise=self.depthwise,
+      dtype=self.dtype,
+      name="gnconv",
+    )
+    branch = gnconv(layer_norm(self.dtype, "norm1")(x))
+    x += drop_path(self.layer_scale(branch, 1), None if factors is None else factors[0])
+    branch = Mlp(4 * channels, self.dtype, name="mlp")(layer_norm(self.dtype, "norm2")(x))
+    return x + drop_path(self.layer_scale(branch, 2), None if factors is None else factors[1])
+
+  def layer_scale(self, branch: Array, number: int) -> Array:
+    if not self.layer_scale_init > 0:
+      return branch
+    return LayerScale(self.layer_scale_init, self.dtype, name=f"layer_scale{number}")(branch)
+
+
+class Stem(nn.Module):
+  """Patch embedding: a `patch_size` convolution of that stride, then the norm."""
+
+  dim: int
+  patch_size: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+    return layer_norm(self.dtype, "norm")(_patch_conv(self.dim, self.patch_size, self.dtype)(x))
+
+
+class Downsample(nn.Module):
+  """The norm, then a 2x2 convolution of stride 2."""
+
+  dim: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+    return _patch_conv(self.dim, 2, self.dtype)(layer_norm(self.dtype, "norm")(x))
+
+
+def _patch_conv(dim: int, size: int, dtype: DTypeLike) -> nn.Conv:
+  return nn.Conv(
+    dim, (size, size), (size, size), "VALID", dtype=dtype, kernel_init=kernel_init, name="conv"
+  )
+
+
+class Stage(nn.Module):
+  """Equal blocks, one after another, named `block_i`.
+
+  Attributes:
+    depth: number of blocks.
+    block: the arguments of `Block`.
+    remat: recompute each block in the backward pass instead of keeping what is
+      inside it: less memory, about one more forward pass.
+  """
+
+  depth: int
+  block: dict
+  remat: bool = False
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B H W C"], factors: Float[Array, "depth 2 B"] | None = None
+  ) -> Float[Array, "B H W C"]:
+    block_class = nn.remat(Block) if self.remat else Block
+    for i in range(self.depth):
+      block = block_class(**self.block, name=f"block_{i}")
+      x = block(x, None if factors is None else factors[i])
+    return x
+
+
+class HorNet(nn.Module):
+  """A HorNet classifier for images of any size that leaves every stage a grid.
+
+  stem, stage_0, downsample_1, stage_1, ..., stage_3, mean over H and W, norm, head.
+  Stage s has width base_dim * 2^s; sizes are floored at every downsampling.
+
+  Source: arXiv 2207.14284 section 3.3; official hornet.py, `HorNet`.
+
+  Attributes:
+    num_classes: K, width of the head.
+    base_dim: C of the first stage.
+    depths: blocks of each stage.
+    orders: gnConv order of each stage.
+    filters: spatial filter of each stage: such as `"7x7"`, or a spectral size (h, w)
+      where w = W // 2 + 1 of the stage's grid at the intended image size.
+    scale: s, multiplies the output of every spatial filter.
+    layer_scale_init: initial layer scale; 0 for none.
+    drop_path_rate: drop probability of the last block, in [0, 1).
+    global_filter: `"dft"` or `"fft"`, see `GlobalLocalFilter`.
+    dtype: type of the computation; parameters and logits are float32.
+    patch_size: side and stride of the stem's convolution; 4 in the paper.
+    head_init_scale: factor on the initial head.
+    remat: recompute each block in the backward pass.
+    depthwise: implementation of depthwise convolutions, see
+      `hornet_jax.ops.depthwise_conv`.
+  """
+
+  num_classes: int = 1000
+  base_dim: int = 64
+  depths: Sequence[int] = (2, 3, 18, 2)
+  orders: Sequence[int] = (2, 3, 4, 5)
+  filters: Sequence[SpatialFilter] = ("7x7", "7x7", "7x7", "7x7")
+  scale: float = 1 / 3
+  layer_scale_init: float = 1e-6
+  drop_path_rate: float = 0.0
+  global_filter: str = "dft"
+  dtype: DTypeLike = jnp.float32
+  patch_size: int = 4
+  head_init_scale: float = 1.0
+  remat: bool = False
+  depthwise: str = "auto"
+
+  @nn.compact
+  def __call__(
+    self,
+    images: Float[Array, "B H W C"],
+    train: bool = False,
+    keys: Key[Array, "B"] | None = None,
+  ) -> tuple[Float[Array, "B K"], dict[str, Array]]:
+    """Classifies normalised images.
+
+    Args:
+      images: normalised images.
+      train: whether blocks are dropped at random.
+      keys: one random key per example; needed when `train` and drop_path_rate > 0.
+
+    Returns:
+      Logits, and a dictionary of every named intermediate: `stem` and `stage_s`
+      [B, h, w, C], `pre_logits` [B, C] (pooled and normed), `logits` [B, K].
+
+    Raises:
+      InputError: if the image is too small for the stages, stage lists differ in
+        length, the drop rate is out of range or `keys` is missing.
+    """
+    self.check(images.shape)
+    factors: Sequence[Array | None] = [None] * len(self.depths)
+    if train and self.drop_path_rate > 0:
+      if keys is None:
+        raise InputError(
+          "`keys` must be given to train with drop path: expected one random key per "
+          "example, got None. Hint: jax.random.split(key, batch_size)."
+        )
+      starts = [sum(self.depths[: s + 1]) for s in range(len(self.depths) - 1)]
+      rates = drop_path_rates(self.drop_path_rate, self.depths)
+      factors = jnp.split(drop_path_factors(keys, rates), starts)
+
+    out = {}
+    x = Stem(self.base_dim, self.patch_size, self.dtype, name="stem")(images)
+    out["stem"] = x
+    for s, depth in enumerate(self.depths):
+      if s > 0:
+        x = Downsample(self.base_dim * 2**s, self.dtype, name=f"downsample_{s}")(x)
+      block = {
+        "order": self.orders[s],
+        "filter": self.filters[s],
+        "scale": self.scale,
+        "layer_scale_init": self.layer_scale_init,
+        "global_filter": self.global_filter,
+        "depthwise": self.depthwise,
+        "dtype": self.dtype,
+      }
+      x = Stage(depth, block, self.remat, name=f"stage_{s}")(x, factors[s])
+      out[f"stage_{s}"] = x
+    pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, C]
+    out["pre_logits"] = layer_norm(jnp.float32, "norm")(pooled)
+    out["logits"] = nn.Dense(
+      self.num_classes,
+      kernel_init=nn.initializers.normal(0.02 * self.head_init_scale),
+      name="head",
+    )(out["pre_logits"])
+    return out["logits"], out
+
+  def grids(self, height: int, width: int) -> list[tuple[int, int]]:
+    """(h, w) of the features of every stage for images of `height` x `width`."""
+    sides = [(height // self.patch_size, width // self.patch_size)]
+    for _ in self.depths[1:]:
+      sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
+    return sides
+
+  def check(self, image_shape: Sequence[int]) -> None:
+    """Raises `InputError` where the settings contradict each other or the image."""
+    lengths = {len(self.depths), len(self.orders), len(self.filters)}
+    if len(lengths) != 1:
+      raise InputError(
+        "`depths`, `orders` and `filters` must have one entry a stage: expected equal "
+        f"lengths, got {len(self.depths)}, {len(self.orders)} and {len(self.filters)}."
+      )
+    if not 0 <= self.drop_path_rate < 1:
+      raise InputError(
+        f"`drop_path_rate` must be in [0, 1): expected a probability, got {self.drop_path_rate}."
+      )
+    height, width = image_shape[1:3]
+    for s, grid in enumerate(self.grids(height, width)):
+      if 0 in grid:
+        smallest = self.patch_size * 2 ** (len(self.depths) - 1)
+        raise InputError(
+          f"`images` must leave every stage a grid: expected at least {smallest}x{smallest} "
+          f"for patch_size {self.patch_size}, got {height}x{width}, of which stage {s} "
+          "has nothing left. Hint: use larger images or a smaller patch_size."
+        )

@@ -1,0 +1,134 @@
+"""Small parts that every block shares."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
+
+from hornet_jax.ops import depthwise_conv
+
+# Source: official hornet.py, `_init_weights`: trunc_normal_(std=0.02) whose cut at
+# an absolute +-2 lies 100 standard deviations out, so a plain normal.
+kernel_init = nn.initializers.normal(0.02)
+
+
+def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
+  """LayerNorm over channels as official: eps 1e-6, two-pass variance, float32 statistics."""
+  return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
+
+
+def dense(features: int, dtype: DTypeLike, name: str) -> nn.Dense:
+  """A 1x1 convolution of channels-last features, with bias."""
+  return nn.Dense(features, dtype=dtype, kernel_init=kernel_init, name=name)
+
+
+class DepthwiseConv(nn.Module):
+  """One filter per channel, stride 1, zero padding, same size.
+
+  Attributes:
+    size: (kh, kw), both odd.
+    use_bias: whether a bias is added.
+    implementation: see `hornet_jax.ops.depthwise_conv`.
+    dtype: type of the computation.
+  """
+
+  size: tuple[int, int]
+  use_bias: bool = True
+  implementation: str = "auto"
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    channels = x.shape[-1]
+    kernel = self.param("kernel", kernel_init, (*self.size, 1, channels))
+    y = depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.implementation)
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, (channels,))
+      y += bias.astype(self.dtype)[None, None, None]
+    return y
+
+
+class LayerScale(nn.Module):
+  """Multiplies each channel by a learned factor.
+
+  Source: gamma1 and gamma2 of the official Block.
+
+  Attributes:
+    init: the initial factor of every channel; 1e-6 in the paper's models.
+    dtype: type of the computation.
+  """
+
+  init: float
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    scale = self.param("scale", nn.initializers.constant(self.init), x.shape[-1:])
+    return x * scale.astype(self.dtype)[None, None, None]
+
+
+class Mlp(nn.Module):
+  """fc2(GELU(fc1(x))) with the exact (erf) GELU.
+
+  Source: pwconv1, pwconv2 of the official Block.
+
+  Attributes:
+    hidden_dim: width between the two layers; 4 C in every HorNet.
+    dtype: type of the computation.
+  """
+
+  hidden_dim: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    hidden = dense(self.hidden_dim, self.dtype, "fc1")(x)  # [B, H, W, hidden_dim]
+    hidden = jax.nn.gelu(hidden, approximate=False)
+    return dense(x.shape[-1], self.dtype, "fc2")(hidden)  # [B, H, W, C]
+
+
+def drop_path_rates(rate: float, depths: Sequence[int]) -> list[float]:
+  """Drop probability of each block, counted through all stages.
+
+  linspace(0, rate, sum(depths)): the first block is never dropped, the last with
+  probability `rate`.
+
+  Source: arXiv 1603.09382, linear decay rule; official `HorNet.__init__`.
+  """
+  return [float(r) for r in np.linspace(0, rate, sum(depths))]
+
+
+def drop_path_factors(keys: Key[Array, "B"], rates: Sequence[float]) -> Float[Array, "blocks 2 B"]:
+  """What multiplies each residual branch of each example: 0 or 1 / (1 - p).
+
+  Both branches of a block share p and draw independently. A draw depends only on
+  the example's own key and the block's number: not on the batch it stands in, the
+  mesh, scan or remat.
+
+  Args:
+    keys: one random key per example.
+    rates: drop probability p of every block, in [0, 1).
+
+  Returns:
+    Factors whose expectation over keys is 1.
+  """
+  p = jnp.asarray(rates, jnp.float32)[:, None]  # [blocks, 1]
+
+  def of_example(key):
+    keep = jax.random.uniform(key, (len(rates), 2)) >= p
+    return keep / (1 - p)
+
+  return jnp.moveaxis(jax.vmap(of_example)(keys), 0, -1)  # [blocks, 2, B]
+
+
+def drop_path(
+  x: Float[Array, "B H W C"], factors: Float[Array, "B"] | None
+) -> Float[Array, "B H W C"]:
+  """Stochastic depth: scales the branch of each example by its factor; None keeps all."""
+  if factors is None:
+    return x
+  return x * factors.astype(x.dtype)[:, None, None, None]

@@ -1,0 +1,100 @@
+"""The models by name."""
+
+import dataclasses
+import fnmatch
+from typing import Any, Literal
+
+from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.models.hornet import HorNet
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """A named model.
+
+  Attributes:
+    origin: `"paper"` for the ten published models, `"ours"` for small ones that
+      have no counterpart there.
+    image_size: side of the images that the model is meant for, in pixels.
+    fields: what it sets of `HorNet`.
+  """
+
+  origin: Literal["paper", "ours"]
+  image_size: int
+  fields: dict[str, Any]
+
+
+def _paper(base_dim: int, image_size: int, *late_filters) -> Variant:
+  fields = {"base_dim": base_dim, "filters": ("7x7", "7x7", *late_filters)}
+  return Variant("paper", image_size, fields)
+
+
+def _small(base_dim: int, depths: tuple[int, ...], *late_filters) -> Variant:
+  fields = {
+    "base_dim": base_dim,
+    "depths": depths,
+    "filters": ("7x7", "7x7", *late_filters),
+    "patch_size": 2,
+    # 1e-6 as in the deep models would keep a few blocks from learning in a short run.
+    "layer_scale_init": 0.1,
+  }
+  return Variant("ours", 32, fields)
+
+
+# Source of the paper's rows: official hornet.py, registered models. A spectral size is
+# (h, w // 2 + 1) of the stage's grid at the image size.
+VARIANTS: dict[str, Variant] = {
+  "hornet_tiny_7x7": _paper(64, 224, "7x7", "7x7"),
+  "hornet_tiny_gf": _paper(64, 224, (14, 8), (7, 4)),
+  "hornet_small_7x7": _paper(96, 224, "7x7", "7x7"),
+  "hornet_small_gf": _paper(96, 224, (14, 8), (7, 4)),
+  "hornet_base_7x7": _paper(128, 224, "7x7", "7x7"),
+  "hornet_base_gf": _paper(128, 224, (14, 8), (7, 4)),
+  "hornet_base_gf_img384": _paper(128, 384, (24, 13), (12, 7)),
+  "hornet_large_7x7": _paper(192, 224, "7x7", "7x7"),
+  "hornet_large_gf": _paper(192, 224, (14, 8), (7, 4)),
+  "hornet_large_gf_img384": _paper(192, 384, (24, 13), (12, 7)),
+  "hornet_nano_7x7": _small(8, (1, 1, 1, 1), "7x7", "7x7"),
+  "hornet_nano_gf": _small(8, (1, 1, 1, 1), (4, 3), (2, 2)),
+  "hornet_micro_7x7": _small(16, (1, 1, 2, 1), "7x7", "7x7"),
+  "hornet_micro_gf": _small(16, (1, 1, 2, 1), (4, 3), (2, 2)),
+}
+
+
+def create_model(name: str, **overrides: Any) -> HorNet:
+  """Builds the model of that name.
+
+  Args:
+    name: a key of `VARIANTS`; `list_models()` lists them.
+    **overrides: fields of `HorNet` to set otherwise, such as `num_classes`.
+
+  Returns:
+    An unbound Flax module: `model.init(key, images)`,
+    `model.apply({"params": params}, images) -> (logits, out)`.
+
+  Raises:
+    InputError: if the name or a field is unknown.
+  """
+  known = {f.name for f in dataclasses.fields(HorNet)} - {"parent", "name"}
+  for field in overrides:
+    if field not in known:
+      raise unknown_name("model field", field, known)
+  model = HorNet(**{**get_variant(name).fields, **overrides})
+  for field in ("num_classes", "base_dim", "patch_size"):
+    if getattr(model, field) < 1:
+      raise InputError(
+        f"`{field}` must be positive: expected at least 1, got {getattr(model, field)}."
+      )
+  return model
+
+
+def get_variant(name: str) -> Variant:
+  """The entry of `VARIANTS`; an `InputError` names the nearest where there is none."""
+  if name not in VARIANTS:
+    raise unknown_name("variant", name, VARIANTS)
+  return VARIANTS[name]
+
+
+def list_models(pattern: str = "*") -> list[str]:
+  """Names of the models that match a shell pattern, such as `"*_gf*"`, in the table's order."""
+  return [name for name in VARIANTS if fnmatch.fnmatch(name, pattern)]

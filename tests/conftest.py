@@ -1,0 +1,12 @@
+"""Settings of the whole suite: eight CPU devices, strict shapes."""
+
+import os
+
+# Before jax is imported: the suite runs on CPU and pretends to have eight devices.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+import jax
+
+jax.config.update("jax_numpy_rank_promotion", "raise")

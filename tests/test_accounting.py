@@ -1,0 +1,69 @@
+"""Counts equal the official counter's, and the compiler's."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from golden_data import GOLDEN
+
+from hornet_jax import create_model, list_models
+from hornet_jax.cost import stage_costs
+from hornet_jax.models import VARIANTS
+
+TABLE = json.loads((GOLDEN / "model_table.json").read_text())
+# Small variants of ours, which no paper counts: fixed so that a change is noticed.
+OURS = {
+  "hornet_nano_7x7": 152_736,
+  "hornet_nano_gf": 146_316,
+  "hornet_micro_7x7": 507_576,
+  "hornet_micro_gf": 491_196,
+}
+
+
+def totals(model, image_size):
+  rows = stage_costs(model, image_size)
+  return sum(row.params for row in rows), sum(row.macs for row in rows)
+
+
+def test_every_variant_has_a_count():
+  assert {n for n in VARIANTS if VARIANTS[n].origin == "paper"} == set(TABLE)
+  assert {n for n in VARIANTS if VARIANTS[n].origin == "ours"} == set(OURS)
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_paper_variants(name):
+  for size, flops in TABLE[name]["flops"].items():
+    params, macs = totals(create_model(name), int(size))
+    assert params == TABLE[name]["params"]
+    assert macs == flops["conv_plus_linear_macs"]
+  model = create_model(name, num_classes=21841)
+  assert totals(model, VARIANTS[name].image_size)[0] == TABLE[name]["params_21841_classes"]
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_our_variants(name):
+  assert totals(create_model(name), VARIANTS[name].image_size)[0] == OURS[name]
+
+
+def test_spectral_cost_is_counted_apart():
+  # 2 transforms of C' H W ceil(log2 H W), 18 blocks at 14x14 (C' = 240) and 2 at 7x7 (496).
+  expected = 18 * 2 * 240 * 196 * 8 + 2 * 2 * 496 * 49 * 6
+  rows = stage_costs(create_model("hornet_tiny_gf"), 224)
+  assert sum(row.spectral_macs for row in rows) == expected
+  assert all(row.spectral_macs == 0 for row in stage_costs(create_model("hornet_tiny_7x7"), 224))
+
+
+@pytest.mark.parametrize("name", ["hornet_tiny_7x7"])
+def test_macs_against_the_compiler(name):
+  model = create_model(name)
+  images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+  params = jax.eval_shape(model.init, jax.random.key(0), images)
+  flops = jax.jit(model.apply).lower(params, images).cost_analysis()["flops"]
+  # The compiler also counts element-wise work: norms, gates, GELU, residuals.
+  assert 1.02 <= flops / (2 * totals(model, 224)[1]) <= 1.09
+
+
+def test_list_models():
+  assert len(list_models("*_gf*")) == 8
+  assert list_models("hornet_tiny*") == ["hornet_tiny_7x7", "hornet_tiny_gf"]
