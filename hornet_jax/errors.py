@@ -24,3 +24,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
   nearest = difflib.get_close_matches(name, choices, n=1)
   hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
   return InputError(f"unknown {kind} {name!r}: expected one of {', '.join(choices)}.{hint}")
+
+
+class DivergedError(ArithmeticError):
+  """Training met a loss or a gradient that is not finite."""

@@ -1,0 +1,77 @@
+"""Every key of a run, with its unit; experiments change what they need."""
+
+from ml_collections import ConfigDict
+
+
+def base_config() -> ConfigDict:
+  """The paper's recipe where it has a value, small-machine defaults elsewhere."""
+  config = ConfigDict()
+  config.seed = 0  # of initial weights, order, augmentation and drop path
+  config.epochs = 300.0  # passes over the training split; the run has epochs * floor(N / B) steps
+
+  config.model = ConfigDict()
+  config.model.variant = "hornet_tiny_7x7"  # `python -m hornet_jax info` lists them
+  config.model.patch_size = 4  # pixels, side of the stem's patches
+  config.model.drop_path_rate = 0.2  # probability for the last block; grows linearly from 0
+  config.model.global_filter = "dft"  # dft or fft
+  config.model.dtype = "float32"  # of the computation: float32 or bfloat16; parameters are float32
+  config.model.remat = False  # recompute each block in the backward pass to save memory
+
+  config.data = ConfigDict()
+  config.data.dataset = "digits"
+  config.data.data_dir = ""  # of prepared datasets; empty: $TFDS_DATA_DIR or ~/tensorflow_datasets
+  config.data.image_size = 224  # pixels
+  config.data.batch_size = 4096  # images in the global batch of a training step
+  config.data.eval_batch_size = 4096  # images in the global batch of an evaluation step
+  config.data.crop_padding = 0  # pixels by which training images shift at most
+  config.data.eval_crop_fraction = 0.875  # share of the short side that evaluation sees
+  config.data.mean = (0.485, 0.456, 0.406)  # of each channel, pixels in [0, 1]
+  config.data.std = (0.229, 0.224, 0.225)
+  config.data.num_threads = 2  # readers per process
+  config.data.max_undecodable = 100  # unreadable images per process, after which the run stops
+
+  config.optimizer = ConfigDict()
+  config.optimizer.learning_rate = 4e-3  # peak; belongs to the batch size, never rescaled
+  config.optimizer.final_learning_rate = 1e-6  # the cosine tends to it
+  config.optimizer.warmup_epochs = 20.0
+  config.optimizer.weight_decay = 0.05
+  config.optimizer.b1 = 0.9
+  config.optimizer.b2 = 0.999
+  config.optimizer.eps = 1e-8
+  config.optimizer.clip_norm = 5.0  # largest L2 norm of the whole gradient; 0: no clipping
+
+  config.loss = ConfigDict()
+  config.loss.label_smoothing = 0.1  # share of the target spread over all classes
+
+  config.ema = ConfigDict()
+  config.ema.decay = 0.9999  # of the moving average of the parameters, for a run of
+  config.ema.reference_steps = 93_600  # so many steps; fitted to others; 0: decay used as is
+
+  config.log = ConfigDict()
+  config.log.every_steps = 50
+  config.eval = ConfigDict()
+  config.eval.every_epochs = 10.0  # the end is always evaluated
+  config.checkpoint = ConfigDict()
+  config.checkpoint.every_steps = 1000  # the end and a stop are always saved
+  config.checkpoint.keep = 3  # newest ones
+  return config
+
+
+def parse_arg(arg: str, **defaults: str | bool) -> dict[str, str | bool]:
+  """Parses what follows the colon of `--config file.py:variant=tiny_gf,runlocal`.
+
+  Args:
+    arg: comma-separated `key=value` or, for switches, `key`.
+    **defaults: the known keys and their values; False for switches.
+
+  Raises:
+    ValueError: if a key is unknown or a value is missing.
+  """
+  parsed = dict(defaults)
+  for part in filter(None, arg.split(",")):
+    key, separator, value = part.partition("=")
+    if key not in defaults or isinstance(defaults[key], bool) == bool(separator):
+      known = (f"{k}" if isinstance(v, bool) else f"{k}=..." for k, v in defaults.items())
+      raise ValueError(f"config argument {part!r} is unknown: expected {', '.join(known)}")
+    parsed[key] = value if separator else True
+  return parsed

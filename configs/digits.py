@@ -1,0 +1,41 @@
+"""HorNet on scikit-learn's handwritten digits: the whole program in minutes on a CPU.
+
+Question: does everything work, end to end, on real images?
+Command:  ./hornet train
+          ./hornet train --config=configs/digits.py:variant=micro_gf
+Hardware: 2 CPU cores.
+Time and accuracy: experiments/digits/README.md.
+
+Argument: `variant` (hornet_ is prepended), and `runlocal` for two passes only.
+"""
+
+from configs import common
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  arguments = common.parse_arg(arg, variant="micro_7x7", runlocal=False)
+  config = common.base_config()
+  config.epochs = 2.0 if arguments["runlocal"] else 40.0
+
+  config.model.variant = f"hornet_{arguments['variant']}"
+  # 8x8 scans, enlarged: stages of 16, 8, 4 and 2 pixels a side.
+  config.model.patch_size = 2
+  config.model.drop_path_rate = 0.1
+
+  config.data.dataset = "digits"
+  config.data.image_size = 32
+  config.data.batch_size = 64
+  config.data.eval_batch_size = 72
+  config.data.crop_padding = 4
+  config.data.eval_crop_fraction = 1.0
+  config.data.mean = (0.5, 0.5, 0.5)
+  config.data.std = (0.5, 0.5, 0.5)
+
+  config.optimizer.learning_rate = 2e-3
+  config.optimizer.warmup_epochs = 4.0
+
+  config.log.every_steps = 22
+  config.eval.every_epochs = 5.0
+  config.checkpoint.every_steps = 220
+  return config.lock()

@@ -1,0 +1,7 @@
+"""`python -m hornet_jax COMMAND`."""
+
+import sys
+
+from hornet_jax.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,34 @@
+"""Interleaved timing."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+
+def time_interleaved(
+  candidates: Mapping[str, Callable[[], Any]], rounds: int
+) -> dict[str, list[float]]:
+  """Seconds of each call, one call of every candidate a round.
+
+  Taking turns lets a slow moment of the machine fall on all of them alike.
+
+  Args:
+    candidates: functions that return JAX arrays, compiled already.
+    rounds: counted rounds, after one that is not.
+  """
+  seconds: dict[str, list[float]] = {name: [] for name in candidates}
+  for counted in range(rounds + 1):
+    for name, call in candidates.items():
+      begin = time.perf_counter()
+      jax.block_until_ready(call())
+      if counted:
+        seconds[name].append(time.perf_counter() - begin)
+  return seconds
+
+
+def ratio(baseline: list[float], candidate: list[float]) -> float:
+  """Median over rounds of baseline time / candidate time: above 1 is faster."""
+  return statistics.median(b / c for b, c in zip(baseline, candidate, strict=True))

@@ -1,0 +1,59 @@
+"""`info [VARIANT]`."""
+
+import argparse
+import dataclasses
+import json
+
+from tabulate import tabulate
+
+from hornet_jax.cost import stage_costs
+from hornet_jax.models import VARIANTS, create_model, get_variant
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument("variant", nargs="?", help="omit to list all variants")
+  parser.add_argument("--image_size", type=int, help="pixels; default: the variant's own")
+  parser.add_argument("--num_classes", type=int, default=1000)
+  parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+  names = [args.variant] if args.variant else list(VARIANTS)
+  infos = [_describe(name, args.image_size, args.num_classes) for name in names]
+  if args.json:
+    print(json.dumps(infos[0] if args.variant else infos, indent=2))
+  elif args.variant:
+    print(_stage_table(infos[0]))
+  else:
+    keys = ("variant", "origin", "image_size", "params", "macs")
+    rows = [[info[key] for key in keys] for info in infos]
+    print(tabulate(rows, headers=keys, intfmt=","))
+  return 0
+
+
+def _describe(name: str, image_size: int | None, num_classes: int) -> dict:
+  variant = get_variant(name)
+  size = image_size or variant.image_size
+  stages = stage_costs(create_model(name, num_classes=num_classes), size)
+  return {
+    "variant": name,
+    "origin": variant.origin,
+    "image_size": size,
+    "num_classes": num_classes,
+    "params": sum(stage.params for stage in stages),
+    "macs": sum(stage.macs for stage in stages),
+    "spectral_macs": sum(stage.spectral_macs for stage in stages),
+    "stages": [dataclasses.asdict(stage) for stage in stages],
+  }
+
+
+def _stage_table(info: dict) -> str:
+  keys = ("name", "shape", "params", "macs", "spectral_macs")
+  rows = [[*map(stage.get, keys)] for stage in info["stages"]]
+  for row in rows:
+    row[1] = "x".join(map(str, row[1]))
+  rows.append(["total", "", info["params"], info["macs"], info["spectral_macs"]])
+  title = f"{info['variant']} ({info['origin']}), image {info['image_size']}, {info['num_classes']} classes"
+  note = "MACs of convolutions and linear layers; those of Fourier transforms apart."
+  headers = ["stage", "output", "parameters", "MACs", "Fourier MACs"]
+  return f"{title}\n{tabulate(rows, headers=headers, intfmt=',')}\n{note}"

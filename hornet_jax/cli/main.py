@@ -1,0 +1,48 @@
+"""Finds the command, runs it and turns bad input into one line."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+import hornet_jax
+from hornet_jax.errors import DivergedError, InputError
+
+# Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`.
+COMMANDS = {
+  "train": "train a model, or go on where a run stopped",
+  "evaluate": "accuracy of a trained run",
+  "predict": "classify image files with a trained run",
+  "info": "the variants; stages, parameters and MACs of one",
+  "prepare": "build a dataset's files",
+  "bench": "time what is claimed to be fast",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command line; returns the exit status."""
+  logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+  logging.getLogger("hornet_jax").setLevel(logging.INFO)
+  try:
+    args = _parse(argv)
+    return args.run(args)
+  except (InputError, DivergedError) as error:
+    print(f"hornet: error: {error}", file=sys.stderr)
+    return 2 if isinstance(error, InputError) else 1
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="hornet", description="HorNet in JAX.", allow_abbrev=False)
+  parser.add_argument("--version", action="version", version=hornet_jax.__version__)
+  commands = parser.add_subparsers(metavar="COMMAND", required=True)
+  for name, summary in COMMANDS.items():
+    command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    module = importlib.import_module(f"hornet_jax.cli.{name}")
+    module.add_arguments(command)
+    command.set_defaults(run=module.run)
+  # What argparse does not know is left to the command: overrides such as --config.seed=1.
+  args, args.overrides = parser.parse_known_args(argv)
+  if args.overrides and not hasattr(args, "config"):
+    parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
+  return args

@@ -1,0 +1,74 @@
+"""`train`: the whole job, from the data to the report."""
+
+import argparse
+import pathlib
+import shlex
+import sys
+
+import jax
+from etils import epath
+from tabulate import tabulate
+
+from hornet_jax.cli import config as config_flag
+from hornet_jax.data.datasets import find_prepared, get_dataset
+from hornet_jax.data.prepare import prepare
+from hornet_jax.report.run import write_report
+from hornet_jax.train.loop import train
+
+_RESUMABLE = 130  # as a shell reports an end by Ctrl-C
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--config",
+    default="configs/digits.py",
+    help="FILE[:ARG]; --config.KEY=VALUE overrides a key (default: %(default)s)",
+  )
+  parser.add_argument(
+    "--workdir", help="local or gs:// folder of the run (default: workdir/CONFIG-VARIANT)"
+  )
+
+
+def run(args: argparse.Namespace) -> int:
+  config = config_flag.load(args.config, args.overrides)
+  name = pathlib.Path(args.config.partition(":")[0]).stem
+  workdir = epath.Path(args.workdir or f"workdir/{name}-{config['model']['variant']}")
+
+  dataset, data_dir = config["data"]["dataset"], config["data"]["data_dir"]
+  get_dataset(dataset)
+  if find_prepared(dataset, data_dir) is None:
+    print(f"preparing {dataset} ...", file=sys.stderr)
+    prepare(dataset, data_dir)
+
+  outcome = train(config, workdir)
+  if not outcome.complete:
+    print(
+      f"stopped after step {outcome.step} of {outcome.experiment.total_steps}; the same command "
+      f"goes on from there: {shlex.join(['hornet', *sys.argv[1:]])}"
+    )
+    return _RESUMABLE
+  if jax.process_index() == 0:
+    path = write_report(outcome, workdir, command_line())
+    print(_table(outcome))
+    print(f"report: {path}")
+  return 0
+
+
+def command_line() -> str:
+  """The command that started this process, to be pasted into a shell."""
+  return shlex.join(["python", "-m", "hornet_jax", *sys.argv[1:]])
+
+
+def _table(outcome) -> str:
+  last = next(record for record in reversed(outcome.records) if "eval/top1" in record)
+  speeds = [r["train/images_per_second"] for r in outcome.records if "train/loss" in r]
+  rows = [
+    ["accuracy, averaged weights", f"{100 * last['eval_ema/top1']:.2f} %"],
+    ["accuracy, raw weights", f"{100 * last['eval/top1']:.2f} %"],
+    ["loss, averaged weights", f"{last['eval_ema/loss']:.4f}"],
+    ["images evaluated", f"{len(outcome.predictions.label):,}"],
+    ["steps", f"{outcome.step:,}"],
+    ["time", f"{last['seconds']:.0f} s"],
+    ["training speed, median", f"{sorted(speeds)[len(speeds) // 2]:.0f} images/s"],
+  ]
+  return tabulate(rows, tablefmt="simple", disable_numparse=True)

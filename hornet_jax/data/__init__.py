@@ -1,0 +1,1 @@
+"""Datasets: preparation, decoding, augmentation and the input pipeline."""

@@ -1,0 +1,18 @@
+"""Pixels to what the model takes; runs on the device, inside the step."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+
+def normalize(
+  images: UInt8[Array, "B H W C"], mean: Sequence[float], std: Sequence[float]
+) -> Float[Array, "B H W C"]:
+  """(images / 255 - mean) / std per channel, float32.
+
+  Batches travel to the device as uint8, a quarter of the bytes of float32.
+  """
+  shape = (1, 1, 1, -1)
+  scaled = images.astype(jnp.float32) / 255
+  return (scaled - jnp.asarray(mean).reshape(shape)) / jnp.asarray(std).reshape(shape)

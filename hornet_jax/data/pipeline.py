@@ -1,0 +1,185 @@
+"""Batches of pixels and labels, the same on every topology.
+
+The order of examples, their augmentation and the rows of every global batch depend on
+the seed and the position alone: not on the number of processes, readers or threads.
+A position is a step, so resuming is a seek.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from hornet_jax.data.augment import random_pad_crop
+from hornet_jax.data.datasets import Split
+from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
+from hornet_jax.errors import InputError
+
+_logger = logging.getLogger(__name__)
+
+Batch = dict[str, np.ndarray]
+"""`image` uint8 [b, S, S, 3]; `label` int32 [b]; `weight` float32 [b], 0 for rows that
+must not count; `index` int32 [b], the example's number in its split, -1 for padding."""
+
+_BATCHES_AHEAD = 4
+
+
+def train_batches(
+  split: Split,
+  *,
+  image_size: int,
+  batch_size: int,
+  crop_padding: int,
+  seed: int,
+  start_step: int = 0,
+  rows: Sequence[int] | None = None,
+  num_threads: int = 2,
+) -> Iterator[Batch]:
+  """Endless batches of augmented examples, shuffled anew on every pass.
+
+  The shuffled stream runs on across passes: no example is left out at their end.
+
+  Args:
+    split: what to read.
+    image_size: side of the images in pixels.
+    batch_size: rows of the global batch.
+    crop_padding: see `random_pad_crop`; 0 for no shift.
+    seed: of the order and the augmentation.
+    start_step: number of global batches to skip, without reading them.
+    rows: rows of the global batch to deliver; None for all.
+    num_threads: readers.
+
+  Raises:
+    InputError: if the split has fewer examples than a batch.
+  """
+  if len(split.source) < batch_size:
+    raise InputError(
+      f"`batch_size` must not exceed the split: expected at most {len(split.source)} for "
+      f"{split.name}, got {batch_size}."
+    )
+
+  def load(example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    return _load(example, split.name, image_size, 1.0, lambda x: augment(x, rng))
+
+  def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return random_pad_crop(image, crop_padding, rng) if crop_padding else image
+
+  dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(load)
+  return _iterate(dataset, batch_size, rows, num_threads, start_step)
+
+
+def eval_batches(
+  split: Split,
+  *,
+  image_size: int,
+  batch_size: int,
+  crop_fraction: float,
+  rows: Sequence[int] | None = None,
+  num_threads: int = 2,
+) -> Iterator[Batch]:
+  """Every example of a split once, in order; the last batch padded with weight 0.
+
+  Args:
+    split: what to read.
+    image_size: side of the images in pixels.
+    batch_size: rows of the global batch.
+    crop_fraction: see `resize_and_center_crop`.
+    rows: rows of the global batch to deliver; None for all.
+    num_threads: readers.
+  """
+
+  def load(example: dict[str, Any]) -> dict[str, Any]:
+    return _load(example, split.name, image_size, crop_fraction, lambda x: x)
+
+  padding = {
+    "image": np.zeros((image_size, image_size, 3), np.uint8),
+    "label": np.int32(0),
+    "weight": np.float32(0),
+    "index": np.int32(-1),
+  }
+  dataset = _PaddedDataset(_numbered(split).map(load), batch_size, padding)
+  return _iterate(dataset, batch_size, rows, num_threads, start_step=0)
+
+
+def _numbered(split: Split) -> grain.MapDataset:
+  """The examples, each with its number in the split."""
+  source = grain.MapDataset.source(split.source)
+  return source.map_with_index(lambda index, example: {**example, "index": np.int32(index)})
+
+
+def _iterate(
+  dataset: grain.MapDataset,
+  batch_size: int,
+  rows: Sequence[int] | None,
+  num_threads: int,
+  start_step: int,
+) -> Iterator[Batch]:
+  rows = range(batch_size) if rows is None else rows
+  dataset = _RowsDataset(dataset, batch_size, rows).batch(len(rows), drop_remainder=True)
+  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=_BATCHES_AHEAD)
+  iterator = iter(dataset.to_iter_dataset(options))
+  iterator.set_state({"next_index": start_step})
+  return iterator
+
+
+def _load(
+  example: dict[str, Any],
+  split_name: str,
+  image_size: int,
+  crop_fraction: float,
+  augment: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+  """Decodes, resizes and augments; an undecodable image becomes black, of weight 0.
+
+  Dropping it instead would shift every later position.
+  """
+  weight = 1.0
+  try:
+    image = augment(resize_and_center_crop(decode(example["image"]), image_size, crop_fraction))
+  except UndecodableImageError as error:
+    _logger.warning("example %d of %s left out: %s", example["index"], split_name, error)
+    image, weight = np.zeros((image_size, image_size, 3), np.uint8), 0.0
+  return {
+    "image": image,
+    "label": np.int32(example["label"]),
+    "weight": np.float32(weight),
+    "index": example["index"],
+  }
+
+
+class _RowsDataset(grain.MapDataset):
+  """Of every `batch_size` examples, those at `rows`.
+
+  Element i is the parent's (i // r) * batch_size + rows[i % r], r = len(rows).
+  """
+
+  def __init__(self, parent: grain.MapDataset, batch_size: int, rows: Sequence[int]):
+    super().__init__(parent)
+    self._source = parent
+    self._batch_size = batch_size
+    self._rows = [int(row) for row in rows]
+
+  def __len__(self) -> int:
+    return len(self._source) // self._batch_size * len(self._rows)
+
+  def __getitem__(self, index):
+    batch, row = divmod(index, len(self._rows))
+    return self._source[batch * self._batch_size + self._rows[row]]
+
+
+class _PaddedDataset(grain.MapDataset):
+  """The parent once, then `padding` up to a multiple of `batch_size`."""
+
+  def __init__(self, parent: grain.MapDataset, batch_size: int, padding: dict[str, Any]):
+    super().__init__(parent)
+    self._source = parent
+    self._length = -(-len(parent) // batch_size) * batch_size
+    self._padding = padding
+
+  def __len__(self) -> int:
+    return self._length
+
+  def __getitem__(self, index):
+    return self._source[index] if index < len(self._source) else self._padding

@@ -1,0 +1,1 @@
+"""Training: a sharded step, a loop around it, checkpoints, evaluation."""

@@ -1,0 +1,185 @@
+"""A config and its datasets, made into the objects that training and evaluation use."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from hornet_jax.data.datasets import Split, get_dataset, open_split
+from hornet_jax.data.normalize import normalize
+from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
+from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.models import HorNet, create_model
+from hornet_jax.train.ema import fitted_decay
+from hornet_jax.train.evaluate import Predictions, predict_split
+from hornet_jax.train.optimizer import adamw, warmup_cosine
+from hornet_jax.train.sharding import (
+  batch_sharding,
+  check_batch_size,
+  make_mesh,
+  process_rows,
+  replicated,
+)
+from hornet_jax.train.state import TrainState, abstract_state, create_state
+from hornet_jax.train.step import make_eval_step, make_train_step
+
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) -> HorNet:
+  """The model that `config.model` describes, checked against the image size.
+
+  Raises:
+    InputError: if a setting is unknown or the image too small.
+  """
+  fields = dict(settings)
+  variant, dtype = fields.pop("variant"), fields.pop("dtype")
+  if dtype not in _DTYPES:
+    raise unknown_name("dtype", dtype, _DTYPES)
+  model = create_model(variant, num_classes=num_classes, dtype=_DTYPES[dtype], **fields)
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  jax.eval_shape(model.init, jax.random.key(0), images)
+  return model
+
+
+class Experiment:
+  """What a config describes, on a mesh.
+
+  Attributes:
+    mesh: the devices.
+    model: built for the dataset's classes.
+    train_split: opened, without TensorFlow.
+    eval_split: likewise.
+    total_steps: epochs * floor(N / B).
+    steps_per_epoch: floor(N / B), as in the official code.
+  """
+
+  def __init__(self, config: Mapping[str, Any], devices: list[jax.Device] | None = None):
+    """Opens the datasets and checks every setting that can be checked beforehand.
+
+    Args:
+      config: nested, with the keys of configs/common.py.
+      devices: those to use; None for all.
+
+    Raises:
+      InputError: if a setting is bad, or the dataset is unknown or not prepared.
+    """
+    self.config = config
+    data = config["data"]
+    self.mesh = make_mesh(devices)
+    check_batch_size(data["batch_size"], self.mesh, "data.batch_size")
+    check_batch_size(data["eval_batch_size"], self.mesh, "data.eval_batch_size")
+    dataset = get_dataset(data["dataset"])
+    self.train_split = open_split(data["dataset"], dataset.train_split, data["data_dir"])
+    self.eval_split = open_split(data["dataset"], dataset.eval_split, data["data_dir"])
+    self.model = build_model(config["model"], data["image_size"], len(self.train_split.class_names))
+    self.steps_per_epoch = len(self.train_split.source) // data["batch_size"]
+    self.total_steps = int(config["epochs"] * self.steps_per_epoch)
+    if self.total_steps < 1:
+      raise InputError(
+        f"`epochs` times {self.steps_per_epoch} steps an epoch must give a step: expected "
+        f"more, got epochs {config['epochs']} with batch_size {data['batch_size']} and "
+        f"{len(self.train_split.source)} examples."
+      )
+    optimizer = dict(config["optimizer"])
+    self._schedule = warmup_cosine(
+      optimizer.pop("learning_rate"),
+      optimizer.pop("final_learning_rate"),
+      self.total_steps,
+      self.steps_of(optimizer.pop("warmup_epochs")),
+    )
+    self._tx = adamw(self._schedule, **optimizer)
+    self._preprocess = functools.partial(normalize, mean=data["mean"], std=data["std"])
+
+  def steps_of(self, epochs: float) -> int:
+    """The nearest number of steps to so many epochs."""
+    return round(epochs * self.steps_per_epoch)
+
+  @property
+  def _image_shape(self) -> tuple[int, int, int, int]:
+    data = self.config["data"]
+    return (data["batch_size"], data["image_size"], data["image_size"], 3)
+
+  def create_state(self) -> TrainState:
+    """The initial state, on the devices."""
+    return create_state(self.model, self._tx, self._image_shape, self.mesh, self.config["seed"])
+
+  def abstract_state(self) -> TrainState:
+    """Shapes, types and shardings of the state."""
+    return abstract_state(self.model, self._tx, self._image_shape, self.mesh)
+
+  def place(self, params: Any) -> Any:
+    """Parameters from the host, on the devices."""
+    return jax.device_put(params, replicated(self.mesh))
+
+  def compile_train_step(self):
+    """(state, batch) -> (state, metrics), compiled once; takes over the state's memory."""
+    ema = self.config["ema"]
+    train_step = make_train_step(
+      self.model,
+      self._tx,
+      self._schedule,
+      self._preprocess,
+      label_smoothing=self.config["loss"]["label_smoothing"],
+      ema_decay=fitted_decay(ema["decay"], ema["reference_steps"], self.total_steps),
+      seed=self.config["seed"],
+    )
+    state = self.abstract_state()
+    state_shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    jitted = jax.jit(
+      train_step, donate_argnums=0, out_shardings=(state_shardings, replicated(self.mesh))
+    )
+    batch = self._abstract_batch(self.config["data"]["batch_size"])
+    return jitted.lower(state, batch).compile()
+
+  def compile_eval_step(self):
+    """(params, batch) -> per-example results on every device, compiled once."""
+    jitted = jax.jit(
+      make_eval_step(self.model, self._preprocess), out_shardings=replicated(self.mesh)
+    )
+    batch = self._abstract_batch(self.config["data"]["eval_batch_size"])
+    return jitted.lower(self.abstract_state().params, batch).compile()
+
+  def _abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    side = self.config["data"]["image_size"]
+    sharding = batch_sharding(self.mesh)
+    leaves = {
+      "image": ((batch_size, side, side, 3), jnp.uint8),
+      "label": ((batch_size,), jnp.int32),
+      "weight": ((batch_size,), jnp.float32),
+      "index": ((batch_size,), jnp.int32),
+    }
+    return {
+      key: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+      for key, (shape, dtype) in leaves.items()
+    }
+
+  def train_batches(self, start_step: int) -> Iterator[Batch]:
+    """This process's rows of the training batches after `start_step` steps."""
+    data = self.config["data"]
+    return train_batches(
+      self.train_split,
+      image_size=data["image_size"],
+      batch_size=data["batch_size"],
+      crop_padding=data["crop_padding"],
+      seed=self.config["seed"],
+      start_step=start_step,
+      rows=process_rows(data["batch_size"], batch_sharding(self.mesh)).tolist(),
+      num_threads=data["num_threads"],
+    )
+
+  def predict(self, eval_step, params: Any, split: Split | None = None) -> Predictions:
+    """Results of every example of a split; of the evaluation split by default."""
+    data = self.config["data"]
+    batches = eval_batches(
+      split or self.eval_split,
+      image_size=data["image_size"],
+      batch_size=data["eval_batch_size"],
+      crop_fraction=data["eval_crop_fraction"],
+      rows=process_rows(data["eval_batch_size"], batch_sharding(self.mesh)).tolist(),
+      num_threads=data["num_threads"],
+    )
+    return predict_split(eval_step, params, batches, data["eval_batch_size"], self.mesh)

@@ -1,0 +1,21 @@
+"""Loss functions: one value an example, and their weighted mean."""
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+
+def cross_entropy(
+  logits: Float[Array, "B K"], labels: Int[Array, "B"], label_smoothing: float = 0.0
+) -> Float[Array, "B"]:
+  """-sum_k t_k log softmax(logits)_k, where t = (1 - s) onehot + s / K.
+
+  Source: official engine, timm 0.4.12 `LabelSmoothingCrossEntropy`.
+  """
+  onehot = (labels[:, None] == jnp.arange(logits.shape[-1])[None]).astype(logits.dtype)
+  return optax.softmax_cross_entropy(logits, optax.smooth_labels(onehot, label_smoothing))
+
+
+def weighted_mean(values: Float[Array, "B"], weights: Float[Array, "B"]) -> Float[Array, ""]:
+  """sum(w v) / sum(w); 0 where all weights are 0."""
+  return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1e-8)

@@ -1,0 +1,56 @@
+"""The record of a run: metrics.jsonl and TensorBoard event files."""
+
+import json
+import time
+from collections.abc import Mapping
+
+from etils import epath
+from tensorboardX import SummaryWriter
+
+Record = dict[str, float]
+
+
+class MetricsLog:
+  """Records of one run in its workdir, one JSON object a line, each with its `step` and the
+  `seconds` that the run had taken by then, over all its starts.
+
+  A run that resumes drops the records after the step that it resumes from: those steps
+  are done again.
+  """
+
+  def __init__(self, workdir: epath.Path, start_step: int):
+    """Opens the log to go on after `start_step` updates."""
+    self._path = workdir / "metrics.jsonl"
+    self.records = [r for r in read_records(workdir) if r["step"] <= start_step]
+    self._seconds_before = self.records[-1]["seconds"] if self.records else 0.0
+    self._opened = time.perf_counter()
+    self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
+
+  def write(self, step: int, values: Mapping[str, float]) -> None:
+    """Adds the values of one step; a step may be written more than once."""
+    seconds = self._seconds_before + time.perf_counter() - self._opened
+    self.records.append({"step": step, "seconds": round(seconds, 3), **values})
+    for name, value in values.items():
+      self._tensorboard.add_scalar(name, value, step)
+
+  def flush(self) -> None:
+    """Makes the records so far durable.
+
+    The file is written whole: object stores cannot append.
+    """
+    lines = "".join(json.dumps(record) + "\n" for record in self.records)
+    # Beside it first, so that a kill leaves the previous file.
+    partial = self._path.with_name("metrics.jsonl.partial")
+    partial.write_text(lines)
+    partial.replace(self._path)
+    self._tensorboard.flush()
+
+  def close(self) -> None:
+    self.flush()
+    self._tensorboard.close()
+
+
+def read_records(workdir: epath.Path) -> list[Record]:
+  """The records of metrics.jsonl, oldest first; none where there is no such file."""
+  path = workdir / "metrics.jsonl"
+  return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

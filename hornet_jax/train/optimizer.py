@@ -1,0 +1,67 @@
+"""AdamW, its schedule and what it decays: the paper's recipe in optax."""
+
+from typing import Any
+
+import jax
+import optax
+
+
+def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int) -> optax.Schedule:
+  """Linear warm-up that includes both ends, then a cosine that starts at the peak again.
+
+  Step i < W: peak * i / (W - 1). After it, with n = total - W and i counted from 0:
+  final + (peak - final) (1 + cos(pi i / n)) / 2. So step 0 has 0, the peak is used
+  twice and `final` is never quite reached.
+
+  Source: official utils.py, `cosine_scheduler`.
+
+  Args:
+    peak: highest value.
+    final: value that the cosine tends to.
+    total_steps: steps of the whole run.
+    warmup_steps: W; 0 for none.
+
+  Returns:
+    A function of the step, as optax wants it.
+  """
+  cosine = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1), final / peak)
+  if warmup_steps == 0:
+    return cosine
+  warmup = optax.linear_schedule(0.0, peak, max(warmup_steps - 1, 1))
+  return optax.join_schedules([warmup, cosine], [warmup_steps])
+
+
+def decay_mask(params: Any) -> Any:
+  """True where weight decay applies: every array of two or more axes but biases.
+
+  Spectral filters and depthwise kernels are decayed; norms, biases and layer scales,
+  all of one axis, are not.
+
+  Source: official optim_factory.py, `get_parameter_groups`.
+  """
+  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def adamw(
+  schedule: optax.Schedule,
+  *,
+  b1: float,
+  b2: float,
+  eps: float,
+  weight_decay: float,
+  clip_norm: float,
+) -> optax.GradientTransformation:
+  """Clipping by the global L2 norm, then AdamW.
+
+  Source: official main.py and torch's AdamW: decoupled decay, scaled by the schedule.
+
+  Args:
+    schedule: learning rate of each step.
+    b1: decay of the first moment.
+    b2: decay of the second moment.
+    eps: added to the root of the second moment.
+    weight_decay: of the parameters that `decay_mask` names.
+    clip_norm: largest norm of the gradient; 0 for no clipping.
+  """
+  update = optax.adamw(schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask)
+  return optax.chain(optax.clip_by_global_norm(clip_norm), update) if clip_norm > 0 else update

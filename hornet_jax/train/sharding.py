@@ -1,0 +1,66 @@
+"""How batches and state lie on the devices.
+
+`jax.jit` with `NamedSharding`s is what `pjit` became. Data-parallel: every device has
+the whole state and a part of each batch.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from hornet_jax.errors import InputError
+
+DATA = "data"
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A mesh of one axis, `data`, over the given devices or all of them."""
+  devices = jax.devices() if devices is None else devices
+  # Auto, as the default is Explicit now, under which sharded convolutions raise.
+  return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Rows of a batch, spread over the data axis."""
+  return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The same on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, key: str) -> None:
+  """Raises `InputError` where the mesh does not divide the batch.
+
+  Args:
+    batch_size: rows of the global batch.
+    mesh: the devices.
+    key: the config key that sets the batch size, for the message.
+  """
+  devices = mesh.shape[DATA]
+  if batch_size < 1 or batch_size % devices:
+    below, above = batch_size // devices * devices, -(-batch_size // devices) * devices
+    raise InputError(
+      f"`{key}` must be a positive multiple of the {devices} devices: got {batch_size}. "
+      f"Hint: use {' or '.join(str(size) for size in (below, above) if size > 0) or devices}."
+    )
+
+
+def process_rows(batch_size: int, sharding: NamedSharding) -> np.ndarray:
+  """Rows of the global batch that the devices of this process hold, ascending."""
+  owned = sharding.addressable_devices_indices_map((batch_size,))
+  rows = [np.arange(batch_size)[index] for index in owned.values()]
+  return np.unique(np.concatenate(rows))
+
+
+def to_devices(
+  batch: Mapping[str, np.ndarray], batch_size: int, sharding: NamedSharding
+) -> dict[str, jax.Array]:
+  """One global array per key from the rows that this process read."""
+  return {
+    key: jax.make_array_from_process_local_data(sharding, rows, (batch_size, *rows.shape[1:]))
+    for key, rows in batch.items()
+  }

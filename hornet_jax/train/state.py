@@ -1,0 +1,83 @@
+"""What changes during training, created on the devices where it lives."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Int, Key
+
+from hornet_jax.models import HorNet
+from hornet_jax.train.sharding import replicated
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything that a checkpoint holds.
+
+  Attributes:
+    step: number of updates done.
+    params: parameters, float32.
+    ema_params: their moving average, float32.
+    opt_state: of the optimiser.
+  """
+
+  step: Int[Array, ""]
+  params: Any
+  ema_params: Any
+  opt_state: Any
+
+
+def abstract_state(
+  model: HorNet,
+  tx: optax.GradientTransformation,
+  image_shape: Sequence[int],
+  mesh: Mesh,
+) -> TrainState:
+  """Shapes, types and shardings of the state, computed without allocating it.
+
+  Args:
+    model: what is trained.
+    tx: the optimiser.
+    image_shape: (B, H, W, C) of a batch.
+    mesh: the devices.
+  """
+  shapes = jax.eval_shape(_initialiser(model, tx, image_shape), jax.random.key(0))
+  sharding = replicated(mesh)
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+  )
+
+
+def create_state(
+  model: HorNet,
+  tx: optax.GradientTransformation,
+  image_shape: Sequence[int],
+  mesh: Mesh,
+  seed: int,
+) -> TrainState:
+  """The state at step 0; each device computes its own part."""
+  abstract = abstract_state(model, tx, image_shape, mesh)
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  create = jax.jit(
+    _initialiser(model, tx, image_shape),
+    out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract),
+    # Runs once: on CPU, optimising hundreds of random draws takes longer than drawing.
+    compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
+  )
+  return create(jax.random.key(seed))
+
+
+def _initialiser(
+  model: HorNet, tx: optax.GradientTransformation, image_shape: Sequence[int]
+) -> Callable[[Key[Array, ""]], TrainState]:
+  def initialise(key: Key[Array, ""]) -> TrainState:
+    params = model.init(key, jnp.zeros((1, *image_shape[1:]), jnp.float32))["params"]
+    # A copy: one buffer cannot be donated twice.
+    ema_params = jax.tree.map(jnp.copy, params)
+    return TrainState(jnp.zeros((), jnp.int32), params, ema_params, tx.init(params))
+
+  return initialise

@@ -1,0 +1,98 @@
+"""One update, and one evaluation, of a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from hornet_jax.models import HorNet
+from hornet_jax.train.losses import cross_entropy, weighted_mean
+from hornet_jax.train.state import TrainState
+
+Batch = dict[str, Array]
+Preprocess = Callable[[Array], Array]
+
+
+def make_train_step(
+  model: HorNet,
+  tx: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  preprocess: Preprocess,
+  *,
+  label_smoothing: float,
+  ema_decay: float,
+  seed: int,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
+  """Builds (state, batch) -> (state, metrics), to be jitted.
+
+  The loss is the weighted mean over the global batch, so that on several devices the
+  compiler sums losses and gradients over all of them.
+
+  Args:
+    model: what is trained.
+    tx: the optimiser.
+    schedule: its learning rate, for the log.
+    preprocess: uint8 images to the model's input.
+    label_smoothing: share of the target spread over all classes.
+    ema_decay: d of ema = d ema + (1 - d) params.
+    seed: of the drop-path draws.
+  """
+
+  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    images = preprocess(batch["image"])
+    keys = example_keys(seed, state.step, images.shape[0])
+
+    def loss_fn(params: Any) -> Array:
+      logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
+      return weighted_mean(cross_entropy(logits, batch["label"], label_smoothing), batch["weight"])
+
+    loss, grads = jax.value_and_grad(loss_fn)(state.params)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema_params = optax.incremental_update(params, state.ema_params, 1 - ema_decay)
+    metrics = {
+      "loss": loss,
+      "grad_norm": optax.global_norm(grads),
+      "learning_rate": jnp.asarray(schedule(state.step)),
+    }
+    return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+
+  return train_step
+
+
+def example_keys(seed: int, step: Int[Array, ""], batch_size: int) -> Key[Array, "B"]:
+  """One key per row of the global batch, from the seed, the step and the row."""
+  key = jax.random.fold_in(jax.random.key(seed), step)
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size))
+
+
+def make_eval_step(
+  model: HorNet, preprocess: Preprocess
+) -> Callable[[Any, Batch], dict[str, Array]]:
+  """Builds (params, batch) -> `example_results` and what identifies each example."""
+
+  def eval_step(params: Any, batch: Batch) -> dict[str, Array]:
+    logits, _ = model.apply({"params": params}, preprocess(batch["image"]))
+    passed_on = {key: batch[key] for key in ("label", "weight", "index")}
+    return passed_on | example_results(logits, batch["label"])
+
+  return eval_step
+
+
+def example_results(logits: Float[Array, "B K"], labels: Int[Array, "B"]) -> dict[str, Array]:
+  """Loss, prediction, its probability and the rank of the true class of each example.
+
+  The rank is the number of classes with a larger logit: 0 is right, below 5 is right
+  among the top five.
+  """
+  true_logit = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+  return {
+    "loss": cross_entropy(logits, labels),
+    "prediction": jnp.argmax(logits, axis=-1),
+    "confidence": jnp.max(jax.nn.softmax(logits), axis=-1),
+    # Not `logits > true_logit`: with NaN logits every example would count as right.
+    "rank": jnp.sum(~(logits <= true_logit), axis=-1),
+  }
