@@ -9,8 +9,9 @@ Time and accuracy: experiments/digits/README.md.
 Argument: `variant` (hornet_ is prepended), and `runlocal` for two passes only.
 """
 
-from configs import common
 from ml_collections import ConfigDict
+
+from configs import common
 
 
 def get_config(arg: str = "") -> ConfigDict:

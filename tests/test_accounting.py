@@ -8,7 +8,7 @@ import pytest
 from golden_data import GOLDEN
 
 from hornet_jax import create_model, list_models
-from hornet_jax.cost import stage_costs
+from hornet_jax.cost import count_params, stage_costs
 from hornet_jax.models import VARIANTS
 
 TABLE = json.loads((GOLDEN / "model_table.json").read_text())
@@ -55,11 +55,11 @@ def test_spectral_cost_is_counted_apart():
   assert all(row.spectral_macs == 0 for row in stage_costs(create_model("hornet_tiny_7x7"), 224))
 
 
-@pytest.mark.parametrize("name", ["hornet_tiny_7x7"])
-def test_macs_against_the_compiler(name):
-  model = create_model(name)
+def test_against_the_initialised_model_and_the_compiler():
+  model = create_model("hornet_tiny_7x7")
   images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
   params = jax.eval_shape(model.init, jax.random.key(0), images)
+  assert count_params(params) == totals(model, 224)[0]
   flops = jax.jit(model.apply).lower(params, images).cost_analysis()["flops"]
   # The compiler also counts element-wise work: norms, gates, GELU, residuals.
   assert 1.02 <= flops / (2 * totals(model, 224)[1]) <= 1.09

@@ -24,10 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   seconds = time_forward(args.variant, args.batch_size, args.rounds)
   rows = [
-    [name, f"{statistics.median(times):.3f}", f"{min(times):.3f}", f"{max(times):.3f}"]
-    + [f"{ratio(seconds['grouped'], times):.2f}"]
+    [name, *(f"{summary(times):.3f}" for summary in (statistics.median, min, max))]
     for name, times in seconds.items()
   ]
+  for row, times in zip(rows, seconds.values(), strict=True):
+    row.append(f"{ratio(seconds['grouped'], times):.2f}")
   device = jax.devices()[0]
   print(f"{args.variant}, forward, float32, batch {args.batch_size}, {device.device_kind}")
   headers = ["depthwise", "median s", "min s", "max s", "speed-up"]

@@ -47,9 +47,9 @@ def load(config_file: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 def _parse(argv: list[str], sys_argv: list[str]) -> dict[str, Any]:
   values = flags.FlagValues()
-  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=sys_argv)
+  holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=sys_argv)
   values(argv)
-  return values["config"].value.to_dict()
+  return holder.value.to_dict()
 
 
 def _check_keys(overrides: Sequence[str], config: dict[str, Any]) -> None:

@@ -42,7 +42,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     module.add_arguments(command)
     command.set_defaults(run=module.run)
   # What argparse does not know is left to the command: overrides such as --config.seed=1.
-  args, args.overrides = parser.parse_known_args(argv)
-  if args.overrides and not hasattr(args, "config"):
-    parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
+  args, rest = parser.parse_known_args(argv)
+  if rest and not hasattr(args, "config"):
+    parser.error(f"unrecognized arguments: {' '.join(rest)}")
+  args.overrides = rest
   return args

@@ -45,14 +45,15 @@ def stage_costs(model: HorNet, image_size: int) -> list[StageCost]:
   Nothing is computed: parameters are counted on an abstract initialisation.
   """
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-  # Only shapes are asked for: trace the shortest forms of the operations.
-  short = model.clone(depthwise="grouped", global_filter="fft")
+  # The blocks of a stage are equal, and only shapes are asked for: trace one block a
+  # stage, in the forms of the operations that trace fastest.
+  short = model.clone(depths=[1] * len(model.depths), depthwise="grouped", global_filter="fft")
   params = jax.eval_shape(short.init, jax.random.key(0), images)["params"]
   rows = []
 
-  def add(name, shape, macs, spectral_macs=0, *, subtrees=None):
+  def add(name, shape, macs, spectral_macs=0, *, repeats=1, subtrees=None):
     held = sum(count_params(params[tree]) for tree in subtrees or [name])
-    rows.append(StageCost(name, shape, held, macs, spectral_macs))
+    rows.append(StageCost(name, shape, repeats * held, repeats * macs, repeats * spectral_macs))
 
   dim = model.base_dim
   for s, (h, w) in enumerate(model.grids(image_size, image_size)):
@@ -62,8 +63,7 @@ def stage_costs(model: HorNet, image_size: int) -> list[StageCost]:
       dim *= 2
       add(f"downsample_{s}", (h, w, dim), h * w * dim * (dim // 2) * 4)
     macs, spectral_macs = block_macs(dim, model.orders[s], model.filters[s], h, w)
-    depth = model.depths[s]
-    add(f"stage_{s}", (h, w, dim), depth * macs, depth * spectral_macs)
+    add(f"stage_{s}", (h, w, dim), macs, spectral_macs, repeats=model.depths[s])
   add("head", (model.num_classes,), dim * model.num_classes, subtrees=["norm", "head"])
   return rows
 

@@ -32,6 +32,7 @@ def prepare(name: str, data_dir: str) -> epath.Path:
   path = [os.fspath(pathlib.Path(hornet_jax.__file__).parents[1]), os.environ.get("PYTHONPATH")]
   child = subprocess.run(
     [sys.executable, "-m", "hornet_jax.data.prepare", name, os.fspath(target)],
+    check=False,
     capture_output=True,
     text=True,
     env=os.environ

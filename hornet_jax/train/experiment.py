@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from hornet_jax.data.datasets import Split, get_dataset, open_split
 from hornet_jax.data.normalize import normalize

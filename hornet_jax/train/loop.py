@@ -18,9 +18,9 @@ from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.interrupt import StopRequest
 from hornet_jax.train.metrics import MetricsLog, Record
 from hornet_jax.train.progress import Progress
-from hornet_jax.train.workdir import check_and_save_config, save_class_names
 from hornet_jax.train.sharding import batch_sharding, to_devices
 from hornet_jax.train.state import TrainState
+from hornet_jax.train.workdir import check_and_save_config, save_class_names
 
 _logger = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def _evaluate(
   experiment: Experiment, eval_step, state: TrainState, step: int, log: MetricsLog
 ) -> None:
   """Logs the metrics of the evaluation split, with raw and with averaged weights."""
-  values = {}
+  values: dict[str, float] = {}
   for prefix, params in (("eval", state.params), ("eval_ema", state.ema_params)):
     metrics = experiment.predict(eval_step, params).metrics()
     values |= {f"{prefix}/{name}": value for name, value in metrics.items()}

@@ -1,9 +1,9 @@
 """What changes during training, created on the devices where it lives."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,7 +14,8 @@ from hornet_jax.models import HorNet
 from hornet_jax.train.sharding import replicated
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class TrainState:
   """Everything that a checkpoint holds.
 

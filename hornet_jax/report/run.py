@@ -1,0 +1,66 @@
+"""Writes the page of a run that is complete."""
+
+import importlib.metadata
+import json
+import platform
+
+import numpy as np
+from etils import epath
+
+import hornet_jax
+from hornet_jax.data.decode import decode, resize_and_center_crop
+from hornet_jax.report.page import Report, render
+from hornet_jax.train.loop import Outcome
+
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def write_report(outcome: Outcome, workdir: epath.Path, command: str) -> epath.Path:
+  """Writes workdir/report.html and returns its path.
+
+  Args:
+    outcome: of a complete run.
+    workdir: of the run.
+    command: the command line that made it.
+  """
+  experiment, predictions = outcome.experiment, outcome.predictions
+  assert predictions is not None, "only a complete run has predictions"
+  config = experiment.config
+  data = config["data"]
+  split = experiment.eval_split
+  devices = experiment.mesh.devices.flat
+
+  def image_of(example: int) -> np.ndarray:
+    encoded = split.source[int(predictions.index[example])]["image"]
+    return resize_and_center_crop(decode(encoded), data["image_size"], data["eval_crop_fraction"])
+
+  report = Report(
+    title=f"{config['model']['variant']} on {data['dataset']}",
+    command=command,
+    versions=versions(),
+    device=f"{len(devices)} x {devices[0].device_kind}",
+    config=json.dumps(config, indent=2),
+    model=experiment.model,
+    image_size=data["image_size"],
+    params=outcome.ema_params,
+    records=outcome.records,
+    seconds=outcome.records[-1]["seconds"],
+    class_names=split.class_names,
+    labels=predictions.label,
+    predictions=predictions.prediction,
+    confidences=predictions.confidence,
+    image_of=image_of,
+  )
+  path = workdir / "report.html"
+  path.write_text(render(report))
+  return path
+
+
+def versions() -> dict[str, str]:
+  """Versions of what the numbers depend on."""
+  packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  return {
+    "hornet_jax": hornet_jax.__version__,
+    "python": platform.python_version(),
+    **packages,
+  }

@@ -1,0 +1,166 @@
+"""HorNet as a whole: variants, names, precision, recomputation, errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+from golden_data import assert_close
+
+from hornet_jax import create_model, list_models
+from hornet_jax.models.layers import drop_path_factors, drop_path_rates
+from hornet_jax.models.registry import VARIANTS
+
+IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+
+
+def tiny(**overrides):
+  """Two stages, one of each kind of filter: enough of a HorNet, and quick to compile."""
+  fields = {"depths": (1, 1), "orders": (1, 2), "filters": ("5x5", (8, 5)), "base_dim": 4}
+  return create_model("hornet_nano_gf", num_classes=5, **{**fields, **overrides})
+
+
+def abstract_params(model, images=IMAGES):
+  return jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+
+
+@pytest.fixture(scope="module")
+def params():
+  shapes = abstract_params(tiny())
+  return jax.tree.map(
+    lambda p: jnp.asarray(0.3 * np.random.default_rng(p.size).standard_normal(p.shape), p.dtype),
+    shapes,
+  )
+
+
+@pytest.fixture(scope="module")
+def images():
+  return jnp.asarray(np.random.default_rng(0).standard_normal(IMAGES.shape, np.float32))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_variant_runs_at_its_size(name):
+  model = create_model(name)
+  size = VARIANTS[name].image_size
+  images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  params = abstract_params(model.clone(depths=(1, 1, 1, 1)), images)
+  logits, out = jax.eval_shape(model.clone(depths=(1, 1, 1, 1)).apply, {"params": params}, images)
+  assert logits.shape == (1, 1000)
+  grids = [out[f"stage_{s}"].shape[1:3] for s in range(4)]
+  assert grids == model.grids(size, size)
+  # A stored filter has the size of its stage's spectrum: nothing is resized.
+  for s, spatial_filter in enumerate(model.filters):
+    if spatial_filter != "7x7":
+      assert spatial_filter == (grids[s][0], grids[s][1] // 2 + 1)
+
+
+def test_parameter_paths():
+  model = create_model("hornet_nano_gf", orders=(2, 2, 2, 2))
+  paths = traverse_util.flatten_dict(abstract_params(model), sep="/")
+  block = {p.removeprefix("stage_3/block_0/") for p in paths if p.startswith("stage_3/block_0/")}
+  dense = {"gnconv/proj_in", "gnconv/proj_out", "gnconv/pws_0", "mlp/fc1", "mlp/fc2"}
+  norms = {"norm1", "norm2", "gnconv/dwconv/pre_norm", "gnconv/dwconv/post_norm"}
+  assert block == (
+    {f"{d}/{leaf}" for d in dense for leaf in ("kernel", "bias")}
+    | {f"{n}/{leaf}" for n in norms for leaf in ("scale", "bias")}
+    | {"layer_scale1/scale", "layer_scale2/scale", "gnconv/dwconv/dw/kernel"}
+    | {"gnconv/dwconv/filter_re", "gnconv/dwconv/filter_im"}
+  )
+  assert {p.split("/")[0] for p in paths} == (
+    {"stem", "norm", "head"}
+    | {f"stage_{s}" for s in range(4)}
+    | {f"downsample_{s}" for s in range(1, 4)}
+  )
+  assert "stage_0/block_0/gnconv/dwconv/kernel" in paths
+  assert all(leaf.dtype == jnp.float32 for leaf in paths.values())
+
+
+def test_initial_weights():
+  model = tiny(base_dim=16, head_init_scale=0.1)
+  params = jax.jit(model.init)(jax.random.key(0), jnp.zeros(IMAGES.shape))
+  flat = traverse_util.flatten_dict(params["params"], sep="/")
+  for path, value in flat.items():
+    leaf = path.split("/")[-1]
+    if leaf == "bias":
+      np.testing.assert_array_equal(value, 0)
+    elif leaf == "scale":
+      expected = 0.1 if "layer_scale" in path else 1
+      np.testing.assert_allclose(value, expected, rtol=1e-6)
+    elif value.size > 200:
+      expected = 0.002 if path.startswith("head") else 0.02
+      np.testing.assert_allclose(np.std(value), expected, rtol=0.25)
+
+
+def test_bfloat16_and_remat(params, images):
+  """One compile: float32, bfloat16 and recomputed blocks beside each other."""
+
+  def loss(params, model):
+    logits, out = model.apply({"params": params}, images)
+    return jnp.mean(logits**2), (logits, out["stage_1"])
+
+  @jax.jit
+  def run(params):
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    return (
+      gradient(params, tiny()),
+      gradient(params, tiny(remat=True)),
+      loss(params, tiny(dtype=jnp.bfloat16)),
+    )
+
+  ((_, (logits, _)), grads), ((_, (same, _)), same_grads), (_, (rough, stage)) = run(params)
+  np.testing.assert_array_equal(logits, same)
+  jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), grads, same_grads)
+  assert logits.dtype == rough.dtype == jnp.float32
+  assert stage.dtype == jnp.bfloat16
+  assert_close(rough, logits, 0.1)
+  assert np.any(np.asarray(rough) != np.asarray(logits))
+
+
+def test_drop_path_depends_on_keys_alone(params, images):
+  model = tiny(drop_path_rate=0.5)
+  apply = jax.jit(lambda x, keys: model.apply({"params": params}, x, train=True, keys=keys)[0])
+  keys = jax.random.split(jax.random.key(3), 2)
+  both = apply(images, keys)
+  swapped = apply(images[::-1], keys[::-1])
+  np.testing.assert_allclose(both, swapped[::-1], rtol=1e-5, atol=1e-5)
+  assert not np.allclose(both, apply(images, jax.random.split(jax.random.key(4), 2)))
+
+
+def test_drop_path_factors_keep_the_mean():
+  rates = drop_path_rates(0.4, (1, 2, 1))
+  np.testing.assert_allclose(rates, [0, 0.4 / 3, 0.8 / 3, 0.4], rtol=1e-6)
+  factors = np.asarray(drop_path_factors(jax.random.split(jax.random.key(0), 20_000), rates))
+  assert factors.shape == (4, 2, 20_000)
+  np.testing.assert_allclose(factors.mean(-1), 1, atol=0.03)
+  np.testing.assert_allclose((factors == 0).mean(-1), np.tile(rates, (2, 1)).T, atol=0.02)
+  np.testing.assert_array_equal(factors[0], 1)
+  assert np.mean(factors[3, 0] == factors[3, 1]) < 0.7  # branches draw independently
+
+
+@pytest.mark.parametrize(
+  ("overrides", "size", "message"),
+  [
+    ({"patch_size": 4}, 7, r"at least 8x8 for patch_size 4, got 7x7, of which stage 1 has"),
+    ({"orders": (1, 2, 3)}, 32, r"got 2, 3 and 2"),
+    ({"drop_path_rate": 1.0}, 32, r"in \[0, 1\).*got 1\.0"),
+    ({"base_dim": 6, "orders": (3, 2)}, 32, r"multiple of 4 for order 3, got 6"),
+  ],
+)
+def test_errors(overrides, size, message):
+  images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  with pytest.raises(ValueError, match=message):
+    abstract_params(tiny(**overrides), images)
+
+
+def test_training_with_drop_path_needs_keys(params, images):
+  with pytest.raises(ValueError, match="one random key per example"):
+    tiny(drop_path_rate=0.1).apply({"params": params}, images, train=True)
+
+
+def test_unknown_names():
+  with pytest.raises(ValueError, match=r"unknown variant 'hornet_tiny_7x8'.*'hornet_tiny_7x7'"):
+    create_model("hornet_tiny_7x8")
+  with pytest.raises(ValueError, match=r"unknown model field 'depth'.*Did you mean 'depths'"):
+    create_model("hornet_tiny_7x7", depth=3)
+  with pytest.raises(ValueError, match="`num_classes` must be positive"):
+    create_model("hornet_tiny_7x7", num_classes=0)
