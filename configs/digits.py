@@ -17,7 +17,7 @@ from configs import common
 def get_config(arg: str = "") -> ConfigDict:
   arguments = common.parse_arg(arg, variant="micro_7x7", runlocal=False)
   config = common.base_config()
-  config.epochs = 2.0 if arguments["runlocal"] else 40.0
+  config.epochs = 2.0 if arguments["runlocal"] else 32.0
 
   config.model.variant = f"hornet_{arguments['variant']}"
   # 8x8 scans, enlarged: stages of 16, 8, 4 and 2 pixels a side.
@@ -28,12 +28,12 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.image_size = 32
   config.data.batch_size = 64
   config.data.eval_batch_size = 72
-  config.data.crop_padding = 4
+  config.data.crop_padding = 3
   config.data.eval_crop_fraction = 1.0
   config.data.mean = (0.5, 0.5, 0.5)
   config.data.std = (0.5, 0.5, 0.5)
 
-  config.optimizer.learning_rate = 2e-3
+  config.optimizer.learning_rate = 3e-3
   config.optimizer.warmup_epochs = 4.0
 
   config.log.every_steps = 22

@@ -8,5 +8,16 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import jax
+import pytest
+
+from hornet_jax.data.prepare import prepare
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> str:
+  """A folder with the digits prepared."""
+  path = str(tmp_path_factory.mktemp("datasets"))
+  prepare("digits", path)
+  return path

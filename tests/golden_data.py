@@ -28,6 +28,24 @@ class Golden:
     return value.transpose(0, 2, 3, 1) if value.ndim == 4 and not name.endswith("NHWC") else value
 
 
+def official_key(path: tuple[str, ...]) -> str:
+  """The official name of a parameter of ours."""
+  *modules, leaf = path
+  key = ".".join(modules)
+  if key.startswith("stem."):
+    key = {"stem.conv": "downsample_layers.0.0", "stem.norm": "downsample_layers.0.1"}[key]
+  elif key.startswith("downsample_"):
+    key = f"downsample_layers.{key[11]}.{1 if key.endswith('conv') else 0}"
+  renamed = {"stage_": "stages.", "block_": "", "pws_": "pws.", "mlp.fc": "pwconv"}
+  for ours, theirs in renamed.items():
+    key = key.replace(ours, theirs)
+  if "layer_scale" in key:
+    return key.replace("layer_scale", "gamma")
+  if leaf.startswith("filter_"):
+    return f"{key}.complex_weight"
+  return f"{key}.{'bias' if leaf == 'bias' else 'weight'}"
+
+
 def names(prefix: str) -> list[str]:
   return sorted(p.stem for p in GOLDEN.glob(f"{prefix}*.json"))
 

@@ -16,8 +16,8 @@ IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
 
 def tiny(**overrides):
   """Two stages, one of each kind of filter: enough of a HorNet, and quick to compile."""
-  fields = {"depths": (1, 1), "orders": (1, 2), "filters": ("5x5", (8, 5)), "base_dim": 4}
-  return create_model("hornet_nano_gf", num_classes=5, **{**fields, **overrides})
+  fields = {"orders": (1, 2), "base_dim": 4, "num_classes": 5}
+  return create_model("hornet_nano_gf", **{**fields, **overrides})
 
 
 def abstract_params(model, images=IMAGES):
@@ -43,10 +43,11 @@ def test_every_variant_runs_at_its_size(name):
   model = create_model(name)
   size = VARIANTS[name].image_size
   images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-  params = abstract_params(model.clone(depths=(1, 1, 1, 1)), images)
-  logits, out = jax.eval_shape(model.clone(depths=(1, 1, 1, 1)).apply, {"params": params}, images)
+  short = model.clone(depths=[1] * len(model.depths))
+  params = abstract_params(short, images)
+  logits, out = jax.eval_shape(short.apply, {"params": params}, images)
   assert logits.shape == (1, 1000)
-  grids = [out[f"stage_{s}"].shape[1:3] for s in range(4)]
+  grids = [out[f"stage_{s}"].shape[1:3] for s in range(len(model.depths))]
   assert grids == model.grids(size, size)
   # A stored filter has the size of its stage's spectrum: nothing is resized.
   for s, spatial_filter in enumerate(model.filters):
@@ -55,7 +56,7 @@ def test_every_variant_runs_at_its_size(name):
 
 
 def test_parameter_paths():
-  model = create_model("hornet_nano_gf", orders=(2, 2, 2, 2))
+  model = create_model("hornet_micro_gf", base_dim=4, orders=(2, 2, 2, 2))
   paths = traverse_util.flatten_dict(abstract_params(model), sep="/")
   block = {p.removeprefix("stage_3/block_0/") for p in paths if p.startswith("stage_3/block_0/")}
   dense = {"gnconv/proj_in", "gnconv/proj_out", "gnconv/pws_0", "mlp/fc1", "mlp/fc2"}

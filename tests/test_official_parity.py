@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
-from golden_data import Golden, assert_close, names
+from golden_data import Golden, assert_close, names, official_key
 
 from hornet_jax import HorNet, create_model
 from hornet_jax.convert import params_from_official
@@ -141,27 +141,15 @@ def official_shapes(model):
   )
   shapes = {}
   for path, leaf in traverse_util.flatten_dict(abstract["params"]).items():
-    *modules, name = path
-    key = ".".join(modules)
-    if key.startswith("stem."):
-      key = {"stem.conv": "downsample_layers.0.0", "stem.norm": "downsample_layers.0.1"}[key]
-    elif key.startswith("downsample_"):
-      key = f"downsample_layers.{key[11]}.{1 if key.endswith('conv') else 0}"
-    key = key.replace("stage_", "stages.").replace("block_", "").replace("pws_", "pws.")
-    key = key.replace("mlp.fc", "pwconv")
-    shape = leaf.shape
-    if name.startswith("filter_"):
-      shapes[f"{key}.complex_weight"] = (shape[2], shape[0], shape[1], 2)
-    elif "layer_scale" in key:
-      shapes[key.replace("layer_scale", "gamma")] = shape
-    elif name in ("bias", "scale"):
-      shapes[f"{key}.{'bias' if name == 'bias' else 'weight'}"] = shape
+    key, shape = official_key(path), leaf.shape
+    if key.endswith("complex_weight"):
+      shape = (shape[2], shape[0], shape[1], 2)
     elif len(shape) == 4:
-      shapes[f"{key}.weight"] = (shape[3], shape[2], shape[0], shape[1])
-    elif any(part in key for part in ("proj_", "pws.")):
-      shapes[f"{key}.weight"] = (*shape[::-1], 1, 1)
-    else:
-      shapes[f"{key}.weight"] = shape[::-1]
+      shape = (shape[3], shape[2], shape[0], shape[1])
+    elif len(shape) == 2:
+      is_convolution = "proj_" in key or "pws." in key
+      shape = (*shape[::-1], 1, 1) if is_convolution else shape[::-1]
+    shapes[key] = shape
   return shapes
 
 

@@ -1,12 +1,13 @@
 """Reads `--config FILE[:ARG]` and `--config.KEY=VALUE` into a nested dictionary."""
 
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 import hornet_jax
 from hornet_jax.errors import InputError, unknown_name
@@ -26,30 +27,38 @@ def load(config_file: str, overrides: Sequence[str]) -> dict[str, Any]:
   Raises:
     InputError: if the file is missing, a key unknown or a value of the wrong type.
   """
-  path, colon, arg = config_file.partition(":")
+  path, _, arg = config_file.partition(":")
   found = next((p for p in (pathlib.Path(path), _ROOT / path) if p.is_file()), None)
-  if found is None:
+  if found is None or found.suffix != ".py":
     known = ", ".join(f"configs/{p.name}" for p in sorted(_ROOT.glob("configs/*.py")))
     raise InputError(f"config file {path!r} not found: expected a path such as {known}.")
-  if str(_ROOT) not in sys.path:
-    sys.path.insert(0, str(_ROOT))  # for `from configs import common`
-
-  argv = ["hornet", f"--config={found}{colon}{arg}", *overrides]
   try:
-    config = _parse(argv[:2], argv[:2])
-    _check_keys(overrides, config)
-    return _parse(argv, argv)
+    config = _import(found).get_config(arg)
+  except (AttributeError, SyntaxError, ImportError, ValueError) as error:
+    raise InputError(f"config {config_file}: {error}") from error
+  _check_keys(overrides, config.to_dict())
+  try:
+    return _apply(config, overrides)
   except (flags.Error, ValueError, TypeError) as error:
-    if isinstance(error, InputError):
-      raise
     raise InputError(f"config {config_file}: {error}") from error
 
 
-def _parse(argv: list[str], sys_argv: list[str]) -> dict[str, Any]:
-  values = flags.FlagValues()
-  holder = config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=sys_argv)
+def _import(path: pathlib.Path) -> Any:
+  if str(_ROOT) not in sys.path:
+    sys.path.insert(0, str(_ROOT))  # for `from configs import common`
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  assert spec, path
+  assert spec.loader, path
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def _apply(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:
+  values, argv = flags.FlagValues(), ["hornet", *overrides]
+  config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
   values(argv)
-  return holder.value.to_dict()
+  return config.to_dict()
 
 
 def _check_keys(overrides: Sequence[str], config: dict[str, Any]) -> None:

@@ -19,7 +19,9 @@ def decode(encoded: bytes) -> Image.Image:
   try:
     with Image.open(io.BytesIO(encoded)) as image:
       return ImageOps.exif_transpose(image).convert("RGB")
-  except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+  except UnidentifiedImageError as error:
+    raise UndecodableImageError("no image format that Pillow knows") from error
+  except (OSError, ValueError, SyntaxError) as error:
     raise UndecodableImageError(str(error)) from error
 
 

@@ -105,8 +105,13 @@ def eval_batches(
 
 def _numbered(split: Split) -> grain.MapDataset:
   """The examples, each with its number in the split."""
-  source = grain.MapDataset.source(split.source)
-  return source.map_with_index(lambda index, example: {**example, "index": np.int32(index)})
+  count = len(split.source)
+
+  def number(position: int, example: dict[str, Any]) -> dict[str, Any]:
+    # Positions run on in later passes.
+    return {**example, "index": np.int32(position % count)}
+
+  return grain.MapDataset.source(split.source).map_with_index(number)
 
 
 def _iterate(

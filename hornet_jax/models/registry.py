@@ -29,11 +29,12 @@ def _paper(base_dim: int, image_size: int, *late_filters) -> Variant:
   return Variant("paper", image_size, fields)
 
 
-def _small(base_dim: int, depths: tuple[int, ...], *late_filters) -> Variant:
+def _small(base_dim: int, depths: tuple[int, ...], orders: tuple[int, ...], *filters) -> Variant:
   fields = {
     "base_dim": base_dim,
     "depths": depths,
-    "filters": ("7x7", "7x7", *late_filters),
+    "orders": orders,
+    "filters": filters,
     "patch_size": 2,
     # 1e-6 as in the deep models would keep a few blocks from learning in a short run.
     "layer_scale_init": 0.1,
@@ -54,10 +55,12 @@ VARIANTS: dict[str, Variant] = {
   "hornet_large_7x7": _paper(192, 224, "7x7", "7x7"),
   "hornet_large_gf": _paper(192, 224, (14, 8), (7, 4)),
   "hornet_large_gf_img384": _paper(192, 384, (24, 13), (12, 7)),
-  "hornet_nano_7x7": _small(8, (1, 1, 1, 1), "7x7", "7x7"),
-  "hornet_nano_gf": _small(8, (1, 1, 1, 1), (4, 3), (2, 2)),
-  "hornet_micro_7x7": _small(16, (1, 1, 2, 1), "7x7", "7x7"),
-  "hornet_micro_gf": _small(16, (1, 1, 2, 1), (4, 3), (2, 2)),
+  # For minutes on a CPU.
+  "hornet_micro_7x7": _small(16, (1, 1, 2, 1), (2, 3, 4, 5), "7x7", "7x7", "7x7", "7x7"),
+  "hornet_micro_gf": _small(16, (1, 1, 2, 1), (2, 3, 4, 5), "7x7", "7x7", (4, 3), (2, 2)),
+  # For seconds: two stages, one block each.
+  "hornet_nano_7x7": _small(8, (1, 1), (2, 3), "7x7", "7x7"),
+  "hornet_nano_gf": _small(8, (1, 1), (2, 3), "7x7", (8, 5)),
 }
 
 

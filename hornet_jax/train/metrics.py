@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from etils import epath
 from tensorboardX import SummaryWriter
 
-Record = dict[str, float]
+Record = dict[str, float | int]
 
 
 class MetricsLog:

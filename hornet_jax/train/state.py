@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Key
 
 from hornet_jax.models import HorNet
 from hornet_jax.train.sharding import replicated
@@ -17,16 +17,16 @@ from hornet_jax.train.sharding import replicated
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-  """Everything that a checkpoint holds.
+  """Everything that a checkpoint holds; arrays, or what describes them abstractly.
 
   Attributes:
-    step: number of updates done.
+    step: number of updates done, int32 [].
     params: parameters, float32.
     ema_params: their moving average, float32.
     opt_state: of the optimiser.
   """
 
-  step: Int[Array, ""]
+  step: Any
   params: Any
   ema_params: Any
   opt_state: Any

@@ -55,7 +55,7 @@ def make_train_step(
     ema_params = optax.incremental_update(params, state.ema_params, 1 - ema_decay)
     metrics = {
       "loss": loss,
-      "grad_norm": optax.global_norm(grads),
+      "grad_norm": optax.tree.norm(grads),
       "learning_rate": jnp.asarray(schedule(state.step)),
     }
     return TrainState(state.step + 1, params, ema_params, opt_state), metrics

@@ -1,0 +1,93 @@
+"""Who may import whom, and what every file must say."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "hornet_jax"
+# Part of the package -> the parts that it may import; `errors` may be imported by all.
+ALLOWED = {
+  "errors": set(),
+  "ops": set(),
+  "models": {"ops"},
+  "convert": set(),
+  "cost": {"models"},
+  "data": set(),
+  "train": {"cost", "data", "models"},
+  "report": {"cost", "data", "models", "train"},
+  "bench": {"models"},
+  "cli": {"bench", "convert", "cost", "data", "models", "report", "train"},
+}
+PURE = {"ops", "models"}
+PURE_LIBRARIES = {"jax", "flax", "jaxtyping", "numpy"}
+TENSORFLOW = {"tensorflow", "tensorflow_datasets"}
+
+
+def imports(path):
+  """(dotted name, is at the top of the module) of every import of a file."""
+  tree = ast.parse(path.read_text())
+  for node in ast.walk(tree):
+    top = node in tree.body
+    if isinstance(node, ast.Import):
+      yield from ((alias.name, top) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f"{path}: relative import"
+      yield node.module, top
+
+
+def part_of(module):
+  pieces = module.split(".")
+  return pieces[1] if pieces[0] == "hornet_jax" and len(pieces) > 1 else None
+
+
+def files(folder=PACKAGE):
+  return sorted(folder.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports(path):
+  part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+  for module, top in imports(path):
+    target = part_of(module)
+    if part in ALLOWED and target not in (None, part, "errors"):
+      assert target in ALLOWED[part], f"{part} imports {module}"
+    root = module.split(".")[0]
+    if part in PURE and target is None:
+      assert root in PURE_LIBRARIES or root in sys.stdlib_module_names, f"{part} imports {module}"
+    if root in TENSORFLOW:
+      assert part == "data", f"{part} imports {module}"
+      assert not top or "builders" in path.parts, f"{module} imported when the package is"
+    if root == "ml_collections":
+      assert part == "cli", "only the command line sees a ConfigDict"
+
+
+def test_every_part_is_listed():
+  parts = {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()} | {"errors"}
+  assert parts == set(ALLOWED)
+
+
+def test_configs_import_common_only():
+  for path in files(ROOT / "configs"):
+    roots = {module.split(".")[0] for module, _ in imports(path)}
+    assert roots <= {"configs", "ml_collections"}, path
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_public_names_have_docstrings(path):
+  tree = ast.parse(path.read_text())
+  assert ast.get_docstring(tree), f"{path} says nothing of itself"
+  if "cli" in path.parts:
+    return  # `add_arguments` and `run` of each command
+  for node in tree.body:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+      assert ast.get_docstring(node) or node.name == "Builder", f"{path}: {node.name}"
+
+
+def test_importing_the_package_leaves_tensorflow_out():
+  code = "import sys, hornet_jax, hornet_jax.cli.train; print('tensorflow' in sys.modules)"
+  child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+  assert child.stdout.strip() == b"False"

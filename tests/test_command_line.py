@@ -1,0 +1,229 @@
+"""The command line as a person uses it: one small run, killed, resumed, used."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+from PIL import Image
+
+from hornet_jax.cli.main import main
+from hornet_jax.train.checkpoint import load_params
+from hornet_jax.train.metrics import read_records
+
+ROOT = pathlib.Path(__file__).parents[1]
+SETTINGS = {
+  "data.image_size": 16,
+  "data.crop_padding": 2,
+  "model.drop_path_rate": 0.3,
+  "optimizer.warmup_epochs": 0.5,
+  "log.every_steps": 4,
+  "eval.every_epochs": 1.0,
+  "checkpoint.every_steps": 5,
+}  # 44 steps
+
+
+def train_arguments(workdir, data_dir, **overrides):
+  settings = {**SETTINGS, "data.data_dir": data_dir, **overrides}
+  return [
+    "train",
+    "--config=configs/digits.py:variant=nano_gf,runlocal",
+    f"--workdir={workdir}",
+    *(f"--config.{key}={value}" for key, value in settings.items()),
+  ]
+
+
+def start(arguments):
+  """The command in a process of its own, as from a shell."""
+  environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+  return subprocess.Popen(
+    [sys.executable, "-m", "hornet_jax", *arguments],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def signal_after_checkpoint(process, workdir, step, number):
+  """Sends a signal as soon as the checkpoint of `step` is complete."""
+  while not (workdir / "checkpoints" / str(step)).exists():
+    assert process.poll() is None, process.communicate()[0]
+    time.sleep(0.02)
+  process.send_signal(number)
+  return process.communicate()[0]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir):
+  """The workdir and the output of an undisturbed run."""
+  workdir = tmp_path_factory.mktemp("run") / "w"
+  process = start(train_arguments(workdir, data_dir))
+  output = process.communicate()[0]
+  assert process.returncode == 0, output
+  return workdir, output
+
+
+def test_a_run_tells_what_a_person_wants_to_know(run):
+  workdir, output = run
+  assert "hornet_nano_gf on digits" in output
+  assert re.search(r"step 44: accuracy \d+\.\d\d %", output)
+  assert re.search(r"accuracy, averaged weights +\d+\.\d\d %", output)
+  assert re.search(r"images evaluated +360", output)
+  assert f"report: {workdir}/report.html" in output
+  assert "Traceback" not in output
+  assert "<svg" in (workdir / "report.html").read_text()
+  assert list((workdir / "tensorboard").glob("events.*"))
+  records = read_records(epath.Path(workdir))
+  logged = [r["step"] for r in records if "train/loss" in r]
+  assert logged == list(range(4, 45, 4))
+  assert [r["step"] for r in records if "eval/top1" in r] == [22, 44]
+
+
+def test_killed_and_interrupted_run_ends_bit_equal(run, tmp_path, data_dir):
+  workdir, _ = run
+  other = tmp_path / "w"
+  arguments = train_arguments(other, data_dir)
+
+  interrupted = start(arguments)
+  output = signal_after_checkpoint(interrupted, other, 5, signal.SIGINT)
+  assert interrupted.returncode == 130, output
+  assert re.search(r"stopped after step \d+ of 44; the same command goes on", output)
+
+  killed = start(arguments)
+  output = signal_after_checkpoint(killed, other, 20, signal.SIGKILL)
+  assert killed.returncode == -signal.SIGKILL
+  assert re.search(r"going on after step \d+ of 44", output)
+
+  finished = start(arguments)
+  output = finished.communicate()[0]
+  assert finished.returncode == 0, output
+  step, *params = load_params(epath.Path(workdir) / "checkpoints")
+  other_step, *other_params = load_params(epath.Path(other) / "checkpoints")
+  assert step == other_step == 44
+  jax.tree.map(np.testing.assert_array_equal, params, other_params)
+  curves = [
+    [(r["step"], r["train/loss"]) for r in read_records(epath.Path(w)) if "train/loss" in r]
+    for w in (workdir, other)
+  ]
+  assert curves[0] == curves[1]
+
+
+def test_another_seed_differs(run, tmp_path, data_dir):
+  first = read_records(epath.Path(run[0]))[0]
+  process = start(train_arguments(tmp_path / "w", data_dir, seed=1, epochs=0.2))
+  output = process.communicate()[0]
+  assert process.returncode == 0, output
+  assert read_records(epath.Path(tmp_path / "w"))[0]["train/loss"] != first["train/loss"]
+
+
+def run_main(capfd, *arguments):
+  status = main(list(arguments))
+  return status, capfd.readouterr()
+
+
+def test_complete_run_goes_on_with_a_longer_total(run, data_dir, capfd, caplog):
+  arguments = train_arguments(run[0], data_dir)
+  status, captured = run_main(capfd, *arguments)
+  assert status == 0
+  assert "the run is complete: 44 of 44 steps are done" in caplog.text
+  assert f"report: {run[0]}/report.html" in captured.out
+
+  status, captured = run_main(capfd, *arguments, "--config.epochs=2.1")
+  assert status == 0
+  assert "changed since the last start: epochs was 2.0 and is 2.1" in caplog.text
+  assert "going on after step 44 of 46" in caplog.text
+  assert re.search(r"steps +46\n", captured.out)
+
+
+def test_evaluate_and_predict(run, tmp_path, capfd):
+  status, captured = run_main(capfd, "evaluate", f"--workdir={run[0]}", "--json")
+  assert status == 0
+  result = json.loads(captured.out)
+  last = [r for r in read_records(epath.Path(run[0])) if "eval/top1" in r][-1]
+  assert result["raw"]["top1"] == last["eval/top1"]
+  assert result["averaged"]["loss"] == pytest.approx(last["eval_ema/loss"], rel=1e-5)
+
+  image = tmp_path / "a digit.png"
+  Image.fromarray(np.full((20, 30), 128, np.uint8)).save(image)
+  status, captured = run_main(
+    capfd, "predict", str(image), str(image), f"--workdir={run[0]}", "--json", "--top=10"
+  )
+  assert status == 0
+  first, second = json.loads(captured.out)
+  assert first == second
+  assert sum(entry["probability"] for entry in first["top"]) == pytest.approx(1, abs=1e-5)
+  assert {entry["class"] for entry in first["top"]} == set("0123456789")
+
+
+def test_info(capfd):
+  status, captured = run_main(capfd, "info", "hornet_tiny_gf", "--json")
+  assert status == 0
+  info = json.loads(captured.out)
+  assert (info["params"], info["macs"]) == (22_991_848, 3_888_705_120)
+  assert sum(stage["params"] for stage in info["stages"]) == info["params"]
+  status, captured = run_main(capfd, "info", "hornet_tiny_gf")
+  assert "22,991,848" in captured.out
+
+
+@pytest.mark.parametrize(
+  ("extra", "message"),
+  [
+    (["--config.model.variant=hornet_tinny_gf"], "Did you mean 'hornet_tiny_gf'"),
+    (["--config.data.dataset=digit"], "unknown dataset 'digit'.* Did you mean 'digits'"),
+    (["--config.optimizer.lr=1"], "unknown config key 'optimizer.lr': expected one of"),
+    (["--config.optimizer.learning_rate=fast"], "learning_rate.*fast"),
+    (["--config.model.dtype=bfloat61"], "Did you mean 'bfloat16'"),
+    (["--config=configs/digit.py"], "'configs/digit.py' not found.*configs/digits.py"),
+    (["--config=configs/digits.py:varient=x"], "'varient=x' is unknown: expected variant=..., run"),
+    (["--config.data.image_size=3"], "at least 4x4 for patch_size 2, got 3x3"),
+    (["--config.data.batch_size=60"], r"multiple of the 8 devices: got 60.*use 56 or 64"),
+    (["--config.data.batch_size=2048"], r"epochs.*must give a step"),
+    (["--learning_rate=1"], "unknown argument '--learning_rate=1': expected --config.KEY=VALUE"),
+  ],
+)
+def test_wrong_settings_are_one_clear_line(extra, message, tmp_path, data_dir, capfd):
+  arguments = [*train_arguments(tmp_path / "w", data_dir), *extra]
+  status, captured = run_main(capfd, *arguments)
+  assert status == 2
+  lines = captured.err.strip().splitlines()
+  assert len(lines) == 1
+  assert lines[0].startswith("hornet: error: ")
+  assert re.search(message, lines[0]), lines[0]
+  assert not (tmp_path / "w").exists()
+
+
+def test_workdir_of_another_config_names_the_keys(run, data_dir, capfd):
+  overrides = {"optimizer.b2": 0.99, "data.crop_padding": 1}
+  status, captured = run_main(capfd, *train_arguments(run[0], data_dir, **overrides))
+  assert status == 2
+  assert "data.crop_padding was 2 and is 1; optimizer.b2 was 0.999 and is 0.99." in captured.err
+
+
+def test_missing_and_unreadable_files(run, tmp_path, capfd):
+  status, captured = run_main(capfd, "evaluate", f"--workdir={tmp_path}/none")
+  assert status == 2
+  assert "must be that of a run" in captured.err
+  broken = tmp_path / "broken.png"
+  broken.write_bytes(b"\x89PNG no image")
+  for path, reason in ((broken, "no image format"), (tmp_path / "none.png", "No such file")):
+    status, captured = run_main(capfd, "predict", str(path), f"--workdir={run[0]}")
+    assert status == 2
+    assert re.search(rf"image '{path}' cannot be read: .*{reason}", captured.err)
+
+
+def test_unknown_command_and_exit_status_of_the_process():
+  process = start(["info", "hornet_tiny"])
+  output = process.communicate()[0]
+  assert process.returncode == 2
+  assert output.startswith("hornet: error: unknown variant 'hornet_tiny'")
+  assert output.count("\n") == 1

@@ -1,0 +1,147 @@
+"""The input pipeline: the same batches for every number of readers, each example once."""
+
+import dataclasses
+import io
+import itertools
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hornet_jax.data.augment import random_pad_crop
+from hornet_jax.data.datasets import open_split
+from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
+from hornet_jax.data.pipeline import eval_batches, train_batches
+
+TRAIN = {"image_size": 16, "batch_size": 64, "crop_padding": 2, "seed": 7}
+EVAL = {"image_size": 16, "batch_size": 64, "crop_fraction": 1.0}
+
+
+@pytest.fixture(scope="module")
+def splits(data_dir):
+  return {split: open_split("digits", split, data_dir) for split in ("train", "test")}
+
+
+def take(iterator, count):
+  return list(itertools.islice(iterator, count))
+
+
+def assert_equal(batch, other):
+  for key in batch:
+    np.testing.assert_array_equal(batch[key], other[key])
+
+
+def test_split_is_fixed_and_stratified(splits):
+  assert {name: len(split.source) for name, split in splits.items()} == {"train": 1437, "test": 360}
+  labels = [example["label"] for example in splits["test"].source]
+  assert np.ptp(np.bincount(labels)) <= 2
+  pixels = np.asarray(decode(splits["test"].source[0]["image"]))
+  assert pixels.shape == (8, 8, 3)
+  assert pixels.max() == 255
+
+
+@pytest.mark.parametrize("readers", [2, 4])
+def test_global_batch_is_the_same_for_every_number_of_readers(splits, readers):
+  rows = np.arange(64).reshape(readers, -1)
+  streams = [train_batches(splits["train"], **TRAIN, rows=part.tolist()) for part in rows]
+  for whole in take(train_batches(splits["train"], **TRAIN), 3):
+    parts = [next(stream) for stream in streams]
+    assert_equal(whole, {key: np.concatenate([p[key] for p in parts]) for key in whole})
+
+
+def test_starting_late_is_a_seek(splits):
+  batches = take(train_batches(splits["train"], **TRAIN), 30)
+  late = train_batches(splits["train"], **TRAIN, start_step=27, num_threads=1)
+  for expected, batch in zip(batches[27:], late, strict=False):
+    assert_equal(batch, expected)
+
+
+def test_each_example_once_per_pass_in_a_new_order(splits):
+  batches = take(train_batches(splits["train"], **TRAIN), 45)
+  stream = np.concatenate([batch["index"] for batch in batches])
+  first, second = stream[:1437], stream[1437:2874]
+  for one_pass in (first, second):
+    np.testing.assert_array_equal(np.sort(one_pass), np.arange(1437))
+  assert (first != second).any()
+
+
+def test_augmentation_changes_from_pass_to_pass_and_with_the_seed(splits):
+  batches = take(train_batches(splits["train"], **TRAIN), 45)
+  images = {}
+  for batch in batches:
+    for index, image in zip(batch["index"], batch["image"], strict=True):
+      images.setdefault(int(index), []).append(image)
+  twice = [pair for pair in images.values() if len(pair) == 2]
+  assert np.mean([np.array_equal(*pair) for pair in twice]) < 0.2
+  other = next(train_batches(splits["train"], **{**TRAIN, "seed": 8}))
+  assert (other["index"] != batches[0]["index"]).any()
+
+
+@pytest.mark.parametrize("readers", [1, 2, 4])
+def test_evaluation_counts_each_example_once(splits, readers):
+  rows = np.arange(64).reshape(readers, -1)
+  counted = []
+  for part in rows:
+    batches = list(eval_batches(splits["test"], **EVAL, rows=part.tolist()))
+    assert len(batches) == 6  # the same for every reader
+    for batch in batches:
+      counted.append(batch["index"][batch["weight"] > 0])
+      assert (batch["index"][batch["weight"] == 0] == -1).all()
+  np.testing.assert_array_equal(np.sort(np.concatenate(counted)), np.arange(360))
+
+
+def test_undecodable_image_keeps_its_place_with_weight_zero(splits, caplog):
+  source = [dict(splits["test"].source[i]) for i in range(6)]
+  source[2]["image"] = source[2]["image"][:40]
+  broken = dataclasses.replace(splits["test"], source=source)
+  with caplog.at_level(logging.WARNING, logger="hornet_jax"):
+    (batch,) = eval_batches(broken, **{**EVAL, "batch_size": 6})
+  np.testing.assert_array_equal(batch["weight"], [1, 1, 0, 1, 1, 1])
+  np.testing.assert_array_equal(batch["index"], np.arange(6))
+  assert not batch["image"][2].any()
+  assert "example 2 of digits/test left out" in caplog.text
+
+
+def test_batch_larger_than_the_split(splits):
+  with pytest.raises(ValueError, match=r"at most 1437 for digits/train, got 2048"):
+    train_batches(splits["train"], **{**TRAIN, "batch_size": 2048})
+
+
+def encoded(image, **options):
+  buffer = io.BytesIO()
+  image.save(buffer, "JPEG", **options)
+  return buffer.getvalue()
+
+
+def test_decode_turns_by_exif_and_converts():
+  image = Image.fromarray(np.arange(0, 240, 10, np.uint8).reshape(4, 6))
+  exif = Image.Exif()
+  exif[0x0112] = 6  # to be turned by a quarter
+  assert decode(encoded(image, exif=exif)).size == (4, 6)
+  assert decode(encoded(Image.new("CMYK", (3, 2)))).mode == "RGB"
+
+
+def test_decode_names_the_reason():
+  with pytest.raises(UndecodableImageError, match="no image format that Pillow knows"):
+    decode(b"not an image")
+  with pytest.raises(UndecodableImageError, match=r"(?i)truncated"):
+    decode(encoded(Image.new("RGB", (64, 64)))[:-300])
+
+
+def test_evaluation_view():
+  wide = np.zeros((20, 40, 3), np.uint8)
+  wide[:, 10:30] = 200  # the central square
+  view = resize_and_center_crop(Image.fromarray(wide), 10, 1.0)
+  assert view.shape == (10, 10, 3)
+  assert view[:, 2:-2].min() == 200
+  inner = resize_and_center_crop(Image.fromarray(wide), 10, 0.5)
+  assert inner.min() == 200
+
+
+def test_random_pad_crop_shifts_only():
+  image = np.ones((5, 6, 3), np.uint8)
+  rng = np.random.default_rng(0)
+  sums = {int(random_pad_crop(image, 2, rng).sum()) for _ in range(200)}
+  assert max(sums) == image.sum()
+  assert min(sums) == 3 * 4 * 3

@@ -1,0 +1,123 @@
+"""Training in this process: topology, compilation, divergence, evaluation."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+from golden_data import assert_close
+
+from hornet_jax.cli import config as config_flag
+from hornet_jax.errors import DivergedError
+from hornet_jax.train.experiment import Experiment
+from hornet_jax.train.loop import train
+from hornet_jax.train.sharding import batch_sharding, make_mesh, process_rows, to_devices
+from hornet_jax.train.step import example_results
+
+
+@pytest.fixture
+def load(data_dir):
+  """The digits config, shrunk, with drop path on."""
+
+  def config(**overrides):
+    settings = {
+      "data.data_dir": data_dir,
+      "data.image_size": 16,
+      "data.crop_padding": 2,
+      "model.drop_path_rate": 0.3,
+      "optimizer.warmup_epochs": 0.1,
+      **overrides,
+    }
+    arguments = [f"--config.{key}={value}" for key, value in settings.items()]
+    return config_flag.load("configs/digits.py:variant=nano_gf,runlocal", arguments)
+
+  return config
+
+
+def first_steps(experiment, count):
+  """Losses of `count` steps and the state after them; nothing may compile on the way."""
+  step = experiment.compile_train_step()
+  state, batches, losses = experiment.create_state(), experiment.train_batches(0), []
+  compiled = []
+  listener = lambda event, *_, **__: compiled.append(event) if "compile" in event else None  # noqa: E731
+  jax.monitoring.register_event_duration_secs_listener(listener)
+  try:
+    for _ in range(count):
+      batch = to_devices(next(batches), 64, batch_sharding(experiment.mesh))
+      state, metrics = step(state, batch)
+      losses.append(float(metrics["loss"]))
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listener)
+  assert compiled == []
+  return losses, state
+
+
+def test_eight_devices_equal_one(load):
+  config = load()
+  one = Experiment(config, jax.devices()[:1])
+  eight = Experiment(config, jax.devices())
+  assert eight.mesh.size == 8
+  losses, state = first_steps(one, 10)
+  sharded_losses, sharded_state = first_steps(eight, 10)
+  np.testing.assert_allclose(sharded_losses, losses, rtol=1e-5)
+  assert len(set(losses)) == 10
+  assert int(sharded_state.step) == 10
+  jax.tree.map(lambda a, b: assert_close(a, b, 1e-2), sharded_state.params, state.params)
+  # Evaluation is the same as well, example by example.
+  results = [
+    experiment.predict(
+      experiment.compile_eval_step(), experiment.place(jax.device_get(state.params))
+    )
+    for experiment in (one, eight)
+  ]
+  assert len(results[0].label) == 360
+  np.testing.assert_array_equal(results[0].index, np.arange(360))
+  np.testing.assert_array_equal(results[0].label, results[1].label)
+  assert_close(results[1].loss, results[0].loss)
+  assert results[0].metrics()["top1"] == results[1].metrics()["top1"]
+
+
+def test_divergence_names_the_step_and_the_last_good_checkpoint(load, tmp_path):
+  overrides = {"optimizer.learning_rate": 1e20, "optimizer.warmup_epochs": 0.2}
+  config = load(**overrides, **{"checkpoint.every_steps": 1, "optimizer.clip_norm": 0.0})
+  with pytest.raises(DivergedError, match=r"loss nan .* at step 3: .* checkpoint is step 2\."):
+    train(config, epath.Path(tmp_path), jax.devices()[:1])
+  assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+
+
+def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypatch):
+  config = load(**{"data.max_undecodable": 3})
+  experiment = Experiment(config, jax.devices()[:1])
+  source = [{**example, "image": b"broken"} for example in experiment.train_split.source]
+  broken = dataclasses.replace(experiment.train_split, source=source)
+  monkeypatch.setattr("hornet_jax.train.experiment.open_split", lambda *_: broken)
+  with pytest.raises(ValueError, match=r"more than 3 images of digits/train cannot be decoded"):
+    train(config, epath.Path(tmp_path), jax.devices()[:1])
+
+
+def test_process_rows_cover_the_batch():
+  mesh = make_mesh()
+  np.testing.assert_array_equal(process_rows(16, batch_sharding(mesh)), np.arange(16))
+  batch = {"x": np.arange(32.0, dtype=np.float32).reshape(16, 2)}
+  placed = to_devices(batch, 16, batch_sharding(mesh))["x"]
+  assert len(placed.sharding.device_set) == 8
+  np.testing.assert_array_equal(placed, batch["x"])
+
+
+def test_results_of_an_example():
+  logits = jnp.array([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0], [jnp.nan] * 3])
+  results = example_results(logits, jnp.array([2, 0, 0]))
+  np.testing.assert_array_equal(results["rank"], [1, 0, 3])  # NaN never counts as right
+  np.testing.assert_array_equal(results["prediction"][:2], [1, 0])
+  np.testing.assert_allclose(
+    results["confidence"][0], np.exp(3) / np.exp([1, 2, 3]).sum(), rtol=1e-6
+  )
+
+
+def test_bfloat16_keeps_parameters_in_float32(load):
+  experiment = Experiment(load(**{"model.dtype": "bfloat16"}), jax.devices()[:1])
+  state = experiment.abstract_state()
+  leaves = jax.tree.leaves((state.params, state.ema_params))
+  assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
