@@ -15,8 +15,8 @@ TABLE = json.loads((GOLDEN / "model_table.json").read_text())
 del TABLE["_notes"]
 # Small variants of ours, which no paper counts: fixed so that a change is noticed.
 OURS = {
-  "hornet_nano_7x7": 152_736,
-  "hornet_nano_gf": 146_316,
+  "hornet_nano_7x7": 23_776,
+  "hornet_nano_gf": 23_734,
   "hornet_micro_7x7": 507_576,
   "hornet_micro_gf": 491_196,
 }

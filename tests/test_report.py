@@ -44,7 +44,7 @@ def records(steps=60):
   return training + evaluation
 
 
-def make_report(name="hornet_nano_gf", num_classes=10, **changes):
+def make_report(name="hornet_micro_gf", num_classes=10, **changes):
   """A report of which `changes` are replaced; examples 3, 5 and 8 are mistakes."""
   model = create_model(name, num_classes=num_classes)
   labels = np.arange(EXAMPLES) % num_classes
@@ -104,14 +104,14 @@ def test_references_within_the_page_are_unambiguous():
 def test_sections_follow_the_model():
   common = ["curves", "confusion", "mistakes"]
   last = ["stages", "made"]
-  mixed = sections(render(make_report("hornet_nano_gf")))
+  mixed = sections(render(make_report("hornet_micro_gf")))
   assert list(mixed) == [*common, "kernels", "filters", *last]
   assert re.findall(r"Stage \d", mixed["kernels"]) == ["Stage 0", "Stage 1"]
   assert re.findall(r"Stage \d", mixed["filters"]) == ["Stage 2", "Stage 3"]
-  local = sections(render(make_report("hornet_nano_7x7")))
+  local = sections(render(make_report("hornet_micro_7x7")))
   assert list(local) == [*common, "kernels", *last]
-  # gnConv of order 2 filters C/2 + C of C = 8 channels; stage 3 has 62 + 62, of which 48 are drawn.
-  assert local["kernels"].count('alt="channel') == 12 + 28 + 48 + 48
+  # gnConv of order 2 filters C/2 + C of C = 16 channels; of the later stages 48 are drawn.
+  assert local["kernels"].count('alt="channel') == 24 + 48 + 48 + 48
 
 
 def test_outside_text_is_escaped():
@@ -142,7 +142,7 @@ def test_headline():
   assert headline == [
     ("Accuracy, EMA", "75.0%"),
     ("Accuracy, raw", "25.0%"),
-    ("Parameters", "82.0 k"),  # 146,316 less 990 of 1000 classes, 65 each
+    ("Parameters", "363.5 k"),  # 491,196 less 990 of 1000 classes, 129 each
     ("MACs per image", f"{macs / 1e6:.1f} M"),
     ("Training time", "7 min 11 s"),
     ("Images per second", "800"),
@@ -260,7 +260,7 @@ def test_kernel_colours_are_symmetric_about_zero():
 
 def test_filters_have_frequency_zero_in_the_middle():
   report = make_report()
-  weights = report.params["stage_2"]["block_0"]["gnconv"]["dwconv"]
+  weights = report.params["stage_2"]["block_1"]["gnconv"]["dwconv"]
   for part in ("filter_re", "filter_im"):
     weights[part][:] = 0.0
     weights[part][0, 0] = 1.0
