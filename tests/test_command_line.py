@@ -41,12 +41,12 @@ def train_arguments(workdir, data_dir, **overrides):
   ]
 
 
-def start(arguments):
-  """The command in a process of its own, as from a shell."""
+def start(arguments, folder=ROOT):
+  """The command in a process of its own, as from a shell in `folder`."""
   environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
   return subprocess.Popen(
     [sys.executable, "-m", "hornet_jax", *arguments],
-    cwd=ROOT,
+    cwd=folder,
     env=environment,
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
@@ -120,7 +120,8 @@ def test_killed_and_interrupted_run_ends_bit_equal(run, tmp_path, data_dir):
 
 def test_another_seed_differs(run, tmp_path, data_dir):
   first = read_records(epath.Path(run[0]))[0]
-  process = start(train_arguments(tmp_path / "w", data_dir, seed=1, epochs=0.2))
+  # From another folder, and with a relative workdir.
+  process = start(train_arguments("w", data_dir, seed=1, epochs=0.2), tmp_path)
   output = process.communicate()[0]
   assert process.returncode == 0, output
   assert read_records(epath.Path(tmp_path / "w"))[0]["train/loss"] != first["train/loss"]

@@ -24,7 +24,7 @@ class Checkpoints:
       keep: number of newest checkpoints to keep.
     """
     self._checkpointer = ocp.training.Checkpointer(
-      directory,
+      directory.resolve(),  # Orbax refuses relative paths, but only once it writes
       preservation_policy=ocp.training.preservation_policies.LatestN(keep),
       cleanup_tmp_directories=True,
     )
@@ -81,7 +81,7 @@ def load_params(directory: epath.Path) -> tuple[int, dict[str, Any], dict[str, A
   )
   if not directory.exists():
     raise missing
-  with ocp.training.Checkpointer(directory) as checkpointer:
+  with ocp.training.Checkpointer(directory.resolve()) as checkpointer:
     latest = checkpointer.latest
     if latest is None:
       raise missing
