@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
   if jax.process_index() == 0:
     path = write_report(outcome, workdir, command_line())
     print(_table(outcome))
-    print(f"report: {path}")
+    print(f"report: {path.resolve()}")
   return 0
 
 

@@ -21,7 +21,7 @@ class Progress:
     self._bar = tqdm(
       total=total_steps * batch_size,
       initial=start_step * batch_size,
-      unit="image",
+      unit=" images",
       unit_scale=True,
       dynamic_ncols=True,
       disable=not sys.stderr.isatty(),
