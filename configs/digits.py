@@ -34,7 +34,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.std = (0.5, 0.5, 0.5)
 
   config.optimizer.learning_rate = 3e-3
-  config.optimizer.warmup_epochs = 4.0
+  config.optimizer.warmup_epochs = 0.25 if arguments["runlocal"] else 4.0
 
   config.log.every_steps = 22
   config.eval.every_epochs = 5.0

@@ -105,15 +105,22 @@ def test_bfloat16_and_remat(params, images):
     return (
       gradient(params, tiny()),
       gradient(params, tiny(remat=True)),
-      loss(params, tiny(dtype=jnp.bfloat16)),
+      gradient(params, tiny(dtype=jnp.bfloat16)),
     )
 
-  ((_, (logits, _)), grads), ((_, (same, _)), same_grads), (_, (rough, stage)) = run(params)
+  ((_, (logits, _)), grads), ((_, (same, _)), same_grads), ((_, (rough, stage)), rough_grads) = run(
+    params
+  )
   np.testing.assert_array_equal(logits, same)
   jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), grads, same_grads)
   assert logits.dtype == rough.dtype == jnp.float32
   assert stage.dtype == jnp.bfloat16
   assert_close(rough, logits, 0.1)
+  for gradient, wanted in zip(*map(jax.tree.leaves, (rough_grads, grads)), strict=True):
+    assert gradient.dtype == jnp.float32
+    # The direction survives the rounding.
+    cosine = jnp.vdot(gradient, wanted) / jnp.linalg.norm(gradient) / jnp.linalg.norm(wanted)
+    assert cosine > 0.9
   assert np.any(np.asarray(rough) != np.asarray(logits))
 
 
@@ -156,6 +163,11 @@ def test_errors(overrides, size, message):
 def test_training_with_drop_path_needs_keys(params, images):
   with pytest.raises(ValueError, match="one random key per example"):
     tiny(drop_path_rate=0.1).apply({"params": params}, images, train=True)
+
+
+def test_images_must_be_normalised(params):
+  with pytest.raises(ValueError, match="expected floating point, got uint8"):
+    tiny().apply({"params": params}, jnp.zeros(IMAGES.shape, jnp.uint8))
 
 
 def test_unknown_names():

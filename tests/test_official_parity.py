@@ -49,7 +49,7 @@ def modules_of(golden, implementation):
         orders=config["orders"],
         filters=[spatial_filter(size) for size in config["gf_filter_hw"]],
         scale=config["scale"],
-        layer_scale_init=1e-6 if config["layer_scale"] else 0.0,
+        layer_scale_init=1e-6 if config["layer_scale"] else None,
         global_filter=implementation,
       )
 

@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   except (InputError, DivergedError) as error:
     print(f"hornet: error: {error}", file=sys.stderr)
     return 2 if isinstance(error, InputError) else 1
+  except KeyboardInterrupt:
+    print("hornet: interrupted", file=sys.stderr)
+    return 130
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

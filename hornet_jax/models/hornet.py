@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
 from hornet_jax.models.gnconv import GnConv, SpatialFilter
@@ -29,7 +29,7 @@ class Block(nn.Module):
     order: of the gnConv.
     filter: of the gnConv, such as `"7x7"` or a spectral size (h, w).
     scale: of the gnConv.
-    layer_scale_init: initial layer scale; 0 for none.
+    layer_scale_init: initial layer scale; 0 or None for none.
     global_filter: `"dft"` or `"fft"`.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation.
@@ -38,7 +38,7 @@ class Block(nn.Module):
   order: int
   filter: SpatialFilter = "7x7"
   scale: float = 1 / 3
-  layer_scale_init: float = 1e-6
+  layer_scale_init: float | None = 1e-6
   global_filter: str = "dft"
   depthwise: str = "auto"
   dtype: DTypeLike = jnp.float32
@@ -65,7 +65,7 @@ class Block(nn.Module):
     return x + drop_path(self.layer_scale(branch, 2), None if factors is None else factors[1])
 
   def layer_scale(self, branch: Array, number: int) -> Array:
-    if not self.layer_scale_init > 0:
+    if not self.layer_scale_init or self.layer_scale_init < 0:
       return branch
     return LayerScale(self.layer_scale_init, self.dtype, name=f"layer_scale{number}")(branch)
 
@@ -140,7 +140,7 @@ class HorNet(nn.Module):
     filters: spatial filter of each stage: such as `"7x7"`, or a spectral size (h, w)
       where w = W // 2 + 1 of the stage's grid at the intended image size.
     scale: s, multiplies the output of every spatial filter.
-    layer_scale_init: initial layer scale; 0 for none.
+    layer_scale_init: initial layer scale; 0 or None for none.
     drop_path_rate: drop probability of the last block, in [0, 1).
     global_filter: `"dft"` or `"fft"`, see `GlobalLocalFilter`.
     dtype: type of the computation; parameters and logits are float32.
@@ -157,7 +157,7 @@ class HorNet(nn.Module):
   orders: Sequence[int] = (2, 3, 4, 5)
   filters: Sequence[SpatialFilter] = ("7x7", "7x7", "7x7", "7x7")
   scale: float = 1 / 3
-  layer_scale_init: float = 1e-6
+  layer_scale_init: float | None = 1e-6
   drop_path_rate: float = 0.0
   global_filter: str = "dft"
   dtype: DTypeLike = jnp.float32
@@ -169,7 +169,7 @@ class HorNet(nn.Module):
   @nn.compact
   def __call__(
     self,
-    images: Float[Array, "B H W C"],
+    images: Num[Array, "B H W C"],
     train: bool = False,
     keys: Key[Array, "B"] | None = None,
   ) -> tuple[Float[Array, "B K"], dict[str, Array]]:
@@ -188,7 +188,7 @@ class HorNet(nn.Module):
       InputError: if the image is too small for the stages, stage lists differ in
         length, the drop rate is out of range or `keys` is missing.
     """
-    self.check(images.shape)
+    self.check(images)
     factors: Sequence[Array | None] = [None] * len(self.depths)
     if train and self.drop_path_rate > 0:
       if keys is None:
@@ -233,8 +233,8 @@ class HorNet(nn.Module):
       sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
     return sides
 
-  def check(self, image_shape: Sequence[int]) -> None:
-    """Raises `InputError` where the settings contradict each other or the image."""
+  def check(self, images: Array) -> None:
+    """Raises `InputError` where the settings contradict each other or the images."""
     lengths = {len(self.depths), len(self.orders), len(self.filters)}
     if len(lengths) != 1:
       raise InputError(
@@ -245,7 +245,12 @@ class HorNet(nn.Module):
       raise InputError(
         f"`drop_path_rate` must be in [0, 1): expected a probability, got {self.drop_path_rate}."
       )
-    height, width = image_shape[1:3]
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+      raise InputError(
+        f"`images` must be normalised: expected floating point, got {images.dtype}. "
+        "Hint: hornet_jax.data.normalize.normalize."
+      )
+    height, width = images.shape[1:3]
     for s, grid in enumerate(self.grids(height, width)):
       if 0 in grid:
         smallest = self.patch_size * 2 ** (len(self.depths) - 1)

@@ -15,6 +15,7 @@ from hornet_jax.models import HorNet, create_model
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.evaluate import Predictions, predict_split
 from hornet_jax.train.optimizer import adamw, warmup_cosine
+from hornet_jax.train.settings import check_ranges
 from hornet_jax.train.sharding import (
   batch_sharding,
   check_batch_size,
@@ -66,6 +67,7 @@ class Experiment:
     Raises:
       InputError: if a setting is bad, or the dataset is unknown or not prepared.
     """
+    check_ranges(config)
     self.config = config
     data = config["data"]
     self.mesh = make_mesh(devices)

@@ -1,0 +1,60 @@
+"""The range of every number in a config."""
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from hornet_jax.errors import InputError
+from hornet_jax.train.workdir import flatten
+
+_POSITIVE = [(operator.gt, 0)]
+_NOT_NEGATIVE = [(operator.ge, 0)]
+_AT_LEAST_ONE = [(operator.ge, 1)]
+_FRACTION = [(operator.ge, 0), (operator.lt, 1)]
+_RANGES = {
+  "seed": _NOT_NEGATIVE,
+  "epochs": _POSITIVE,
+  "model.patch_size": _AT_LEAST_ONE,
+  "model.drop_path_rate": _FRACTION,
+  "data.image_size": _AT_LEAST_ONE,
+  "data.batch_size": _AT_LEAST_ONE,
+  "data.eval_batch_size": _AT_LEAST_ONE,
+  "data.crop_padding": _NOT_NEGATIVE,
+  "data.eval_crop_fraction": [(operator.gt, 0), (operator.le, 1)],
+  "data.num_threads": _AT_LEAST_ONE,
+  "data.max_undecodable": _NOT_NEGATIVE,
+  "optimizer.learning_rate": _POSITIVE,
+  "optimizer.final_learning_rate": _NOT_NEGATIVE,
+  "optimizer.warmup_epochs": _NOT_NEGATIVE,
+  "optimizer.weight_decay": _NOT_NEGATIVE,
+  "optimizer.b1": _FRACTION,
+  "optimizer.b2": _FRACTION,
+  "optimizer.eps": _POSITIVE,
+  "optimizer.clip_norm": _NOT_NEGATIVE,
+  "loss.label_smoothing": _FRACTION,
+  "ema.decay": _FRACTION,
+  "ema.reference_steps": _NOT_NEGATIVE,
+  "log.every_steps": _AT_LEAST_ONE,
+  "eval.every_epochs": _POSITIVE,
+  "checkpoint.every_steps": _AT_LEAST_ONE,
+  "checkpoint.keep": _AT_LEAST_ONE,
+}
+_SIGNS = {operator.gt: ">", operator.ge: ">=", operator.lt: "<", operator.le: "<="}
+
+
+def check_ranges(config: Mapping[str, Any]) -> None:
+  """Raises `InputError` for the first number that is out of its range.
+
+  Args:
+    config: nested, with the keys of configs/common.py.
+  """
+  values = flatten(config)
+  for key, bounds in _RANGES.items():
+    if not all(holds(values[key], bound) for holds, bound in bounds):
+      wanted = " and ".join(f"{_SIGNS[holds]} {bound}" for holds, bound in bounds)
+      raise InputError(f"`{key}` must be {wanted}: got {values[key]}.")
+  if values["optimizer.warmup_epochs"] >= values["epochs"]:
+    raise InputError(
+      "`optimizer.warmup_epochs` must be less than `epochs`: expected less than "
+      f"{values['epochs']}, got {values['optimizer.warmup_epochs']}."
+    )
