@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,18 +133,25 @@ def run_main(capfd, *arguments):
   return status, capfd.readouterr()
 
 
-def test_complete_run_goes_on_with_a_longer_total(run, data_dir, capfd, caplog):
-  arguments = train_arguments(run[0], data_dir)
+def test_complete_run_goes_on_with_a_longer_total(run, tmp_path, data_dir, capfd, caplog):
+  workdir = tmp_path / "copy"
+  shutil.copytree(run[0], workdir)
+  (workdir / "metrics.jsonl").unlink()  # lost: the run is none the less complete
+  arguments = train_arguments(workdir, data_dir)
   status, captured = run_main(capfd, *arguments)
   assert status == 0
   assert "the run is complete: 44 of 44 steps are done" in caplog.text
-  assert f"report: {run[0]}/report.html" in captured.out
+  assert f"report: {workdir}/report.html" in captured.out
 
   status, captured = run_main(capfd, *arguments, "--config.epochs=2.1")
   assert status == 0
   assert "changed since the last start: epochs was 2.0 and is 2.1" in caplog.text
   assert "going on after step 44 of 46" in caplog.text
   assert re.search(r"steps +46\n", captured.out)
+
+  status, captured = run_main(capfd, *arguments, "--config.epochs=1.5")
+  assert status == 2
+  assert "expected at least 46 steps, got 33" in captured.err
 
 
 def test_evaluate_and_predict(run, tmp_path, capfd):
@@ -187,12 +195,19 @@ def test_info(capfd):
     (["--config=configs/digit.py"], "'configs/digit.py' not found.*configs/digits.py"),
     (["--config=configs/digits.py:varient=x"], "'varient=x' is unknown: expected variant=..., run"),
     (["--config.data.image_size=3"], "at least 4x4 for patch_size 2, got 3x3"),
-    (["--config.data.batch_size=60"], r"multiple of the 8 devices: got 60.*use 56 or 64"),
+    (
+      ["--config.data.batch_size=60"],
+      "data.batch_size` must .* 8 devices: got 60.*use 56 or 64",
+    ),
     (["--config.data.batch_size=2048"], r"epochs.*must give a step"),
     (["--config.optimizer.learning_rate=0"], "learning_rate` must be > 0: got 0.0"),
     (["--config.loss.label_smoothing=1"], "label_smoothing` must be >= 0 and < 1: got 1.0"),
     (["--config.checkpoint.every_steps=0"], "checkpoint.every_steps` must be >= 1: got 0"),
     (["--config.optimizer.warmup_epochs=2"], "must be less than `epochs`.*less than 2.0, got 2.0"),
+    (["--config.epochs=inf"], "`epochs` must be > 0: got inf"),
+    (["--config.data.std=(0.5,0.5)"], "expected 3 each, std > 0"),
+    (["--config.data.data_dir=/proc/none"], "not prepared|cannot be prepared"),
+    (["--workdir=/proc/none"], "must be a folder that can be written"),
     (["--learning_rate=1"], "unknown argument '--learning_rate=1': expected --config.KEY=VALUE"),
   ],
 )

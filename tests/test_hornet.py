@@ -150,6 +150,10 @@ def test_drop_path_factors_keep_the_mean():
   [
     ({"patch_size": 4}, 7, r"at least 8x8 for patch_size 4, got 7x7, of which stage 1 has"),
     ({"orders": (1, 2, 3)}, 32, r"got 2, 3 and 2"),
+    ({"filters": ("5x5", (8,))}, 32, r"such as '7x7' or \(14, 8\), got \(8,\)"),
+    ({"depths": (1, 0)}, 32, r"`depths` must be positive"),
+    ({"patch_size": 0}, 32, r"`patch_size` must be positive.*got 0"),
+    ({"global_filter": "ftt"}, 32, r"'ftt'.*Did you mean 'fft'"),
     ({"drop_path_rate": 1.0}, 32, r"in \[0, 1\).*got 1\.0"),
     ({"base_dim": 6, "orders": (3, 2)}, 32, r"multiple of 4 for order 3, got 6"),
   ],
@@ -158,6 +162,11 @@ def test_errors(overrides, size, message):
   images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
   with pytest.raises(ValueError, match=message):
     abstract_params(tiny(**overrides), images)
+
+
+def test_channels_first_images_are_refused(params):
+  with pytest.raises(ValueError, match=r"expected \[B, H, W, C\] of at least 4x4.*got 3x32"):
+    tiny().apply({"params": params}, jnp.zeros((2, 3, 32, 32)))
 
 
 def test_training_with_drop_path_needs_keys(params, images):

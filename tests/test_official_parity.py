@@ -175,6 +175,12 @@ def test_full_size_models(name):
 
 
 def test_unknown_keys_are_listed():
-  weights = {"gnconv.proj_in.weight": np.zeros((4, 2, 1, 1)), "optimizer.lr": np.zeros(())}
-  with pytest.raises(ValueError, match=r"1 unknown: optimizer\.lr \(\)"):
+  weights = {
+    "gnconv.proj_in.weight": np.zeros((4, 2, 1, 1)),
+    "optimizer.lr": np.zeros(()),
+    "stem.conv.weight": np.zeros((4, 3, 4, 4)),  # ours, not the official name
+    "head.weight": np.zeros((4, 3, 2)),
+  }
+  listed = r"3 unknown: optimizer\.lr \(\), stem\.conv\.weight .*, head\.weight \(4, 3, 2\)"
+  with pytest.raises(ValueError, match=listed):
     params_from_official(weights)

@@ -100,6 +100,7 @@ def test_undecodable_image_keeps_its_place_with_weight_zero(splits, caplog):
   np.testing.assert_array_equal(batch["weight"], [1, 1, 0, 1, 1, 1])
   np.testing.assert_array_equal(batch["index"], np.arange(6))
   assert not batch["image"][2].any()
+  assert caplog.text.count("left out") == 1
   assert "example 2 of digits/test left out" in caplog.text
 
 
@@ -127,6 +128,12 @@ def test_decode_names_the_reason():
     decode(b"not an image")
   with pytest.raises(UndecodableImageError, match=r"(?i)truncated"):
     decode(encoded(Image.new("RGB", (64, 64)))[:-300])
+
+
+def test_decode_refuses_a_decompression_bomb(monkeypatch):
+  monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+  with pytest.raises(UndecodableImageError, match="exceeds limit of 200 pixels"):
+    decode(encoded(Image.new("RGB", (64, 64))))
 
 
 def test_evaluation_view():

@@ -1,6 +1,8 @@
 """Training in this process: topology, compilation, divergence, evaluation."""
 
 import dataclasses
+import logging
+import re
 
 import jax
 import jax.numpy as jnp
@@ -37,20 +39,13 @@ def load(data_dir):
 
 
 def first_steps(experiment, count):
-  """Losses of `count` steps and the state after them; nothing may compile on the way."""
+  """Losses of `count` steps and the state after them."""
   step = experiment.compile_train_step()
   state, batches, losses = experiment.create_state(), experiment.train_batches(0), []
-  compiled = []
-  listener = lambda event, *_, **__: compiled.append(event) if "compile" in event else None  # noqa: E731
-  jax.monitoring.register_event_duration_secs_listener(listener)
-  try:
-    for _ in range(count):
-      batch = to_devices(next(batches), 64, batch_sharding(experiment.mesh))
-      state, metrics = step(state, batch)
-      losses.append(float(metrics["loss"]))
-  finally:
-    jax.monitoring.unregister_event_duration_listener(listener)
-  assert compiled == []
+  for _ in range(count):
+    batch = to_devices(next(batches), 64, batch_sharding(experiment.mesh))
+    state, metrics = step(state, batch)
+    losses.append(float(metrics["loss"]))
   return losses, state
 
 
@@ -82,9 +77,9 @@ def test_eight_devices_equal_one(load):
 def test_divergence_names_the_step_and_the_last_good_checkpoint(load, tmp_path):
   overrides = {"optimizer.learning_rate": 1e20, "optimizer.warmup_epochs": 0.2}
   config = load(**overrides, **{"checkpoint.every_steps": 1, "optimizer.clip_norm": 0.0})
-  with pytest.raises(DivergedError, match=r"loss nan .* at step 3: .* checkpoint is step 2\."):
+  with pytest.raises(DivergedError, match=r"step 2 must .*: got .*param_norm inf.* is step 1\."):
     train(config, epath.Path(tmp_path), jax.devices()[:1])
-  assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+  assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1"]
 
 
 def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypatch):
@@ -93,8 +88,36 @@ def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypa
   source = [{**example, "image": b"broken"} for example in experiment.train_split.source]
   broken = dataclasses.replace(experiment.train_split, source=source)
   monkeypatch.setattr("hornet_jax.train.experiment.open_split", lambda *_: broken)
-  with pytest.raises(ValueError, match=r"more than 3 images of digits/train cannot be decoded"):
+  with pytest.raises(ValueError, match=r"64 images of digits/train .* stands at step 1\."):
     train(config, epath.Path(tmp_path), jax.devices()[:1])
+  assert (tmp_path / "checkpoints" / "1").exists()
+
+
+def test_one_compile_for_the_whole_run(load, tmp_path, caplog):
+  config = load(epochs=1.0, **{"eval.every_epochs": 0.5, "checkpoint.every_steps": 9})
+  with jax.log_compiles(), caplog.at_level(logging.WARNING):
+    outcome = train(config, epath.Path(tmp_path), jax.devices()[:2])
+  assert outcome.step == 22
+  assert len([r for r in outcome.records if "eval/top1" in r]) == 2
+  compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
+  assert compiled.count("train_step") == compiled.count("eval_step") == 1
+  # Nothing compiles between the first step and the last.
+  assert compiled[-1] in ("train_step", "eval_step")
+
+
+def test_experiment_uses_the_fitted_decay(load, monkeypatch):
+  passed = {}
+
+  def make_train_step(*args, **settings):
+    passed.update(settings)
+    raise StopIteration
+
+  monkeypatch.setattr("hornet_jax.train.experiment.make_train_step", make_train_step)
+  experiment = Experiment(load(), jax.devices()[:1])
+  with pytest.raises(StopIteration):
+    experiment.compile_train_step()
+  assert passed["ema_decay"] == pytest.approx(0.9999 ** (93_600 / 44))
+  assert passed["label_smoothing"] == 0.1
 
 
 def test_process_rows_cover_the_batch():
@@ -110,6 +133,9 @@ def test_results_of_an_example():
   logits = jnp.array([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0], [jnp.nan] * 3])
   results = example_results(logits, jnp.array([2, 0, 0]))
   np.testing.assert_array_equal(results["rank"], [1, 0, 3])  # NaN never counts as right
+  ties = example_results(jnp.zeros((3, 3)), jnp.array([0, 1, 2]))
+  np.testing.assert_array_equal(ties["rank"], [0, 1, 2])  # as argmax, the lower class first
+  np.testing.assert_array_equal(ties["prediction"], 0)
   np.testing.assert_array_equal(results["prediction"][:2], [1, 0])
   np.testing.assert_allclose(
     results["confidence"][0], np.exp(3) / np.exp([1, 2, 3]).sum(), rtol=1e-6

@@ -8,7 +8,8 @@ from tabulate import tabulate
 
 from hornet_jax.bench.depthwise import time_forward
 from hornet_jax.bench.rounds import ratio
-from hornet_jax.report.run import versions
+from hornet_jax.cli.arguments import positive_int
+from hornet_jax.versions import versions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "depthwise", help="a HorNet's forward pass against the same with lax's grouped convolution"
   )
   depthwise.add_argument("--variant", default="hornet_tiny_7x7")
-  depthwise.add_argument("--batch_size", type=int, default=8)
-  depthwise.add_argument("--rounds", type=int, default=5)
+  depthwise.add_argument("--batch_size", type=positive_int, default=8)
+  depthwise.add_argument("--rounds", type=positive_int, default=5)
 
 
 def run(args: argparse.Namespace) -> int:

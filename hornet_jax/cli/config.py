@@ -30,7 +30,8 @@ def load(config_file: str, overrides: Sequence[str]) -> dict[str, Any]:
   path, _, arg = config_file.partition(":")
   found = next((p for p in (pathlib.Path(path), _ROOT / path) if p.is_file()), None)
   if found is None or found.suffix != ".py":
-    known = ", ".join(f"configs/{p.name}" for p in sorted(_ROOT.glob("configs/*.py")))
+    experiments = sorted({p.name for p in _ROOT.glob("configs/*.py")} - {"common.py"})
+    known = ", ".join(f"configs/{name}" for name in experiments)
     raise InputError(f"config file {path!r} not found: expected a path such as {known}.")
   try:
     config = _import(found).get_config(arg)

@@ -6,14 +6,15 @@ import json
 
 from tabulate import tabulate
 
+from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cost import stage_costs
 from hornet_jax.models import VARIANTS, create_model, get_variant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("variant", nargs="?", help="omit to list all variants")
-  parser.add_argument("--image_size", type=int, help="pixels; default: the variant's own")
-  parser.add_argument("--num_classes", type=int, default=1000)
+  parser.add_argument("--image_size", type=positive_int, help="pixels; default: the variant's own")
+  parser.add_argument("--num_classes", type=positive_int, default=1000)
   parser.add_argument("--json", action="store_true", help="for programs")
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from etils import epath
 
+from hornet_jax.cli.arguments import positive_int
 from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
 from hornet_jax.data.normalize import normalize
 from hornet_jax.errors import InputError
@@ -17,11 +18,13 @@ from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import build_model
 from hornet_jax.train.workdir import load_class_names, load_config
 
+_BATCH_SIZE = 32
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any size")
   parser.add_argument("--workdir", required=True, help="of a trained run")
-  parser.add_argument("--top", type=int, default=3, help="classes to show (default: %(default)s)")
+  parser.add_argument("--top", type=positive_int, default=3, help="classes to show (default: 3)")
   parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -67,4 +70,8 @@ def _probabilities(
     logits, _ = model.apply({"params": params}, normalize(images, data["mean"], data["std"]))
     return jax.nn.softmax(logits)
 
-  return np.asarray(classify(params, images))
+  # Batches of one size: one compilation, bounded memory, however many images.
+  size = min(len(images), _BATCH_SIZE)
+  padding = np.zeros((-len(images) % size, *images.shape[1:]), np.uint8)
+  batches = np.concatenate([images, padding]).reshape(-1, size, *images.shape[1:])
+  return np.concatenate([classify(params, batch) for batch in batches])[: len(images)]

@@ -1,19 +1,20 @@
 """`train`: the whole job, from the data to the report."""
 
 import argparse
+import math
 import pathlib
 import shlex
+import statistics
 import sys
 
-import jax
 from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.data.datasets import find_prepared, get_dataset
 from hornet_jax.data.prepare import prepare
-from hornet_jax.report.run import write_report
 from hornet_jax.train.loop import train
+from hornet_jax.train.report import write_report
 
 _RESUMABLE = 130  # as a shell reports an end by Ctrl-C
 
@@ -44,13 +45,12 @@ def run(args: argparse.Namespace) -> int:
   if not outcome.complete:
     print(
       f"stopped after step {outcome.step} of {outcome.experiment.total_steps}; the same command "
-      f"goes on from there: {shlex.join(['hornet', *sys.argv[1:]])}"
+      f"goes on from there: {command_line()}"
     )
     return _RESUMABLE
-  if jax.process_index() == 0:
-    path = write_report(outcome, workdir, command_line())
-    print(_table(outcome))
-    print(f"report: {path.resolve()}")
+  path = write_report(outcome, workdir, command_line())
+  print(_table(outcome))
+  print(f"report: {path.resolve()}")
   return 0
 
 
@@ -60,7 +60,7 @@ def command_line() -> str:
 
 
 def _table(outcome) -> str:
-  last = next(record for record in reversed(outcome.records) if "eval/top1" in record)
+  last = outcome.metrics
   speeds = [r["train/images_per_second"] for r in outcome.records if "train/loss" in r]
   rows = [
     ["accuracy, averaged weights", f"{100 * last['eval_ema/top1']:.2f} %"],
@@ -68,7 +68,7 @@ def _table(outcome) -> str:
     ["loss, averaged weights", f"{last['eval_ema/loss']:.4f}"],
     ["images evaluated", f"{len(outcome.predictions.label):,}"],
     ["steps", f"{outcome.step:,}"],
-    ["time", f"{last['seconds']:.0f} s"],
-    ["training speed, median", f"{sorted(speeds)[len(speeds) // 2]:.0f} images/s"],
+    ["time", f"{outcome.seconds:.0f} s"],
+    ["training speed, median", f"{statistics.median(speeds or [math.nan]):.0f} images/s"],
   ]
   return tabulate(rows, tablefmt="simple", disable_numparse=True)

@@ -22,6 +22,8 @@ _SEGMENTS = [
   (r"\bpwconv1\b", "mlp.fc1"),
   (r"\bpwconv2\b", "mlp.fc2"),
 ]
+# Names of ours that the official model does not have.
+_OURS = re.compile(r"\b(stem|downsample_\d|stage_\d|block_\d+|pws_\d|mlp|layer_scale\d)\b")
 
 
 def params_from_official(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def params_from_official(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
   unknown = []
   for key, value in state_dict.items():
     path, _, leaf = key.rpartition(".")
-    entries = _convert_leaf(_rename(path), leaf, np.asarray(value))
+    ours = _OURS.search(path)
+    entries = {} if ours else _convert_leaf(_rename(path), leaf, np.asarray(value))
     unknown += [] if entries else [f"{key} {np.shape(value)}"]
     flat.update(entries)
   if unknown:
@@ -81,6 +84,8 @@ def _convert_leaf(path: str, leaf: str, value: np.ndarray) -> dict[str, np.ndarr
     return {}
   if value.ndim == 1:
     return {f"{prefix}scale": value}
-  if value.ndim == 4 and (module in ("conv", "dw", "dwconv")):
+  if value.ndim == 4 and module in ("conv", "dw", "dwconv"):
     return {f"{prefix}kernel": value.transpose(2, 3, 1, 0)}
-  return {f"{prefix}kernel": value.reshape(value.shape[:2]).T}
+  if value.shape[2:] in ((), (1, 1)):
+    return {f"{prefix}kernel": value.reshape(value.shape[:2]).T}
+  return {}

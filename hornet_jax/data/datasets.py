@@ -16,11 +16,13 @@ class Dataset:
 
   Attributes:
     builder: dotted path of the module that holds the TFDS `Builder`.
+    version: of the builder; files of another version are not read.
     train_split: TFDS split to train on.
     eval_split: TFDS split to evaluate on.
   """
 
   builder: str
+  version: str
   train_split: str
   eval_split: str
 
@@ -28,6 +30,7 @@ class Dataset:
 DATASETS: dict[str, Dataset] = {
   "digits": Dataset(
     builder="hornet_jax.data.builders.digits.digits_dataset_builder",
+    version="1.0.0",
     train_split="train",
     eval_split="test",
   ),
@@ -63,10 +66,9 @@ def resolve_data_dir(data_dir: str) -> epath.Path:
 
 
 def find_prepared(name: str, data_dir: str) -> epath.Path | None:
-  """The newest prepared version of a dataset, or None."""
-  root = resolve_data_dir(data_dir) / name
-  versions = sorted(root.glob("*/dataset_info.json")) if root.exists() else []
-  return versions[-1].parent if versions else None
+  """The folder of a prepared dataset, or None where it is not prepared."""
+  path = resolve_data_dir(data_dir) / name / get_dataset(name).version
+  return path if (path / "dataset_info.json").exists() else None
 
 
 def open_split(name: str, split: str, data_dir: str) -> Split:
@@ -81,7 +83,7 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
   path = find_prepared(name, data_dir)
   if path is None:
     raise InputError(
-      f"dataset {name!r} is not prepared: expected it in {resolve_data_dir(data_dir) / name}. "
+      f"dataset {name!r} is not prepared: expected it in {resolve_data_dir(data_dir)}. "
       f"Hint: run `python -m hornet_jax prepare {name}`."
     )
   builder = tfds.builder_from_directory(path)

@@ -21,7 +21,7 @@ def decode(encoded: bytes) -> Image.Image:
       return ImageOps.exif_transpose(image).convert("RGB")
   except UnidentifiedImageError as error:
     raise UndecodableImageError("no image format that Pillow knows") from error
-  except (OSError, ValueError, SyntaxError) as error:
+  except Exception as error:  # Pillow's readers raise whatever their format's code meets
     raise UndecodableImageError(str(error)) from error
 
 

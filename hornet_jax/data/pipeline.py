@@ -61,11 +61,12 @@ def train_batches(
     )
 
   def load(example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    return _load(example, split.name, image_size, 1.0, lambda x: augment(x, rng))
+    return loader.load(example, 1.0, lambda x: augment(x, rng))
 
   def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return random_pad_crop(image, crop_padding, rng) if crop_padding else image
 
+  loader = _Loader(split.name, image_size)
   dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(load)
   return _iterate(dataset, batch_size, rows, num_threads, start_step)
 
@@ -91,8 +92,9 @@ def eval_batches(
   """
 
   def load(example: dict[str, Any]) -> dict[str, Any]:
-    return _load(example, split.name, image_size, crop_fraction, lambda x: x)
+    return loader.load(example, crop_fraction, lambda x: x)
 
+  loader = _Loader(split.name, image_size)
   padding = {
     "image": np.zeros((image_size, image_size, 3), np.uint8),
     "label": np.int32(0),
@@ -123,35 +125,43 @@ def _iterate(
 ) -> Iterator[Batch]:
   rows = range(batch_size) if rows is None else rows
   dataset = _RowsDataset(dataset, batch_size, rows).batch(len(rows), drop_remainder=True)
-  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=_BATCHES_AHEAD)
+  ahead = max(_BATCHES_AHEAD, num_threads)
+  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=ahead)
   iterator = iter(dataset.to_iter_dataset(options))
   iterator.set_state({"next_index": start_step})
   return iterator
 
 
-def _load(
-  example: dict[str, Any],
-  split_name: str,
-  image_size: int,
-  crop_fraction: float,
-  augment: Callable[[np.ndarray], np.ndarray],
-) -> dict[str, Any]:
-  """Decodes, resizes and augments; an undecodable image becomes black, of weight 0.
+class _Loader:
+  """Examples as stored to examples as trained on."""
 
-  Dropping it instead would shift every later position.
-  """
-  weight = 1.0
-  try:
-    image = augment(resize_and_center_crop(decode(example["image"]), image_size, crop_fraction))
-  except UndecodableImageError as error:
-    _logger.warning("example %d of %s left out: %s", example["index"], split_name, error)
-    image, weight = np.zeros((image_size, image_size, 3), np.uint8), 0.0
-  return {
-    "image": image,
-    "label": np.int32(example["label"]),
-    "weight": np.float32(weight),
-    "index": example["index"],
-  }
+  def __init__(self, split_name: str, image_size: int):
+    self._split_name = split_name
+    self._image_size = image_size
+    self._warned: set[int] = set()
+
+  def load(
+    self, example: dict[str, Any], crop_fraction: float, augment: Callable[[np.ndarray], np.ndarray]
+  ) -> dict[str, Any]:
+    """Decodes, resizes and augments; an undecodable image becomes black, of weight 0.
+
+    Dropping it instead would shift every later position.
+    """
+    index, weight = example["index"], 1.0
+    try:
+      image = decode(example["image"])
+      pixels = augment(resize_and_center_crop(image, self._image_size, crop_fraction))
+    except UndecodableImageError as error:
+      if int(index) not in self._warned:
+        self._warned.add(int(index))
+        _logger.warning("example %d of %s left out: %s", index, self._split_name, error)
+      pixels, weight = np.zeros((self._image_size, self._image_size, 3), np.uint8), 0.0
+    return {
+      "image": pixels,
+      "label": np.int32(example["label"]),
+      "weight": np.float32(weight),
+      "index": index,
+    }
 
 
 class _RowsDataset(grain.MapDataset):

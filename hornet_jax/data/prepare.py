@@ -14,14 +14,14 @@ from etils import epath
 
 import hornet_jax
 from hornet_jax.data.datasets import find_prepared, get_dataset, resolve_data_dir
+from hornet_jax.errors import InputError
 
 
 def prepare(name: str, data_dir: str) -> epath.Path:
   """Makes sure that a dataset is prepared; returns the folder of its files.
 
   Raises:
-    InputError: if the dataset is unknown.
-    RuntimeError: if the build failed; its output is the message.
+    InputError: if the dataset is unknown or the build failed, with the last line of its output.
   """
   get_dataset(name)
   prepared = find_prepared(name, data_dir)
@@ -44,7 +44,11 @@ def prepare(name: str, data_dir: str) -> epath.Path:
   )
   prepared = find_prepared(name, data_dir)
   if child.returncode != 0 or prepared is None:
-    raise RuntimeError(f"preparing {name} in {target} failed:\n{child.stderr or child.stdout}")
+    output = (child.stdout + child.stderr).strip() or "no output"
+    raise InputError(
+      f"dataset {name!r} cannot be prepared in {target}: {output.splitlines()[-1]}. Hint: "
+      f"`python -m hornet_jax.data.prepare {name} {target}` shows the whole output."
+    )
   return prepared
 
 

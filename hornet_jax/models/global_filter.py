@@ -52,10 +52,7 @@ class GlobalLocalFilter(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W D"]) -> Float[Array, "B H W D"]:
-    if self.implementation not in get_args(GlobalFilter):
-      raise unknown_name(
-        "global filter implementation", self.implementation, get_args(GlobalFilter)
-      )
+    check_implementation(self.implementation)
     channels = x.shape[-1]
     if channels % 2:
       raise InputError(
@@ -74,6 +71,12 @@ class GlobalLocalFilter(nn.Module):
     out = jnp.stack([local.astype(jnp.float32), spectral], axis=-1)  # [B, H, W, D/2, 2]
     out = out.reshape(x.shape)  # [B, H, W, D]
     return layer_norm(self.dtype, "post_norm")(out)
+
+
+def check_implementation(name: str) -> None:
+  """Raises `InputError` if there is no such implementation of the global filter."""
+  if name not in get_args(GlobalFilter):
+    raise unknown_name("global filter implementation", name, get_args(GlobalFilter))
 
 
 def filter_spectrum(

@@ -1,6 +1,7 @@
 """gnConv: the recursive gated convolution."""
 
 import re
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.models.global_filter import GlobalLocalFilter
 from hornet_jax.models.layers import DepthwiseConv, dense
 
-SpatialFilter = str | tuple[int, int]
+SpatialFilter = str | Sequence[int]
 
 
 def gnconv_dims(dim: int, order: int) -> list[int]:
@@ -108,8 +109,13 @@ class GnConv(nn.Module):
     if isinstance(self.filter, str):
       size = kernel_size(self.filter)
       return DepthwiseConv(size, True, self.depthwise, self.dtype, name="dwconv")
+    if len(self.filter) != 2 or min(self.filter) < 1:
+      raise InputError(
+        f"`filter` must be a kernel or a spectral size: expected such as '7x7' or (14, 8), got "
+        f"{self.filter!r}."
+      )
     return GlobalLocalFilter(
-      filter_size=tuple(self.filter),
+      filter_size=(self.filter[0], self.filter[1]),
       implementation=self.global_filter,
       depthwise=self.depthwise,
       dtype=self.dtype,

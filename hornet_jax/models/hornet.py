@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
+from hornet_jax.models.global_filter import check_implementation
 from hornet_jax.models.gnconv import GnConv, SpatialFilter
 from hornet_jax.models.layers import (
   LayerScale,
@@ -188,7 +189,8 @@ class HorNet(nn.Module):
       InputError: if the image is too small for the stages, stage lists differ in
         length, the drop rate is out of range or `keys` is missing.
     """
-    self.check(images)
+    self.check_fields()
+    self.check_images(images)
     factors: Sequence[Array | None] = [None] * len(self.depths)
     if train and self.drop_path_rate > 0:
       if keys is None:
@@ -233,18 +235,31 @@ class HorNet(nn.Module):
       sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
     return sides
 
-  def check(self, images: Array) -> None:
-    """Raises `InputError` where the settings contradict each other or the images."""
+  def check_fields(self) -> None:
+    """Raises `InputError` where a field is out of range or contradicts another."""
     lengths = {len(self.depths), len(self.orders), len(self.filters)}
     if len(lengths) != 1:
       raise InputError(
         "`depths`, `orders` and `filters` must have one entry a stage: expected equal "
         f"lengths, got {len(self.depths)}, {len(self.orders)} and {len(self.filters)}."
       )
+    for name in ("num_classes", "base_dim", "patch_size"):
+      if getattr(self, name) < 1:
+        raise InputError(
+          f"`{name}` must be positive: expected at least 1, got {getattr(self, name)}."
+        )
+    if min(self.depths) < 1:
+      raise InputError(f"`depths` must be positive: expected at least 1, got {self.depths}.")
     if not 0 <= self.drop_path_rate < 1:
       raise InputError(
         f"`drop_path_rate` must be in [0, 1): expected a probability, got {self.drop_path_rate}."
       )
+    check_implementation(self.global_filter)
+
+  def check_images(self, images: Array) -> None:
+    """Raises `InputError` where the model cannot take the images."""
+    if images.ndim != 4:
+      raise InputError(f"`images` must be [B, H, W, C]: expected 4 axes, got {images.shape}.")
     if not jnp.issubdtype(images.dtype, jnp.floating):
       raise InputError(
         f"`images` must be normalised: expected floating point, got {images.dtype}. "
@@ -255,7 +270,7 @@ class HorNet(nn.Module):
       if 0 in grid:
         smallest = self.patch_size * 2 ** (len(self.depths) - 1)
         raise InputError(
-          f"`images` must leave every stage a grid: expected at least {smallest}x{smallest} "
-          f"for patch_size {self.patch_size}, got {height}x{width}, of which stage {s} "
-          "has nothing left. Hint: use larger images or a smaller patch_size."
+          f"`images` must leave every stage a grid: expected [B, H, W, C] of at least "
+          f"{smallest}x{smallest} for patch_size {self.patch_size}, got {height}x{width}, of "
+          f"which stage {s} has nothing left. Hint: use larger images or a smaller patch_size."
         )

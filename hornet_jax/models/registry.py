@@ -4,7 +4,7 @@ import dataclasses
 import fnmatch
 from typing import Any, Literal
 
-from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.errors import unknown_name
 from hornet_jax.models.hornet import HorNet
 
 
@@ -76,18 +76,14 @@ def create_model(name: str, **overrides: Any) -> HorNet:
     `model.apply({"params": params}, images) -> (logits, out)`.
 
   Raises:
-    InputError: if the name or a field is unknown.
+    InputError: if the name or a field is unknown, or a value out of range.
   """
   known = {f.name for f in dataclasses.fields(HorNet)} - {"parent", "name"}
   for field in overrides:
     if field not in known:
       raise unknown_name("model field", field, known)
   model = HorNet(**{**get_variant(name).fields, **overrides})
-  for field in ("num_classes", "base_dim", "patch_size"):
-    if getattr(model, field) < 1:
-      raise InputError(
-        f"`{field}` must be positive: expected at least 1, got {getattr(model, field)}."
-      )
+  model.check_fields()
   return model
 
 

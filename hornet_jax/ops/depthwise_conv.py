@@ -29,8 +29,8 @@ def depthwise_conv(
 
   y[b, h, w, c] = sum_ij x[b, h + i - kh // 2, w + j - kw // 2, c] * kernel[i, j, 0, c]
 
-  Products are summed in float32 whatever the type of `x`; the result has the type
-  of `x`.
+  The result has the type of `x`. `"shift"` sums products in float32 whatever that type
+  is; `"grouped"` as the platform's convolution does.
 
   Args:
     x: the features.

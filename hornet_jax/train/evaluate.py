@@ -36,7 +36,7 @@ class Predictions:
     """Mean loss, top-1 and top-5 accuracy; accuracies as fractions."""
     return {
       "loss": float(np.mean(self.loss, dtype=np.float64)),
-      "top1": float(np.mean(self.prediction == self.label)),
+      "top1": float(np.mean(self.rank < 1)),
       "top5": float(np.mean(self.rank < 5)),
     }
 
@@ -61,9 +61,15 @@ def predict_split(
     mesh: the devices.
   """
   sharding = batch_sharding(mesh)
-  parts = []
+  parts: list[dict[str, np.ndarray]] = []
+  running = None
   for batch in batches:
-    parts.append(eval_step(params, to_devices(batch, batch_size, sharding)))
-  results = {key: np.concatenate([np.asarray(part[key]) for part in parts]) for key in parts[0]}
+    dispatched = eval_step(params, to_devices(batch, batch_size, sharding))
+    # Fetched one batch late: the device stays busy and batches do not pile up on it.
+    if running is not None:
+      parts.append(jax.device_get(running))
+    running = dispatched
+  parts.append(jax.device_get(running))
+  results = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
   counted = results.pop("weight") > 0
   return Predictions(**{key: values[counted] for key, values in results.items()})

@@ -1,13 +1,14 @@
 """A config and its datasets, made into the objects that training and evaluation use."""
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from hornet_jax.data.datasets import Split, get_dataset, open_split
+from hornet_jax.data.datasets import get_dataset, open_split
 from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError, unknown_name
@@ -18,7 +19,6 @@ from hornet_jax.train.optimizer import adamw, warmup_cosine
 from hornet_jax.train.settings import check_ranges
 from hornet_jax.train.sharding import (
   batch_sharding,
-  check_batch_size,
   make_mesh,
   process_rows,
   replicated,
@@ -55,6 +55,7 @@ class Experiment:
     eval_split: likewise.
     total_steps: epochs * floor(N / B).
     steps_per_epoch: floor(N / B), as in the official code.
+    eval_batch_size: the config's, rounded up to a multiple of the devices.
   """
 
   def __init__(self, config: Mapping[str, Any], devices: list[jax.Device] | None = None):
@@ -71,14 +72,15 @@ class Experiment:
     self.config = config
     data = config["data"]
     self.mesh = make_mesh(devices)
-    check_batch_size(data["batch_size"], self.mesh, "data.batch_size")
-    check_batch_size(data["eval_batch_size"], self.mesh, "data.eval_batch_size")
     dataset = get_dataset(data["dataset"])
     self.train_split = open_split(data["dataset"], dataset.train_split, data["data_dir"])
     self.eval_split = open_split(data["dataset"], dataset.eval_split, data["data_dir"])
     self.model = build_model(config["model"], data["image_size"], len(self.train_split.class_names))
     self.steps_per_epoch = len(self.train_split.source) // data["batch_size"]
-    self.total_steps = int(config["epochs"] * self.steps_per_epoch)
+    # Rounding, so that 2.3 epochs of 100 steps are 230, not 229.
+    self.total_steps = math.floor(round(config["epochs"] * self.steps_per_epoch, 6))
+    # Evaluation pads its last batch anyway: any mesh will do.
+    self.eval_batch_size = -(-data["eval_batch_size"] // self.mesh.size) * self.mesh.size
     if self.total_steps < 1:
       raise InputError(
         f"`epochs` times {self.steps_per_epoch} steps an epoch must give a step: expected "
@@ -141,7 +143,7 @@ class Experiment:
     jitted = jax.jit(
       make_eval_step(self.model, self._preprocess), out_shardings=replicated(self.mesh)
     )
-    batch = self._abstract_batch(self.config["data"]["eval_batch_size"])
+    batch = self._abstract_batch(self.eval_batch_size)
     return jitted.lower(self.abstract_state().params, batch).compile()
 
   def _abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -172,15 +174,15 @@ class Experiment:
       num_threads=data["num_threads"],
     )
 
-  def predict(self, eval_step, params: Any, split: Split | None = None) -> Predictions:
-    """Results of every example of a split; of the evaluation split by default."""
+  def predict(self, eval_step, params: Any) -> Predictions:
+    """Results of every example of the evaluation split."""
     data = self.config["data"]
     batches = eval_batches(
-      split or self.eval_split,
+      self.eval_split,
       image_size=data["image_size"],
-      batch_size=data["eval_batch_size"],
+      batch_size=self.eval_batch_size,
       crop_fraction=data["eval_crop_fraction"],
-      rows=process_rows(data["eval_batch_size"], batch_sharding(self.mesh)).tolist(),
+      rows=process_rows(self.eval_batch_size, batch_sharding(self.mesh)).tolist(),
       num_threads=data["num_threads"],
     )
-    return predict_split(eval_step, params, batches, data["eval_batch_size"], self.mesh)
+    return predict_split(eval_step, params, batches, self.eval_batch_size, self.mesh)

@@ -7,8 +7,8 @@ import threading
 class StopRequest:
   """A context in which SIGINT and SIGTERM set `requested` instead of raising.
 
-  A second Ctrl-C raises KeyboardInterrupt as usual. Outside the main thread, where
-  Python delivers no signals, nothing is changed.
+  A second signal acts as usual. Outside the main thread, where Python delivers no
+  signals, nothing is changed.
   """
 
   def __init__(self) -> None:
@@ -22,10 +22,12 @@ class StopRequest:
     return self
 
   def __exit__(self, *exc_info) -> None:
+    self._restore()
+
+  def _restore(self) -> None:
     for number, handler in self._previous.items():
       signal.signal(number, handler)  # type: ignore[arg-type]
 
   def _handle(self, number, frame) -> None:
-    if self.requested and number == signal.SIGINT:
-      raise KeyboardInterrupt
     self.requested = True
+    self._restore()

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 from etils import epath
 
-from hornet_jax.cost import count_params
 from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.evaluate import Predictions
@@ -18,11 +17,14 @@ from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.interrupt import StopRequest
 from hornet_jax.train.metrics import MetricsLog, Record
 from hornet_jax.train.progress import Progress
-from hornet_jax.train.sharding import batch_sharding, to_devices
+from hornet_jax.train.sharding import batch_sharding, check_batch_size, to_devices
 from hornet_jax.train.state import TrainState
-from hornet_jax.train.workdir import check_and_save_config, save_class_names
+from hornet_jax.train.workdir import changed_settings, make_workdir, save_description
 
 _logger = logging.getLogger(__name__)
+
+Evaluation = tuple[dict[str, float], Predictions]
+"""Metrics as logged, and the predictions with the averaged weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +33,23 @@ class Outcome:
 
   Attributes:
     step: number of updates done.
-    complete: whether the run reached its last step.
     experiment: the objects of the run.
-    ema_params: the averaged weights, on the host; None where the run is not complete.
-    predictions: of the evaluation split with them; None likewise.
     records: of metrics.jsonl.
+    seconds: that training took, over all starts.
+    complete: whether the run reached its last step; the rest is None where it did not.
+    metrics: of the last evaluation, as logged.
+    predictions: of the evaluation split, with the averaged weights.
+    ema_params: the averaged weights, on the host.
   """
 
   step: int
-  complete: bool
   experiment: Experiment
-  ema_params: Any
-  predictions: Predictions | None
   records: list[Record]
+  seconds: float
+  complete: bool
+  metrics: dict[str, float] | None = None
+  predictions: Predictions | None = None
+  ema_params: Any = None
 
 
 def train(
@@ -58,55 +64,80 @@ def train(
 
   Raises:
     InputError: if a setting is bad or the workdir belongs to another config.
-    DivergedError: if the loss or the gradient is not finite.
+    DivergedError: if the loss, the gradient or the parameters are not finite.
   """
+  if jax.process_count() > 1:
+    raise InputError(
+      "training must run in one process: expected 1, got "
+      f"{jax.process_count()}. Hint: several hosts are not supported yet."
+    )
   experiment = Experiment(config, devices)
-  for change in check_and_save_config(config, workdir):
-    _logger.info("changed since the last start: %s", change)
-  save_class_names(experiment.train_split.class_names, workdir)
-  _announce(experiment, workdir)
+  check_batch_size(config["data"]["batch_size"], experiment.mesh, "data.batch_size")
+  changes = changed_settings(config, workdir)
+  make_workdir(workdir)
 
   with Checkpoints(workdir / "checkpoints", config["checkpoint"]["keep"]) as checkpoints:
+    _check_length(experiment, checkpoints)
+    save_description(config, experiment.train_split.class_names, workdir)
+    _announce(experiment, workdir, changes)
     start_step, state = _restore_or_create(experiment, checkpoints)
     log = MetricsLog(workdir, start_step)
     try:
-      step = start_step
-      if start_step < experiment.total_steps:
-        step, state = _train_steps(experiment, checkpoints, log, start_step, state)
-      if step < experiment.total_steps:
-        return Outcome(step, False, experiment, None, None, log.records)
+      eval_step = experiment.compile_eval_step()
+      evaluation: Evaluation | None
+      if start_step == experiment.total_steps:
+        step, evaluation = start_step, _evaluate(experiment, eval_step, state)
+      else:
+        step, state, evaluation = _train_steps(
+          experiment, checkpoints, log, eval_step, start_step, state
+        )
     finally:
       log.close()
-  eval_step = experiment.compile_eval_step()
-  predictions = experiment.predict(eval_step, state.ema_params)
+  records, seconds = log.records, log.seconds
+  if evaluation is None:
+    return Outcome(step, experiment, records, seconds, complete=False)
   ema_params = jax.device_get(state.ema_params)
-  return Outcome(step, True, experiment, ema_params, predictions, log.records)
+  return Outcome(step, experiment, records, seconds, True, *evaluation, ema_params)
 
 
-def _announce(experiment: Experiment, workdir: epath.Path) -> None:
+def _check_length(experiment: Experiment, checkpoints: Checkpoints) -> None:
+  step, total = checkpoints.latest_step, experiment.total_steps
+  if step is not None and step > total:
+    raise InputError(
+      f"`epochs` must not end before the newest checkpoint: expected at least {step} steps, "
+      f"got {total}. Hint: a run may grow; for a shorter one choose another --workdir."
+    )
+
+
+def _announce(experiment: Experiment, workdir: epath.Path, changes: list[str]) -> None:
   config = experiment.config
   devices = experiment.mesh.devices.flat
+  params = jax.tree.leaves(experiment.abstract_state().params)
   _logger.info(
     "%s on %s: %s parameters, %d x %s, %d steps of %d images, workdir %s",
     config["model"]["variant"],
     config["data"]["dataset"],
-    f"{count_params(experiment.abstract_state().params):,}",
+    f"{sum(leaf.size for leaf in params):,}",
     len(devices),
     devices[0].device_kind,
     experiment.total_steps,
     config["data"]["batch_size"],
     workdir,
   )
+  for change in changes:
+    _logger.info("changed since the last start: %s", change)
+    if change.startswith("epochs "):
+      _logger.info("learning rate and averaging follow the new length from here on")
 
 
 def _restore_or_create(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, TrainState]:
-  step = checkpoints.latest_step
+  step, total = checkpoints.latest_step, experiment.total_steps
   if step is None:
     return 0, experiment.create_state()
-  if step >= experiment.total_steps:
-    _logger.info("the run is complete: %d of %d steps are done", step, experiment.total_steps)
+  if step == total:
+    _logger.info("the run is complete: %d of %d steps are done", step, total)
   else:
-    _logger.info("going on after step %d of %d", step, experiment.total_steps)
+    _logger.info("going on after step %d of %d", step, total)
   return step, checkpoints.restore(experiment.abstract_state())
 
 
@@ -114,34 +145,40 @@ def _train_steps(
   experiment: Experiment,
   checkpoints: Checkpoints,
   log: MetricsLog,
+  eval_step,
   start_step: int,
   state: TrainState,
-) -> tuple[int, TrainState]:
-  """Updates until the last step or a request to stop; returns the step reached."""
+) -> tuple[int, TrainState, Evaluation | None]:
+  """Updates until the last step or a request to stop.
+
+  Returns:
+    The step reached, the state there and, after the last step, its evaluation.
+  """
   config = experiment.config
   total_steps, batch_size = experiment.total_steps, config["data"]["batch_size"]
   eval_every = max(experiment.steps_of(config["eval"]["every_epochs"]), 1)
   save_every = config["checkpoint"]["every_steps"]
 
   begin = time.perf_counter()
-  train_step, eval_step = experiment.compile_train_step(), experiment.compile_eval_step()
+  train_step = experiment.compile_train_step()
   _logger.info("compiled in %.0f s", time.perf_counter() - begin)
 
   batches = experiment.train_batches(start_step)
   sharding = batch_sharding(experiment.mesh)
-  undecodable = 0
+  undecodable: set[int] = set()
   pending: tuple[int, Any] | None = None
+  evaluation: Evaluation | None = None
   with StopRequest() as stop, Progress(total_steps, start_step, batch_size) as progress:
     for step in range(start_step + 1, total_steps + 1):
       batch = next(batches)
-      undecodable += int((batch["weight"] == 0).sum())
-      _check_undecodable(undecodable, config["data"]["max_undecodable"], experiment)
+      undecodable.update(batch["index"][batch["weight"] == 0].tolist())
+      too_many = len(undecodable) > config["data"]["max_undecodable"]
       state, metrics = train_step(state, to_devices(batch, batch_size, sharding))
       progress.step()
 
       # The previous step's metrics are fetched while this step runs; its own only
       # where the state is about to be kept or judged.
-      stopping = stop.requested or step == total_steps
+      stopping = stop.requested or too_many or step == total_steps
       saving = stopping or step % save_every == 0
       evaluating = step == total_steps or step % eval_every == 0
       if pending:
@@ -152,14 +189,21 @@ def _train_steps(
         pending = None
       if evaluating:
         with progress.paused():
-          _evaluate(experiment, eval_step, state, step, log)
+          evaluation = _evaluate(experiment, eval_step, state)
+        _log_evaluation(step, evaluation[0], log)
       if saving:
         log.flush()
         checkpoints.save(step, state)
       if stopping:
         break
   checkpoints.wait()
-  return step, state
+  if too_many:
+    raise InputError(
+      f"{len(undecodable)} images of {experiment.train_split.name} cannot be decoded; each is "
+      f"named above; the run stands at step {step}. Hint: mend the files, or raise "
+      "data.max_undecodable."
+    )
+  return step, state, evaluation if step == total_steps else None
 
 
 def _record(
@@ -173,43 +217,40 @@ def _record(
   """Checks the metrics of a step, and logs them where a line is due.
 
   Raises:
-    DivergedError: if the loss or the gradient is not finite.
+    DivergedError: if the loss, the gradient or the new parameters are not finite.
   """
   values = {f"train/{name}": float(value) for name, value in metrics.items()}
-  if not all(math.isfinite(values[name]) for name in ("train/loss", "train/grad_norm")):
+  broken = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
+  if broken:
     good = checkpoints.latest_step
     raise DivergedError(
-      f"loss {values['train/loss']} and gradient norm {values['train/grad_norm']} at step "
-      f"{step}: expected finite numbers. The last good checkpoint is "
-      f"{'none' if good is None else f'step {good}'}. Hint: lower optimizer.learning_rate or "
-      "optimizer.clip_norm, or lengthen optimizer.warmup_epochs, in a new workdir."
+      f"step {step} must give finite numbers: got {', '.join(broken)}. The last good "
+      f"checkpoint is {'none' if good is None else f'step {good}'}. Hint: lower "
+      "optimizer.learning_rate or optimizer.clip_norm, or lengthen optimizer.warmup_epochs, "
+      "in a new workdir."
     )
   if step % experiment.config["log"]["every_steps"] == 0 or step == experiment.total_steps:
     values["train/images_per_second"] = progress.rate(step)
     log.write(step, values)
+    log.flush()
     progress.report(step, values)
 
 
-def _evaluate(
-  experiment: Experiment, eval_step, state: TrainState, step: int, log: MetricsLog
-) -> None:
-  """Logs the metrics of the evaluation split, with raw and with averaged weights."""
-  values: dict[str, float] = {}
-  for prefix, params in (("eval", state.params), ("eval_ema", state.ema_params)):
-    metrics = experiment.predict(eval_step, params).metrics()
-    values |= {f"{prefix}/{name}": value for name, value in metrics.items()}
-  log.write(step, values)
+def _evaluate(experiment: Experiment, eval_step, state: TrainState) -> Evaluation:
+  """Evaluates with the raw and with the averaged weights."""
+  raw = experiment.predict(eval_step, state.params)
+  averaged = experiment.predict(eval_step, state.ema_params)
+  named = (("eval", raw), ("eval_ema", averaged))
+  metrics = {f"{p}/{name}": value for p, r in named for name, value in r.metrics().items()}
+  return metrics, averaged
+
+
+def _log_evaluation(step: int, metrics: Mapping[str, float], log: MetricsLog) -> None:
+  log.write(step, metrics)
+  log.flush()
   _logger.info(
     "step %d: accuracy %.2f %%, with averaged weights %.2f %%",
     step,
-    100 * values["eval/top1"],
-    100 * values["eval_ema/top1"],
+    100 * metrics["eval/top1"],
+    100 * metrics["eval_ema/top1"],
   )
-
-
-def _check_undecodable(count: int, limit: int, experiment: Experiment) -> None:
-  if count > limit:
-    raise InputError(
-      f"more than {limit} images of {experiment.train_split.name} cannot be decoded; each is "
-      "named above. Hint: mend the files, or raise data.max_undecodable."
-    )

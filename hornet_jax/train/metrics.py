@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from etils import epath
 from tensorboardX import SummaryWriter
 
+from hornet_jax.train.workdir import write_text
+
 Record = dict[str, float | int]
 
 
@@ -22,7 +24,7 @@ class MetricsLog:
     """Opens the log to go on after `start_step` updates."""
     self._path = workdir / "metrics.jsonl"
     self.records = [r for r in read_records(workdir) if r["step"] <= start_step]
-    self._seconds_before = self.records[-1]["seconds"] if self.records else 0.0
+    self._seconds_before = self.seconds
     self._opened = time.perf_counter()
     self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
 
@@ -34,16 +36,14 @@ class MetricsLog:
       self._tensorboard.add_scalar(name, value, step)
 
   def flush(self) -> None:
-    """Makes the records so far durable.
-
-    The file is written whole: object stores cannot append.
-    """
-    lines = "".join(json.dumps(record) + "\n" for record in self.records)
-    # Beside it first, so that a kill leaves the previous file.
-    partial = self._path.with_name("metrics.jsonl.partial")
-    partial.write_text(lines)
-    partial.replace(self._path)
+    """Makes the records so far durable."""
+    write_text(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
     self._tensorboard.flush()
+
+  @property
+  def seconds(self) -> float:
+    """Of the newest record."""
+    return self.records[-1]["seconds"] if self.records else 0.0
 
   def close(self) -> None:
     self.flush()

@@ -32,10 +32,10 @@ def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int
 
 
 def decay_mask(params: Any) -> Any:
-  """True where weight decay applies: every array of two or more axes but biases.
+  """True where weight decay applies: arrays of two or more axes.
 
   Spectral filters and depthwise kernels are decayed; norms, biases and layer scales,
-  all of one axis, are not.
+  which all have one axis, are not.
 
   Source: official optim_factory.py, `get_parameter_groups`.
   """
@@ -54,6 +54,8 @@ def adamw(
   """Clipping by the global L2 norm, then AdamW.
 
   Source: official main.py and torch's AdamW: decoupled decay, scaled by the schedule.
+  Deviation: the official clip divides by the norm plus 1e-6 and ignores limits up to
+  0.1.
 
   Args:
     schedule: learning rate of each step.

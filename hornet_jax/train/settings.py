@@ -1,5 +1,6 @@
 """The range of every number in a config."""
 
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -49,10 +50,22 @@ def check_ranges(config: Mapping[str, Any]) -> None:
     config: nested, with the keys of configs/common.py.
   """
   values = flatten(config)
+  missing = sorted(_RANGES.keys() - values.keys())
+  if missing:
+    raise InputError(
+      f"`config` must have the keys of configs/common.py: missing {', '.join(missing)}."
+    )
   for key, bounds in _RANGES.items():
-    if not all(holds(values[key], bound) for holds, bound in bounds):
+    finite = math.isfinite(values[key])
+    if not finite or not all(holds(values[key], bound) for holds, bound in bounds):
       wanted = " and ".join(f"{_SIGNS[holds]} {bound}" for holds, bound in bounds)
       raise InputError(f"`{key}` must be {wanted}: got {values[key]}.")
+  mean, std = values["data.mean"], values["data.std"]
+  if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    raise InputError(
+      "`data.mean` and `data.std` must have one number a channel: expected 3 each, std > 0, "
+      f"got {mean} and {std}."
+    )
   if values["optimizer.warmup_epochs"] >= values["epochs"]:
     raise InputError(
       "`optimizer.warmup_epochs` must be less than `epochs`: expected less than "

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from hornet_jax.models import HorNet
+from hornet_jax.train.ema import update_ema
 from hornet_jax.train.losses import cross_entropy, weighted_mean
 from hornet_jax.train.state import TrainState
 
@@ -52,10 +53,11 @@ def make_train_step(
     loss, grads = jax.value_and_grad(loss_fn)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    ema_params = optax.incremental_update(params, state.ema_params, 1 - ema_decay)
+    ema_params = update_ema(state.ema_params, params, ema_decay)
     metrics = {
       "loss": loss,
       "grad_norm": optax.tree.norm(grads),
+      "param_norm": optax.tree.norm(params),
       "learning_rate": jnp.asarray(schedule(state.step)),
     }
     return TrainState(state.step + 1, params, ema_params, opt_state), metrics
@@ -85,14 +87,17 @@ def make_eval_step(
 def example_results(logits: Float[Array, "B K"], labels: Int[Array, "B"]) -> dict[str, Array]:
   """Loss, prediction, its probability and the rank of the true class of each example.
 
-  The rank is the number of classes with a larger logit: 0 is right, below 5 is right
-  among the top five.
+  The rank is the number of classes ahead of the true one: 0 is right, below 5 is right
+  among the top five. Of equal logits the lower class is ahead, as in argmax; a NaN is
+  ahead of everything, so that a broken model is never right.
   """
   true_logit = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+  lower_class = jnp.arange(logits.shape[-1])[None] < labels[:, None]
+  ahead = (logits > true_logit) | ((logits == true_logit) & lower_class)
+  ahead |= jnp.isnan(logits) | jnp.isnan(true_logit)
   return {
     "loss": cross_entropy(logits, labels),
     "prediction": jnp.argmax(logits, axis=-1),
     "confidence": jnp.max(jax.nn.softmax(logits), axis=-1),
-    # Not `logits > true_logit`: with NaN logits every example would count as right.
-    "rank": jnp.sum(~(logits <= true_logit), axis=-1),
+    "rank": jnp.sum(ahead, axis=-1),
   }

@@ -10,65 +10,90 @@ from hornet_jax.errors import InputError
 
 # A run is one experiment: its length may grow, and what does not touch the numbers may
 # change; all else is another experiment.
-MAY_CHANGE = ("epochs", "data.data_dir", "data.num_threads", "log.", "eval.", "checkpoint.")
+MAY_CHANGE = (
+  "epochs",
+  "data.data_dir",
+  "data.eval_batch_size",
+  "data.max_undecodable",
+  "data.num_threads",
+  "log.",
+  "eval.",
+  "checkpoint.",
+)
 
 
-def check_and_save_config(config: Mapping[str, Any], workdir: epath.Path) -> list[str]:
-  """Compares with the config that the workdir was made with, then keeps the new one.
+def changed_settings(config: Mapping[str, Any], workdir: epath.Path) -> list[str]:
+  """What differs from the config that the workdir was made with, one line a setting.
 
   Args:
     config: nested, of JSON types.
-    workdir: of the run; holds config.json.
-
-  Returns:
-    What changed, one line a setting; nothing for a new workdir.
+    workdir: of the run; nothing differs where it is new.
 
   Raises:
     InputError: if a setting differs that must not; all of them are named.
   """
-  path = workdir / "config.json"
-  changed = {}
-  if path.exists():
-    old, new = flatten(json.loads(path.read_text())), flatten(config)
-    changed = {
-      key: f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
-      for key in sorted(old.keys() | new.keys())
-      if old.get(key) != new.get(key)
-    }
-    refused = [line for key, line in changed.items() if not key.startswith(MAY_CHANGE)]
-    if refused:
-      raise InputError(
-        f"`workdir` {workdir} belongs to another config: {'; '.join(refused)}. "
-        "Hint: choose another --workdir, or delete this one to start over."
-      )
-  workdir.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(config, indent=2) + "\n")
+  if not (workdir / "config.json").exists():
+    return []
+  old, new = flatten(load_config(workdir)), flatten(config)
+  changed = {
+    key: f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
+    for key in sorted(old.keys() | new.keys())
+    if old.get(key) != new.get(key)
+  }
+  refused = [line for key, line in changed.items() if not key.startswith(MAY_CHANGE)]
+  if refused:
+    raise InputError(
+      f"`workdir` {workdir} belongs to another config: {'; '.join(refused)}. "
+      "Hint: choose another --workdir, or delete this one to start over."
+    )
   return list(changed.values())
 
 
+def make_workdir(workdir: epath.Path) -> None:
+  """Makes the folder; `InputError` if that cannot be."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(f"`workdir` must be a folder that can be written: {error}.") from error
+
+
+def save_description(
+  config: Mapping[str, Any], class_names: Sequence[str], workdir: epath.Path
+) -> None:
+  """Keeps the config and the names of the classes: predicting needs no dataset."""
+  write_text(workdir / "config.json", json.dumps(config, indent=2) + "\n")
+  write_text(workdir / "classes.json", json.dumps(list(class_names), indent=2) + "\n")
+
+
 def load_config(workdir: epath.Path) -> dict[str, Any]:
-  """The config that a workdir was made with.
-
-  Raises:
-    InputError: if there is none.
-  """
-  path = workdir / "config.json"
-  if not path.exists():
-    raise InputError(
-      f"`workdir` must be that of a run: expected {path}, found none. "
-      "Hint: train first, or name the right --workdir."
-    )
-  return json.loads(path.read_text())
-
-
-def save_class_names(class_names: Sequence[str], workdir: epath.Path) -> None:
-  """Keeps the names beside the weights: predicting needs no dataset."""
-  (workdir / "classes.json").write_text(json.dumps(list(class_names), indent=2) + "\n")
+  """The config that a workdir was made with; `InputError` where there is none."""
+  return _load_json(workdir, "config.json")
 
 
 def load_class_names(workdir: epath.Path) -> list[str]:
   """The names of the classes, in the order of the logits."""
-  return json.loads((workdir / "classes.json").read_text())
+  return _load_json(workdir, "classes.json")
+
+
+def _load_json(workdir: epath.Path, name: str) -> Any:
+  path = workdir / name
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise InputError(
+      f"`workdir` must be that of a run: expected a readable {path}, got: {error}. "
+      "Hint: train first, or name the right --workdir."
+    ) from error
+
+
+def write_text(path: epath.Path, text: str) -> None:
+  """Writes a whole file, beside its place first: a kill leaves the previous one.
+
+  Files are never appended to: object stores cannot.
+  """
+  partial = path.with_name(f"{path.name}.partial")
+  partial.write_text(text)
+  partial.replace(path)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

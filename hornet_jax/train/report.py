@@ -1,18 +1,14 @@
 """Writes the page of a run that is complete."""
 
-import importlib.metadata
 import json
-import platform
 
 import numpy as np
 from etils import epath
 
-import hornet_jax
 from hornet_jax.data.decode import decode, resize_and_center_crop
 from hornet_jax.report.page import Report, render
 from hornet_jax.train.loop import Outcome
-
-_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+from hornet_jax.versions import versions
 
 
 def write_report(outcome: Outcome, workdir: epath.Path, command: str) -> epath.Path:
@@ -44,7 +40,7 @@ def write_report(outcome: Outcome, workdir: epath.Path, command: str) -> epath.P
     image_size=data["image_size"],
     params=outcome.ema_params,
     records=outcome.records,
-    seconds=outcome.records[-1]["seconds"],
+    seconds=outcome.seconds,
     class_names=split.class_names,
     labels=predictions.label,
     predictions=predictions.prediction,
@@ -54,13 +50,3 @@ def write_report(outcome: Outcome, workdir: epath.Path, command: str) -> epath.P
   path = workdir / "report.html"
   path.write_text(render(report))
   return path
-
-
-def versions() -> dict[str, str]:
-  """Versions of what the numbers depend on."""
-  packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-  return {
-    "hornet_jax": hornet_jax.__version__,
-    "python": platform.python_version(),
-    **packages,
-  }
