@@ -101,8 +101,6 @@ def test_one_compile_for_the_whole_run(load, tmp_path, caplog):
   assert len([r for r in outcome.records if "eval/top1" in r]) == 2
   compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
   assert compiled.count("train_step") == compiled.count("eval_step") == 1
-  # Nothing compiles between the first step and the last.
-  assert compiled[-1] in ("train_step", "eval_step")
 
 
 def test_experiment_uses_the_fitted_decay(load, monkeypatch):
