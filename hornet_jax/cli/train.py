@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
       f"goes on from there: {command_line()}"
     )
     return _RESUMABLE
-  path = write_report(outcome, workdir, command_line())
+  path = workdir / "report.html"
+  if outcome.updated or not path.exists():
+    write_report(outcome, path, command_line())
   print(_table(outcome))
   print(f"report: {path.resolve()}")
   return 0

@@ -36,6 +36,7 @@ class Outcome:
     experiment: the objects of the run.
     records: of metrics.jsonl.
     seconds: that training took, over all starts.
+    updated: whether this call did any of them.
     complete: whether the run reached its last step; the rest is None where it did not.
     metrics: of the last evaluation, as logged.
     predictions: of the evaluation split, with the averaged weights.
@@ -46,6 +47,7 @@ class Outcome:
   experiment: Experiment
   records: list[Record]
   seconds: float
+  updated: bool
   complete: bool
   metrics: dict[str, float] | None = None
   predictions: Predictions | None = None
@@ -93,11 +95,10 @@ def train(
         )
     finally:
       log.close()
-  records, seconds = log.records, log.seconds
+  reached = (step, experiment, log.records, log.seconds, step > start_step)
   if evaluation is None:
-    return Outcome(step, experiment, records, seconds, complete=False)
-  ema_params = jax.device_get(state.ema_params)
-  return Outcome(step, experiment, records, seconds, True, *evaluation, ema_params)
+    return Outcome(*reached, complete=False)
+  return Outcome(*reached, True, *evaluation, jax.device_get(state.ema_params))
 
 
 def _check_length(experiment: Experiment, checkpoints: Checkpoints) -> None:

@@ -11,12 +11,12 @@ from hornet_jax.train.loop import Outcome
 from hornet_jax.versions import versions
 
 
-def write_report(outcome: Outcome, workdir: epath.Path, command: str) -> epath.Path:
-  """Writes workdir/report.html and returns its path.
+def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
+  """Writes the page.
 
   Args:
     outcome: of a complete run.
-    workdir: of the run.
+    path: of the page.
     command: the command line that made it.
   """
   experiment, predictions = outcome.experiment, outcome.predictions
@@ -47,6 +47,4 @@ def write_report(outcome: Outcome, workdir: epath.Path, command: str) -> epath.P
     confidences=predictions.confidence,
     image_of=image_of,
   )
-  path = workdir / "report.html"
   path.write_text(render(report))
-  return path
