@@ -74,7 +74,7 @@ def train(
       f"{jax.process_count()}. Hint: several hosts are not supported yet."
     )
   experiment = Experiment(config, devices)
-  check_batch_size(config["data"]["batch_size"], experiment.mesh, "data.batch_size")
+  check_batch_size(config["data"]["batch_size"], experiment.mesh)
   changes = changed_settings(config, workdir)
   make_workdir(workdir)
 
@@ -193,7 +193,6 @@ def _train_steps(
           evaluation = _evaluate(experiment, eval_step, state)
         _log_evaluation(step, evaluation[0], log)
       if saving:
-        log.flush()
         checkpoints.save(step, state)
       if stopping:
         break
@@ -233,7 +232,6 @@ def _record(
   if step % experiment.config["log"]["every_steps"] == 0 or step == experiment.total_steps:
     values["train/images_per_second"] = progress.rate(step)
     log.write(step, values)
-    log.flush()
     progress.report(step, values)
 
 
@@ -248,7 +246,6 @@ def _evaluate(experiment: Experiment, eval_step, state: TrainState) -> Evaluatio
 
 def _log_evaluation(step: int, metrics: Mapping[str, float], log: MetricsLog) -> None:
   log.write(step, metrics)
-  log.flush()
   _logger.info(
     "step %d: accuracy %.2f %%, with averaged weights %.2f %%",
     step,

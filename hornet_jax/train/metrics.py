@@ -29,16 +29,13 @@ class MetricsLog:
     self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
-    """Adds the values of one step; a step may be written more than once."""
+    """Adds the values of one step, durably; a step may be written more than once."""
     seconds = self._seconds_before + time.perf_counter() - self._opened
     self.records.append({"step": step, "seconds": round(seconds, 3), **values})
     for name, value in values.items():
       self._tensorboard.add_scalar(name, value, step)
-
-  def flush(self) -> None:
-    """Makes the records so far durable."""
-    write_text(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
     self._tensorboard.flush()
+    write_text(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
 
   @property
   def seconds(self) -> float:
@@ -46,7 +43,7 @@ class MetricsLog:
     return self.records[-1]["seconds"] if self.records else 0.0
 
   def close(self) -> None:
-    self.flush()
+    """Ends the event file."""
     self._tensorboard.close()
 
 

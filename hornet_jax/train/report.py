@@ -8,6 +8,7 @@ from etils import epath
 from hornet_jax.data.decode import decode, resize_and_center_crop
 from hornet_jax.report.page import Report, render
 from hornet_jax.train.loop import Outcome
+from hornet_jax.train.workdir import write_text
 from hornet_jax.versions import versions
 
 
@@ -47,4 +48,4 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
     confidences=predictions.confidence,
     image_of=image_of,
   )
-  path.write_text(render(report))
+  write_text(path, render(report))

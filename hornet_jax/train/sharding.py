@@ -32,20 +32,14 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch_size(batch_size: int, mesh: Mesh, key: str) -> None:
-  """Raises `InputError` where the mesh does not divide the batch.
-
-  Args:
-    batch_size: rows of the global batch.
-    mesh: the devices.
-    key: the config key that sets the batch size, for the message.
-  """
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+  """Raises `InputError` where the mesh does not divide the rows of a training batch."""
   devices = mesh.shape[DATA]
-  if batch_size < 1 or batch_size % devices:
-    below, above = batch_size // devices * devices, -(-batch_size // devices) * devices
+  if batch_size % devices:
+    below = batch_size // devices * devices
     raise InputError(
-      f"`{key}` must be a positive multiple of the {devices} devices: got {batch_size}. "
-      f"Hint: use {' or '.join(str(size) for size in (below, above) if size > 0) or devices}."
+      f"`data.batch_size` must be a multiple of the {devices} devices: got {batch_size}. "
+      f"Hint: use {f'{below} or ' if below else ''}{below + devices}."
     )
 
 

@@ -92,7 +92,7 @@ def write_text(path: epath.Path, text: str) -> None:
   Files are never appended to: object stores cannot.
   """
   partial = path.with_name(f"{path.name}.partial")
-  partial.write_text(text)
+  partial.write_bytes(text.encode())
   partial.replace(path)
 
 
