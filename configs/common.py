@@ -24,11 +24,19 @@ def base_config() -> ConfigDict:
   config.data.batch_size = 4096  # images in the global batch of a training step
   config.data.eval_batch_size = 4096  # images in the global batch of an evaluation step
   config.data.crop_padding = 0  # pixels by which training images shift at most
+  config.data.erasing_rate = 0.25  # probability that a rectangle of a training image is noise
   config.data.eval_crop_fraction = 0.875  # share of the short side that evaluation sees
   config.data.mean = (0.485, 0.456, 0.406)  # of each channel, pixels in [0, 1]
   config.data.std = (0.229, 0.224, 0.225)
   config.data.num_threads = 2  # readers per process
   config.data.max_undecodable = 100  # unreadable images per process, after which the run stops
+
+  config.mix = ConfigDict()
+  config.mix.mixup_alpha = 0.8  # ratios from Beta(alpha, alpha); 0: no mixup
+  config.mix.cutmix_alpha = 1.0  # likewise; 0: no cutmix
+  config.mix.rate = 1.0  # probability that a group is mixed
+  config.mix.switch_rate = 0.5  # probability of cutmix, where both are on
+  config.mix.group_size = 128  # images that share a ratio: the official batch of one GPU
 
   config.optimizer = ConfigDict()
   config.optimizer.learning_rate = 4e-3  # peak; belongs to the batch size, never rescaled

@@ -29,9 +29,12 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.batch_size = 64
   config.data.eval_batch_size = 72
   config.data.crop_padding = 3
+  config.data.erasing_rate = 0.0
   config.data.eval_crop_fraction = 1.0
   config.data.mean = (0.5, 0.5, 0.5)
   config.data.std = (0.5, 0.5, 0.5)
+
+  config.mix.rate = 0.0
 
   config.optimizer.learning_rate = 3e-3
   config.optimizer.warmup_epochs = 0.25 if arguments["runlocal"] else 4.0

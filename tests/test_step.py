@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from hornet_jax import create_model
+from hornet_jax.data.mix import MixSettings
 from hornet_jax.data.normalize import normalize
 from hornet_jax.train.sharding import make_mesh
 from hornet_jax.train.state import create_state
@@ -16,10 +17,11 @@ from hornet_jax.train.step import make_train_step
 
 SMOOTHING, EMA_DECAY = 0.2, 0.75
 RATE = 0.05
+UNMIXED = MixSettings(0.0, 0.0, 0.0, 0.0, 2)
 preprocess = functools.partial(normalize, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 
 
-def build(drop_path_rate, seed):
+def build(drop_path_rate, seed, mixing=UNMIXED, erasing_rate=0.0):
   model = create_model(
     "hornet_nano_7x7", num_classes=4, base_dim=4, filters=("3x3", "3x3"), orders=(1, 2)
   ).clone(drop_path_rate=drop_path_rate)
@@ -30,6 +32,8 @@ def build(drop_path_rate, seed):
     lambda step: RATE,
     preprocess,
     label_smoothing=SMOOTHING,
+    mixing=mixing,
+    erasing_rate=erasing_rate,
     ema_decay=EMA_DECAY,
     seed=seed,
   )
@@ -93,3 +97,16 @@ def test_drop_path_draws_by_seed_and_step(state, batch):
       losses[seed, number] = float(step(at, batch)[1]["loss"])
     assert losses[seed, 1] == float(step(at, batch)[1]["loss"])
   assert len(set(losses.values())) == 4
+
+
+def test_mixing_and_erasing_draw_by_seed_and_step(state, batch):
+  settings = {"mixup": MixSettings(0.8, 0.0, 1.0, 0.5, 2), "erasing": UNMIXED}
+  for name, mixing in settings.items():
+    losses = {}
+    for seed in (0, 1):
+      step = jax.jit(build(0.0, seed, mixing, 0.9 if name == "erasing" else 0.0)[2])
+      for number in (0, 1):
+        at = type(state)(jnp.int32(number), state.params, state.ema_params, state.opt_state)
+        losses[seed, number] = float(step(at, batch)[1]["loss"])
+      assert losses[seed, 1] == float(step(at, batch)[1]["loss"])
+    assert len(set(losses.values())) == 4, name

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from hornet_jax.data.datasets import get_dataset, open_split
+from hornet_jax.data.mix import MixSettings
 from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError, unknown_name
@@ -55,6 +56,7 @@ class Experiment:
     eval_split: likewise.
     total_steps: epochs * floor(N / B).
     steps_per_epoch: floor(N / B), as in the official code.
+    mixing: of mixup and cutmix.
     eval_batch_size: the config's, rounded up to a multiple of the devices.
   """
 
@@ -95,6 +97,7 @@ class Experiment:
       self.steps_of(optimizer.pop("warmup_epochs")),
     )
     self._tx = adamw(self._schedule, **optimizer)
+    self.mixing = MixSettings(**config["mix"])
     self._preprocess = functools.partial(normalize, mean=data["mean"], std=data["std"])
 
   def steps_of(self, epochs: float) -> int:
@@ -127,6 +130,8 @@ class Experiment:
       self._schedule,
       self._preprocess,
       label_smoothing=self.config["loss"]["label_smoothing"],
+      mixing=self.mixing,
+      erasing_rate=self.config["data"]["erasing_rate"],
       ema_decay=fitted_decay(ema["decay"], ema["reference_steps"], self.total_steps),
       seed=self.config["seed"],
     )

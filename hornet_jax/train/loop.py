@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from etils import epath
 
+from hornet_jax.data.mix import check_mixing
 from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.evaluate import Predictions
@@ -75,6 +76,7 @@ def train(
     )
   experiment = Experiment(config, devices)
   check_batch_size(config["data"]["batch_size"], experiment.mesh)
+  check_mixing(experiment.mixing, config["data"]["batch_size"], experiment.mesh.size)
   changes = changed_settings(config, workdir)
   make_workdir(workdir)
 

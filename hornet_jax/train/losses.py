@@ -12,8 +12,25 @@ def cross_entropy(
 
   Source: official engine, timm 0.4.12 `LabelSmoothingCrossEntropy`.
   """
-  onehot = (labels[:, None] == jnp.arange(logits.shape[-1])[None]).astype(logits.dtype)
-  return optax.softmax_cross_entropy(logits, optax.smooth_labels(onehot, label_smoothing))
+  return soft_cross_entropy(logits, smoothed_targets(labels, logits.shape[-1], label_smoothing))
+
+
+def soft_cross_entropy(
+  logits: Float[Array, "B K"], targets: Float[Array, "B K"]
+) -> Float[Array, "B"]:
+  """-sum_k t_k log softmax(logits)_k for probabilities t.
+
+  Source: official engine, timm 0.4.12 `SoftTargetCrossEntropy`.
+  """
+  return optax.softmax_cross_entropy(logits, targets)
+
+
+def smoothed_targets(
+  labels: Int[Array, "B"], num_classes: int, label_smoothing: float
+) -> Float[Array, "B K"]:
+  """(1 - s) onehot + s / K."""
+  onehot = (labels[:, None] == jnp.arange(num_classes)[None]).astype(jnp.float32)
+  return optax.smooth_labels(onehot, label_smoothing)
 
 
 def weighted_mean(values: Float[Array, "B"], weights: Float[Array, "B"]) -> Float[Array, ""]:

@@ -12,6 +12,7 @@ _POSITIVE = [(operator.gt, 0)]
 _NOT_NEGATIVE = [(operator.ge, 0)]
 _AT_LEAST_ONE = [(operator.ge, 1)]
 _FRACTION = [(operator.ge, 0), (operator.lt, 1)]
+_PROBABILITY = [(operator.ge, 0), (operator.le, 1)]
 _RANGES = {
   "seed": _NOT_NEGATIVE,
   "epochs": _POSITIVE,
@@ -21,9 +22,15 @@ _RANGES = {
   "data.batch_size": _AT_LEAST_ONE,
   "data.eval_batch_size": _AT_LEAST_ONE,
   "data.crop_padding": _NOT_NEGATIVE,
+  "data.erasing_rate": _FRACTION,
   "data.eval_crop_fraction": [(operator.gt, 0), (operator.le, 1)],
   "data.num_threads": _AT_LEAST_ONE,
   "data.max_undecodable": _NOT_NEGATIVE,
+  "mix.mixup_alpha": _NOT_NEGATIVE,
+  "mix.cutmix_alpha": _NOT_NEGATIVE,
+  "mix.rate": _PROBABILITY,
+  "mix.switch_rate": _PROBABILITY,
+  "mix.group_size": _AT_LEAST_ONE,
   "optimizer.learning_rate": _POSITIVE,
   "optimizer.final_learning_rate": _NOT_NEGATIVE,
   "optimizer.warmup_epochs": _NOT_NEGATIVE,

@@ -8,9 +8,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from hornet_jax.data.erase import random_erase
+from hornet_jax.data.mix import MixSettings, draw_mix, mix_batch
 from hornet_jax.models import HorNet
 from hornet_jax.train.ema import update_ema
-from hornet_jax.train.losses import cross_entropy, weighted_mean
+from hornet_jax.train.losses import (
+  cross_entropy,
+  smoothed_targets,
+  soft_cross_entropy,
+  weighted_mean,
+)
 from hornet_jax.train.state import TrainState
 
 Batch = dict[str, Array]
@@ -24,6 +31,8 @@ def make_train_step(
   preprocess: Preprocess,
   *,
   label_smoothing: float,
+  mixing: MixSettings,
+  erasing_rate: float,
   ema_decay: float,
   seed: int,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
@@ -38,17 +47,23 @@ def make_train_step(
     schedule: its learning rate, for the log.
     preprocess: uint8 images to the model's input.
     label_smoothing: share of the target spread over all classes.
+    mixing: of mixup and cutmix, which come after the erasing, as in timm.
+    erasing_rate: see `random_erase`.
     ema_decay: d of ema = d ema + (1 - d) params.
-    seed: of the drop-path draws.
+    seed: of everything that is drawn.
   """
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-    images = preprocess(batch["image"])
-    keys = example_keys(seed, state.step, images.shape[0])
+    keys = example_keys(seed, state.step, batch["image"].shape[0])
+    images = random_erase(keys, preprocess(batch["image"]), erasing_rate)
+    targets = smoothed_targets(batch["label"], model.num_classes, label_smoothing)
+    if mixing.active:
+      mix = draw_mix(keys, images.shape[1:3], mixing)
+      images, targets, _ = mix_batch(images, targets, batch["weight"], mix)
 
     def loss_fn(params: Any) -> Array:
       logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
-      return weighted_mean(cross_entropy(logits, batch["label"], label_smoothing), batch["weight"])
+      return weighted_mean(soft_cross_entropy(logits, targets), batch["weight"])
 
     loss, grads = jax.value_and_grad(loss_fn)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)

@@ -1,0 +1,181 @@
+"""Mixup and cutmix: pairs of training images become one; runs on the device, in the step.
+
+Rows are mixed within groups of `group_size` neighbours, each with its own ratio, with the
+group's rows in reverse order. The official recipe's group is the batch of one GPU. A group
+that lies on one device needs no communication.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from hornet_jax.errors import InputError
+
+_OPERATION = 1 << 20  # folded into a row's key: its other draws are others'
+
+
+@dataclasses.dataclass(frozen=True)
+class MixSettings:
+  """What is drawn for each group.
+
+  Attributes:
+    mixup_alpha: ratios of mixup come from Beta(alpha, alpha); 0: no mixup.
+    cutmix_alpha: likewise of cutmix.
+    rate: probability that a group is mixed at all.
+    switch_rate: probability of cutmix, where both are on.
+    group_size: rows of a group, even.
+  """
+
+  mixup_alpha: float
+  cutmix_alpha: float
+  rate: float
+  switch_rate: float
+  group_size: int
+
+  @property
+  def active(self) -> bool:
+    """Whether anything is mixed."""
+    return self.rate > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mix:
+  """What was drawn for one group, or for each of R groups.
+
+  Attributes:
+    ratio: share of each row's own image and label; the rest is its partner's.
+    is_cutmix: whether pixels are replaced in `box` instead of averaged.
+    box: top, bottom, left and right in pixels, the ends excluded.
+  """
+
+  ratio: Float[Array, "*R"]
+  is_cutmix: Bool[Array, "*R"]
+  box: Int[Array, "*R 4"]
+
+
+def check_mixing(settings: MixSettings, batch_size: int, num_devices: int) -> None:
+  """Raises `InputError` where groups would not lie within one device's rows.
+
+  Args:
+    settings: of the mixing.
+    batch_size: rows of the global batch, or of a micro-batch.
+    num_devices: over which the rows are spread.
+  """
+  rows = batch_size // num_devices
+  if settings.active and (settings.group_size % 2 or rows % settings.group_size):
+    raise InputError(
+      "`mix.group_size` must be even and divide the rows of a batch on one device: expected "
+      f"a divisor of {rows} ({batch_size} rows on {num_devices} devices), got "
+      f"{settings.group_size}. Hint: the official groups are 128, 64 or 32 rows."
+    )
+
+
+def draw_mix(keys: Key[Array, "B"], image_size: tuple[int, ...], settings: MixSettings) -> Mix:
+  """Draws the mix of each group, from the key of its first row.
+
+  Source: timm 0.4.12 `Mixup._params_per_batch`, `rand_bbox`.
+
+  Args:
+    keys: one random key per row.
+    image_size: (H, W) in pixels.
+    settings: the distributions.
+  """
+
+  def draw_one(key: Key[Array, ""]) -> Mix:
+    key = jax.random.fold_in(key, _OPERATION)
+    applied, switched, mixup, cutmix, center = jax.random.split(key, 5)
+    is_cutmix = jnp.bool(settings.cutmix_alpha > 0)
+    if settings.mixup_alpha > 0 and settings.cutmix_alpha > 0:
+      is_cutmix = jax.random.bernoulli(switched, settings.switch_rate)
+    ratio = jnp.where(
+      is_cutmix, _beta(cutmix, settings.cutmix_alpha), _beta(mixup, settings.mixup_alpha)
+    )
+    ratio = jnp.where(jax.random.bernoulli(applied, settings.rate), ratio, 1.0)
+    box = cutmix_box(ratio, jax.random.uniform(center, (2,)), image_size)
+    return Mix(jnp.where(is_cutmix, _kept_share(box, image_size), ratio), is_cutmix, box)
+
+  # One after the other: a batched rejection sampler on sharded rows would have all devices
+  # agree when to end.
+  return jax.lax.map(draw_one, keys[:: settings.group_size])
+
+
+def _beta(key: Key[Array, ""], alpha: float) -> Float[Array, ""]:
+  return jax.random.beta(key, alpha, alpha) if alpha > 0 else jnp.float32(1)
+
+
+def cutmix_box(
+  ratio: Float[Array, ""], center: Float[Array, "2"], image_size: tuple[int, ...]
+) -> Int[Array, "4"]:
+  """The box that leaves about `ratio` of the image, clipped to it.
+
+  Sides are floor(side * sqrt(1 - ratio)), less one pixel where odd.
+
+  Source: timm 0.4.12 `rand_bbox`. Newer versions keep the odd pixel.
+
+  Args:
+    ratio: share of the image outside an unclipped box.
+    center: of the box, as fractions of height and width in [0, 1).
+    image_size: (H, W) in pixels.
+
+  Returns:
+    Top, bottom, left and right in pixels, the ends excluded.
+  """
+  edges = []
+  for side, position in zip(image_size, center, strict=True):
+    middle = jnp.floor(position * side).astype(jnp.int32)
+    half = jnp.floor(side * jnp.sqrt(1 - ratio)).astype(jnp.int32) // 2
+    edges += [jnp.clip(middle - half, 0, side), jnp.clip(middle + half, 0, side)]
+  return jnp.stack(edges)
+
+
+def _kept_share(box: Int[Array, "4"], image_size: tuple[int, ...]) -> Float[Array, ""]:
+  """Share of the image outside the box as it came out."""
+  top, bottom, left, right = box
+  return 1 - (bottom - top) * (right - left) / (image_size[0] * image_size[1])
+
+
+def mix_batch(
+  images: Float[Array, "B H W C"],
+  targets: Float[Array, "B K"],
+  weights: Float[Array, "B"],
+  mix: Mix,
+) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"], Float[Array, "B"]]:
+  """Mixes each row with its partner, the same row of the group counted from its end.
+
+  A row whose partner must not count (weight 0, an undecodable image) stays as it is.
+
+  Source: timm 0.4.12 `Mixup`, mode `batch`, applied to each group.
+
+  Args:
+    images: normalised.
+    targets: probabilities of the classes.
+    weights: 0 for rows that must not count.
+    mix: one entry for each of the groups of B / R rows.
+
+  Returns:
+    The mixed images and targets, and the share of each row's own label.
+  """
+  rows = images.shape[0] // mix.ratio.shape[0]
+
+  def partner(values: Array) -> Array:
+    grouped = values.reshape(-1, rows, *values.shape[1:])
+    return grouped[:, ::-1].reshape(values.shape)
+
+  def per_row(values: Array) -> Array:
+    return jnp.repeat(values, rows, axis=0)
+
+  ratio = jnp.where(partner(weights) > 0, per_row(mix.ratio), 1.0)
+  # 0 inside the box of a mixed row; [B, H, W]
+  outside = jnp.where((ratio < 1)[:, None, None], ~_inside(per_row(mix.box), images.shape[1:3]), 1)
+  own = jnp.where(per_row(mix.is_cutmix)[:, None, None], outside, ratio[:, None, None])[..., None]
+  mixed = own * images + (1 - own) * partner(images)
+  return mixed, ratio[:, None] * targets + (1 - ratio[:, None]) * partner(targets), ratio
+
+
+def _inside(box: Int[Array, "B 4"], size: tuple[int, ...]) -> Bool[Array, "B H W"]:
+  top, bottom, left, right = (edge[:, None] for edge in box.T)
+  y, x = (jnp.arange(side)[None] for side in size)
+  return ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
