@@ -23,7 +23,11 @@ def base_config() -> ConfigDict:
   config.data.image_size = 224  # pixels
   config.data.batch_size = 4096  # images in the global batch of a training step
   config.data.eval_batch_size = 4096  # images in the global batch of an evaluation step
-  config.data.crop_padding = 0  # pixels by which training images shift at most
+  config.data.crop = "random_resized"  # or padded: the central square, shifted
+  config.data.crop_scale = (0.08, 1.0)  # random_resized: share of the image's area
+  config.data.crop_aspect = (3 / 4, 4 / 3)  # random_resized: width / height
+  config.data.crop_padding = 0  # padded: pixels by which training images shift at most
+  config.data.flip_rate = 0.5  # probability of a horizontal flip
   config.data.erasing_rate = 0.25  # probability that a rectangle of a training image is noise
   config.data.eval_crop_fraction = 0.875  # share of the short side that evaluation sees
   config.data.mean = (0.485, 0.456, 0.406)  # of each channel, pixels in [0, 1]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.augment import random_pad_crop
+from hornet_jax.data.augment import Augmentation, random_pad_crop
 from hornet_jax.data.datasets import open_split
 from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
 from hornet_jax.data.pipeline import eval_batches, train_batches
 
-TRAIN = {"image_size": 16, "batch_size": 64, "crop_padding": 2, "seed": 7}
+PADDED = Augmentation("padded", crop_padding=2)
+TRAIN = {"image_size": 16, "batch_size": 64, "augmentation": PADDED, "seed": 7}
 EVAL = {"image_size": 16, "batch_size": 64, "crop_fraction": 1.0}
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import grain
 import numpy as np
+from PIL import Image
 
-from hornet_jax.data.augment import random_pad_crop
+from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
 from hornet_jax.errors import InputError
@@ -31,7 +32,7 @@ def train_batches(
   *,
   image_size: int,
   batch_size: int,
-  crop_padding: int,
+  augmentation: Augmentation,
   seed: int,
   start_step: int = 0,
   rows: Sequence[int] | None = None,
@@ -45,7 +46,7 @@ def train_batches(
     split: what to read.
     image_size: side of the images in pixels.
     batch_size: rows of the global batch.
-    crop_padding: see `random_pad_crop`; 0 for no shift.
+    augmentation: of every image, anew on every pass.
     seed: of the order and the augmentation.
     start_step: number of global batches to skip, without reading them.
     rows: rows of the global batch to deliver; None for all.
@@ -61,10 +62,7 @@ def train_batches(
     )
 
   def load(example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    return loader.load(example, 1.0, lambda x: augment(x, rng))
-
-  def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return random_pad_crop(image, crop_padding, rng) if crop_padding else image
+    return loader.load(example, lambda image: augmentation.view(image, image_size, rng))
 
   loader = _Loader(split.name, image_size)
   dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(load)
@@ -92,7 +90,9 @@ def eval_batches(
   """
 
   def load(example: dict[str, Any]) -> dict[str, Any]:
-    return loader.load(example, crop_fraction, lambda x: x)
+    return loader.load(
+      example, lambda image: resize_and_center_crop(image, image_size, crop_fraction)
+    )
 
   loader = _Loader(split.name, image_size)
   padding = {
@@ -141,16 +141,15 @@ class _Loader:
     self._warned: set[int] = set()
 
   def load(
-    self, example: dict[str, Any], crop_fraction: float, augment: Callable[[np.ndarray], np.ndarray]
+    self, example: dict[str, Any], view: Callable[[Image.Image], np.ndarray]
   ) -> dict[str, Any]:
-    """Decodes, resizes and augments; an undecodable image becomes black, of weight 0.
+    """Decodes and makes a view; an undecodable image becomes black, of weight 0.
 
     Dropping it instead would shift every later position.
     """
     index, weight = example["index"], 1.0
     try:
-      image = decode(example["image"])
-      pixels = augment(resize_and_center_crop(image, self._image_size, crop_fraction))
+      pixels = view(decode(example["image"]))
     except UndecodableImageError as error:
       if int(index) not in self._warned:
         self._warned.add(int(index))

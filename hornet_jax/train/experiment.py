@@ -1,5 +1,6 @@
 """A config and its datasets, made into the objects that training and evaluation use."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import get_dataset, open_split
 from hornet_jax.data.mix import MixSettings
 from hornet_jax.data.normalize import normalize
@@ -28,6 +30,8 @@ from hornet_jax.train.state import TrainState, abstract_state, create_state
 from hornet_jax.train.step import make_eval_step, make_train_step
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+_AUGMENTATION = [field.name for field in dataclasses.fields(Augmentation)]
 
 
 def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) -> HorNet:
@@ -98,6 +102,7 @@ class Experiment:
     )
     self._tx = adamw(self._schedule, **optimizer)
     self.mixing = MixSettings(**config["mix"])
+    self._augmentation = Augmentation(**{name: data[name] for name in _AUGMENTATION})
     self._preprocess = functools.partial(normalize, mean=data["mean"], std=data["std"])
 
   def steps_of(self, epochs: float) -> int:
@@ -172,7 +177,7 @@ class Experiment:
       self.train_split,
       image_size=data["image_size"],
       batch_size=data["batch_size"],
-      crop_padding=data["crop_padding"],
+      augmentation=self._augmentation,
       seed=self.config["seed"],
       start_step=start_step,
       rows=process_rows(data["batch_size"], batch_sharding(self.mesh)).tolist(),

@@ -22,6 +22,7 @@ _RANGES = {
   "data.batch_size": _AT_LEAST_ONE,
   "data.eval_batch_size": _AT_LEAST_ONE,
   "data.crop_padding": _NOT_NEGATIVE,
+  "data.flip_rate": _PROBABILITY,
   "data.erasing_rate": _FRACTION,
   "data.eval_crop_fraction": [(operator.gt, 0), (operator.le, 1)],
   "data.num_threads": _AT_LEAST_ONE,
@@ -67,6 +68,13 @@ def check_ranges(config: Mapping[str, Any]) -> None:
     if not finite or not all(holds(values[key], bound) for holds, bound in bounds):
       wanted = " and ".join(f"{_SIGNS[holds]} {bound}" for holds, bound in bounds)
       raise InputError(f"`{key}` must be {wanted}: got {values[key]}.")
+  for key in ("data.crop_scale", "data.crop_aspect"):
+    if len(values[key]) != 2 or not 0 < values[key][0] <= values[key][1]:
+      raise InputError(
+        f"`{key}` must be a smallest and a largest value: expected 0 < a <= b, got {values[key]}."
+      )
+  if values["data.crop_scale"][1] > 1:
+    raise InputError(f"`data.crop_scale` must not exceed 1: got {values['data.crop_scale']}.")
   mean, std = values["data.mean"], values["data.std"]
   if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
     raise InputError(
