@@ -18,7 +18,9 @@ def base_config() -> ConfigDict:
   config.model.remat = False  # recompute each block in the backward pass to save memory
 
   config.data = ConfigDict()
-  config.data.dataset = "digits"
+  config.data.dataset = "digits"  # `python -m hornet_jax prepare --help` lists them
+  config.data.train_split = ""  # such as train[:90%]; empty: the dataset's own
+  config.data.eval_split = ""  # likewise
   config.data.data_dir = ""  # of prepared datasets; empty: $TFDS_DATA_DIR or ~/tensorflow_datasets
   config.data.image_size = 224  # pixels
   config.data.batch_size = 4096  # images in the global batch of a training step
@@ -63,6 +65,7 @@ def base_config() -> ConfigDict:
   config.log.every_steps = 50
   config.eval = ConfigDict()
   config.eval.every_epochs = 10.0  # the end is always evaluated
+  config.eval.also = ()  # further sets with the same classes: NAME/SPLIT
   config.checkpoint = ConfigDict()
   config.checkpoint.every_steps = 1000  # the end and a stop are always saved
   config.checkpoint.keep = 3  # newest ones

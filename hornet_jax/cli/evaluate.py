@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 
 from etils import epath
 from tabulate import tabulate
@@ -21,23 +22,23 @@ def run(args: argparse.Namespace) -> int:
   experiment = Experiment(load_config(workdir))
   step, params, ema_params = load_params(workdir / "checkpoints")
   eval_step = experiment.compile_eval_step()
-  results = {
-    name: experiment.predict(eval_step, experiment.place(weights))
-    for name, weights in (("averaged", ema_params), ("raw", params))
-  }
-  metrics = {name: predictions.metrics() for name, predictions in results.items()}
+  metrics, rows = {}, []
+  for split in (experiment.eval_split, *experiment.other_eval_splits):
+    of_split = {}
+    for name, weights in (("averaged", ema_params), ("raw", params)):
+      predictions = experiment.predict(eval_step, experiment.place(weights), split)
+      of_split[name] = predictions.metrics()
+      rows.append([split.name, name, len(predictions.label), *_formatted(of_split[name])])
+    metrics[split.name] = of_split
   if args.json:
-    print(json.dumps({"step": step, "split": experiment.eval_split.name, **metrics}, indent=2))
-    return 0
-  rows = [
-    [
-      name,
-      len(results[name].label),
-      *(f"{100 * m[key]:.2f} %" for key in ("top1", "top5")),
-      f"{m['loss']:.4f}",
-    ]
-    for name, m in metrics.items()
-  ]
-  print(f"{experiment.eval_split.name} at step {step:,}")
-  print(tabulate(rows, headers=["weights", "images", "top-1", "top-5", "loss"]))
+    first, *others = metrics
+    also = {"also": {name: metrics[name] for name in others}} if others else {}
+    print(json.dumps({"step": step, "split": first, **metrics[first], **also}, indent=2))
+  else:
+    print(f"step {step:,}")
+    print(tabulate(rows, headers=["split", "weights", "images", "top-1", "top-5", "loss"]))
   return 0
+
+
+def _formatted(metrics: Mapping[str, float]) -> list[str]:
+  return [*(f"{100 * metrics[key]:.2f} %" for key in ("top1", "top5")), f"{metrics['loss']:.4f}"]

@@ -1,23 +1,96 @@
-"""`prepare DATASET`."""
+"""`prepare DATASET`, `prepare folder`, `prepare tfrecord`."""
 
 import argparse
+import pathlib
 
-from hornet_jax.data.datasets import DATASETS, open_split
-from hornet_jax.data.prepare import prepare
+from tabulate import tabulate
+
+from hornet_jax.data.datasets import DATASETS, default_splits, open_split
+from hornet_jax.data.folder import ImageFolder, read_folder
+from hornet_jax.data.prepare import (
+  check_name_is_free,
+  convert,
+  prepare,
+  prepare_fashion_mnist,
+  prepare_folder,
+  printable,
+)
+from hornet_jax.errors import InputError, unknown_name
+
+_NAMED_AT_MOST = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument("dataset", help=f"one of {', '.join(DATASETS)}")
+  known = ", ".join(DATASETS)
+  parser.add_argument(
+    "dataset",
+    help=f"{known}; or `folder` for your own images; or `tfrecord` for a TFRecord dataset of TFDS",
+  )
+  parser.add_argument(
+    "--path", type=pathlib.Path, help="folder: of class folders; tfrecord: of the version"
+  )
+  parser.add_argument("--name", help="folder: of the new dataset")
+  parser.add_argument(
+    "--eval_fraction",
+    type=float,
+    default=0.1,
+    help="folder: share of each class held out where the folders make no split (default: 0.1)",
+  )
+  parser.add_argument("--idx", type=pathlib.Path, help="fashion_mnist: folder of its idx files")
   parser.add_argument(
     "--data_dir", default="", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets"
   )
 
 
 def run(args: argparse.Namespace) -> int:
-  path = prepare(args.dataset, args.data_dir)
-  dataset = DATASETS[args.dataset]
-  for split in (dataset.train_split, dataset.eval_split):
+  if args.dataset == "folder":
+    return _prepare_folder(args)
+  if args.dataset == "tfrecord":
+    if not args.path:
+      raise InputError("`prepare tfrecord` needs --path, the folder of a version.")
+    print(f"in {convert(args.path, args.data_dir)}")
+    return 0
+  if args.dataset not in DATASETS:
+    raise unknown_name("dataset", args.dataset, [*DATASETS, "folder", "tfrecord"])
+  if args.idx and args.dataset != "fashion_mnist":
+    raise InputError(f"--idx belongs to fashion_mnist: got dataset {args.dataset!r}.")
+  if args.idx:
+    path = prepare_fashion_mnist(args.idx, args.data_dir)
+  else:
+    path = prepare(args.dataset, args.data_dir)
+  for split in default_splits(args.dataset, args.data_dir):
     opened = open_split(args.dataset, split, args.data_dir)
     print(f"{opened.name}: {len(opened.source):,} images, {len(opened.class_names)} classes")
   print(f"in {path}")
   return 0
+
+
+def _prepare_folder(args: argparse.Namespace) -> int:
+  if not args.path or not args.name:
+    raise InputError("`prepare folder` needs --path, of your images, and --name, of the dataset.")
+  check_name_is_free(args.name, args.data_dir)
+  folder = read_folder(args.path, args.eval_fraction)
+  path = prepare_folder(folder, args.name, args.data_dir)
+  _report(folder)
+  print(f"in {path}; to train on it: --config.data.dataset={args.name}")
+  return 0
+
+
+def _report(folder: ImageFolder) -> None:
+  """The class balance, and everything that is not used."""
+  print(f"split {folder.rule}")
+  counts = {split: folder.counts(split) for split in folder.splits}
+  rows = [
+    [printable(name), *(counts[split][k] for split in counts)]
+    for k, name in enumerate(folder.class_names)
+  ]
+  rows.append(["total", *(sum(counts[split]) for split in counts)])
+  print(tabulate(rows, headers=["class", *counts], intfmt=",", disable_numparse=[0]))
+  for split, of_split in counts.items():
+    empty = [printable(folder.class_names[k]) for k, count in enumerate(of_split) if count == 0]
+    if empty:
+      print(f"classes without an image in {split}: {', '.join(empty)}")
+  if folder.left_out:
+    print(f"left out, {len(folder.left_out):,} in all, every one named in left_out.txt:")
+    for path, reason in list(folder.left_out.items())[:_NAMED_AT_MOST]:
+      print(f"  {printable(path)}: {reason}")

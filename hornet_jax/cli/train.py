@@ -11,7 +11,7 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli import config as config_flag
-from hornet_jax.data.datasets import find_prepared, get_dataset
+from hornet_jax.data.datasets import DATASETS, check_prepared, find_prepared
 from hornet_jax.data.prepare import prepare
 from hornet_jax.train.loop import train
 from hornet_jax.train.report import write_report
@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
   workdir = epath.Path(args.workdir or f"workdir/{name}-{config['model']['variant']}")
 
   dataset, data_dir = config["data"]["dataset"], config["data"]["data_dir"]
-  get_dataset(dataset)
-  if find_prepared(dataset, data_dir) is None:
+  if dataset not in DATASETS:
+    check_prepared(dataset, data_dir)
+  elif find_prepared(dataset, data_dir) is None:
     print(f"preparing {dataset} ...", file=sys.stderr)
     prepare(dataset, data_dir)
 

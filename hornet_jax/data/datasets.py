@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,28 +13,29 @@ from hornet_jax.errors import InputError, unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """An image classification dataset in TFDS form.
+  """An image classification dataset that can be prepared by its name.
 
   Attributes:
-    builder: dotted path of the module that holds the TFDS `Builder`.
-    version: of the builder; files of another version are not read.
     train_split: TFDS split to train on.
     eval_split: TFDS split to evaluate on.
+    tfds_name: in TFDS's catalogue, with the config where it has several.
+    builder: instead, dotted path of our module that holds the TFDS `Builder`.
   """
 
-  builder: str
-  version: str
   train_split: str
   eval_split: str
+  tfds_name: str = ""
+  builder: str = ""
 
 
 DATASETS: dict[str, Dataset] = {
   "digits": Dataset(
-    builder="hornet_jax.data.builders.digits.digits_dataset_builder",
-    version="1.0.0",
-    train_split="train",
-    eval_split="test",
+    "train", "test", builder="hornet_jax.data.builders.digits.digits_dataset_builder"
   ),
+  "cifar10": Dataset("train", "test", tfds_name="cifar10"),
+  "cifar100": Dataset("train", "test", tfds_name="cifar100"),
+  "fashion_mnist": Dataset("train", "test", tfds_name="fashion_mnist"),
+  "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
 }
 
 
@@ -66,26 +68,87 @@ def resolve_data_dir(data_dir: str) -> epath.Path:
 
 
 def find_prepared(name: str, data_dir: str) -> epath.Path | None:
-  """The folder of a prepared dataset, or None where it is not prepared."""
-  path = resolve_data_dir(data_dir) / name / get_dataset(name).version
-  return path if (path / "dataset_info.json").exists() else None
+  """The folder of a dataset's newest prepared version, or None.
+
+  Args:
+    name: one of `DATASETS`, or of a dataset prepared by hand, such as `my_images` or
+      `imagenette/full-size-v2`.
+    data_dir: where datasets are prepared.
+  """
+  path = resolve_data_dir(data_dir) / ((name in DATASETS and DATASETS[name].tfds_name) or name)
+  if not name or not path.is_dir():
+    return None
+  prepared = [p for p in path.iterdir() if (p / "dataset_info.json").exists()]
+  versions = [p for p in prepared if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+  return max(versions, key=lambda p: [*map(int, p.name.split("."))], default=None)
+
+
+def check_prepared(name: str, data_dir: str) -> epath.Path:
+  """`find_prepared`, or an `InputError` that says how to prepare the dataset."""
+  path = find_prepared(name, data_dir)
+  if path is not None:
+    return path
+  where = resolve_data_dir(data_dir)
+  if name in DATASETS:
+    raise InputError(
+      f"dataset {name!r} is not prepared: expected it in {where}. "
+      f"Hint: run `python -m hornet_jax prepare {name}`."
+    )
+  folders = [p.name for p in where.iterdir()] if where.is_dir() else []
+  own = [folder for folder in folders if find_prepared(folder, data_dir)]
+  raise unknown_name("dataset", name, sorted({*DATASETS, *own}))
+
+
+def default_splits(name: str, data_dir: str) -> tuple[str, str]:
+  """The splits of a prepared dataset to train on and to evaluate on.
+
+  Those of `DATASETS`; for others `train`, and `validation` or else `test`.
+  """
+  if name in DATASETS:
+    return DATASETS[name].train_split, DATASETS[name].eval_split
+  splits = _read_only_builder(name, data_dir).info.splits
+  held_out = next((split for split in ("validation", "test") if split in splits), None)
+  if "train" not in splits or held_out is None:
+    raise InputError(
+      f"dataset {name!r} must have a split `train` and one `validation` or `test`: it has "
+      f"{', '.join(splits)}. Hint: name others in data.train_split and data.eval_split."
+    )
+  return "train", held_out
 
 
 def open_split(name: str, split: str, data_dir: str) -> Split:
   """Opens a prepared split without TensorFlow.
 
+  Args:
+    name: of the dataset.
+    split: of it, or a part in TFDS's notation, such as `train[:90%]`.
+    data_dir: where datasets are prepared.
+
   Raises:
-    InputError: if the dataset is not prepared in `data_dir`.
+    InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, or has no
+      such split.
   """
   # Here, not above: the import costs seconds and `info` does without.
   import tensorflow_datasets as tfds
 
-  path = find_prepared(name, data_dir)
-  if path is None:
+  builder = _read_only_builder(name, data_dir)
+  skip_decoding = {"image": tfds.decode.SkipDecoding()}
+  try:
+    source = builder.as_data_source(split, decoders=skip_decoding, file_format="array_record")
+  except NotImplementedError as error:
     raise InputError(
-      f"dataset {name!r} is not prepared: expected it in {resolve_data_dir(data_dir)}. "
-      f"Hint: run `python -m hornet_jax prepare {name}`."
-    )
-  builder = tfds.builder_from_directory(path)
-  source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+      f"dataset {name!r} must be prepared as ArrayRecord: {builder.data_dir} is not. "
+      f"Hint: run `python -m hornet_jax prepare tfrecord --path={builder.data_dir}`."
+    ) from error
+  except ValueError as error:
+    raise InputError(
+      f"dataset {name!r} has no split {split!r}: expected one of "
+      f"{', '.join(builder.info.splits)}, or a part such as `train[:90%]`."
+    ) from error
   return Split(f"{name}/{split}", source, builder.info.features["label"].names)
+
+
+def _read_only_builder(name: str, data_dir: str) -> Any:
+  import tensorflow_datasets as tfds
+
+  return tfds.builder_from_directory(check_prepared(name, data_dir))

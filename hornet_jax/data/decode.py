@@ -13,16 +13,28 @@ class UndecodableImageError(Exception):
 def decode(encoded: bytes) -> Image.Image:
   """An RGB image, turned as its EXIF orientation says.
 
+  16-bit grey is scaled to 8 bits, where Pillow's own conversion would clip it. Pixels
+  without a fixed range (32-bit integers, floats) are refused.
+
   Raises:
     UndecodableImageError: with the reason.
   """
   try:
     with Image.open(io.BytesIO(encoded)) as image:
-      return ImageOps.exif_transpose(image).convert("RGB")
+      return _to_rgb(ImageOps.exif_transpose(image))
   except UnidentifiedImageError as error:
     raise UndecodableImageError("no image format that Pillow knows") from error
   except Exception as error:  # Pillow's readers raise whatever their format's code meets
     raise UndecodableImageError(str(error)) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+  if image.mode in ("I", "F"):
+    raise ValueError(f"pixels of mode {image.mode!r} have no fixed range")
+  if image.mode.startswith("I;16"):
+    sixteen = np.asarray(image.convert("I"))  # [H, W], 0 to 65535
+    image = Image.fromarray(np.round(sixteen / 257).astype(np.uint8))
+  return image.convert("RGB")
 
 
 def resize_and_center_crop(image: Image.Image, size: int, crop_fraction: float) -> np.ndarray:

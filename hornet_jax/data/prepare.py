@@ -1,37 +1,132 @@
-"""Builds a dataset's files, in a process of its own.
+"""Prepares datasets: builds their files, in a process of its own.
 
 TFDS needs TensorFlow to build. In a child process TensorFlow's memory, threads and
 start-up messages end with the build, and training never imports it.
 """
 
-import importlib
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
 from etils import epath
 
 import hornet_jax
-from hornet_jax.data.datasets import find_prepared, get_dataset, resolve_data_dir
+from hornet_jax.data.datasets import DATASETS, find_prepared, get_dataset, resolve_data_dir
+from hornet_jax.data.folder import ImageFolder
 from hornet_jax.errors import InputError
+
+_FOLDER_VERSION = "1.0.0"
 
 
 def prepare(name: str, data_dir: str) -> epath.Path:
-  """Makes sure that a dataset is prepared; returns the folder of its files.
+  """Makes sure that a known dataset is prepared; returns the folder of its files.
 
   Raises:
     InputError: if the dataset is unknown or the build failed, with the last line of its output.
   """
   get_dataset(name)
   prepared = find_prepared(name, data_dir)
-  if prepared is not None:
-    return prepared
+  return prepared or _build(name, data_dir, "known", name)
+
+
+def prepare_fashion_mnist(idx_dir: pathlib.Path, data_dir: str) -> epath.Path:
+  """`prepare("fashion_mnist")` from local idx files."""
+  prepared = find_prepared("fashion_mnist", data_dir)
+  return prepared or _build("fashion_mnist", data_dir, "fashion_mnist", os.fspath(idx_dir))
+
+
+def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
+  """Makes a dataset of a folder's images; `left_out.txt` beside them names the others.
+
+  Args:
+    folder: as `read_folder` found it.
+    name: of the new dataset, for `data.dataset`.
+    data_dir: where datasets are prepared.
+
+  Returns:
+    The folder of the dataset's files.
+
+  Raises:
+    InputError: if the name is taken or no name for a dataset, or the build failed.
+  """
+  check_name_is_free(name, data_dir)
+  description = {
+    "name": name,
+    "version": _FOLDER_VERSION,
+    "description": f"Images of {printable(folder.path)}, split {folder.rule}.",
+    "class_names": [printable(class_name) for class_name in folder.class_names],
+    "splits": {
+      split: [(os.fspath(file), label) for file, label in items]
+      for split, items in folder.splits.items()
+    },
+  }
+  with tempfile.TemporaryDirectory() as temporary:
+    file = pathlib.Path(temporary) / "folder.json"
+    file.write_text(json.dumps(description))
+    prepared = _build(name, data_dir, "folder", os.fspath(file))
+  lines = [f"{printable(path)}\t{reason}\n" for path, reason in folder.left_out.items()]
+  if lines:
+    (prepared / "left_out.txt").write_text("".join(lines))
+  return prepared
+
+
+def check_name_is_free(name: str, data_dir: str) -> None:
+  """Raises `InputError` unless a new dataset may have this name."""
+  if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    raise InputError(f"`name` must be lower-case letters, digits and underscores: got {name!r}.")
+  taken = find_prepared(name, data_dir)
+  if name in DATASETS or taken:
+    where = f"in {taken}" if taken else "a dataset of its own"
+    raise InputError(
+      f"`name` must be new: {name!r} is {where}. Hint: choose another name, or delete that folder."
+    )
+
+
+def convert(source: pathlib.Path, data_dir: str) -> epath.Path:
+  """Converts a prepared TFRecord dataset, whose files stay as they are.
+
+  Args:
+    source: folder of a version, such as `.../imagenet2012/5.1.0`.
+    data_dir: where the dataset will lie, under the same name and version.
+
+  Raises:
+    InputError: if `source` is no such folder or the conversion failed.
+  """
+  source = source.resolve()
+  try:
+    info = json.loads((source / "dataset_info.json").read_text())
+  except (OSError, ValueError) as error:
+    raise InputError(
+      f"`path` must be the folder of a prepared version, with dataset_info.json: {error}."
+    ) from error
+  parts = [info["name"], info.get("configName"), info["version"]]
+  target = resolve_data_dir(data_dir).resolve().joinpath(*filter(None, parts))
+  _run("tfrecord", os.fspath(source), os.fspath(target), label=info["name"])
+  return target
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+  """A name of a file as text, whatever bytes it is made of."""
+  return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _build(name: str, data_dir: str, kind: str, argument: str) -> epath.Path:
   target = resolve_data_dir(data_dir)
-  # The child finds this package wherever the parent found it.
+  _run(kind, argument, os.fspath(target), label=name)
+  prepared = find_prepared(name, data_dir)
+  assert prepared, name
+  return prepared
+
+
+def _run(*arguments: str, label: str) -> None:
+  """Runs `hornet_jax.data.build`, which is found wherever this process found the package."""
   path = [os.fspath(pathlib.Path(hornet_jax.__file__).parents[1]), os.environ.get("PYTHONPATH")]
   child = subprocess.run(
-    [sys.executable, "-m", "hornet_jax.data.prepare", name, os.fspath(target)],
+    [sys.executable, "-m", "hornet_jax.data.build", *arguments],
     check=False,
     capture_output=True,
     text=True,
@@ -42,21 +137,9 @@ def prepare(name: str, data_dir: str) -> epath.Path:
       "CUDA_VISIBLE_DEVICES": "",
     },
   )
-  prepared = find_prepared(name, data_dir)
-  if child.returncode != 0 or prepared is None:
+  if child.returncode != 0:
     output = (child.stdout + child.stderr).strip() or "no output"
     raise InputError(
-      f"dataset {name!r} cannot be prepared in {target}: {output.splitlines()[-1]}. Hint: "
-      f"`python -m hornet_jax.data.prepare {name} {target}` shows the whole output."
+      f"dataset {label!r} cannot be prepared in {arguments[-1]}: {output.splitlines()[-1]} "
+      f"Hint: `python -m hornet_jax.data.build {' '.join(arguments)}` shows the whole output."
     )
-  return prepared
-
-
-def build(name: str, data_dir: str) -> None:
-  """Builds in this process; imports TensorFlow."""
-  module = importlib.import_module(get_dataset(name).builder)
-  module.Builder(data_dir=data_dir, file_format="array_record").download_and_prepare()
-
-
-if __name__ == "__main__":
-  build(*sys.argv[1:])

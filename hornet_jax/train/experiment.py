@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from hornet_jax.data.augment import Augmentation
-from hornet_jax.data.datasets import get_dataset, open_split
+from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.mix import MixSettings
 from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
@@ -50,6 +50,24 @@ def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) 
   return model
 
 
+def _open_like(trained: Split, full_name: str, data_dir: str) -> Split:
+  """Opens `NAME/SPLIT`, whose classes must be those of the training split."""
+  name, separator, split_name = full_name.rpartition("/")
+  if not separator:
+    raise InputError(f"`eval.also` must name datasets and splits, NAME/SPLIT: got {full_name!r}.")
+  split = open_split(name, split_name, data_dir)
+  if split.class_names != trained.class_names:
+    raise InputError(
+      f"`eval.also` must have the classes of {trained.name}: expected "
+      f"{_first_few(trained.class_names)}, got {_first_few(split.class_names)} in {split.name}."
+    )
+  return split
+
+
+def _first_few(class_names: list[str]) -> str:
+  return f"{len(class_names)} ({', '.join(class_names[:3])}, ...)"
+
+
 class Experiment:
   """What a config describes, on a mesh.
 
@@ -57,7 +75,8 @@ class Experiment:
     mesh: the devices.
     model: built for the dataset's classes.
     train_split: opened, without TensorFlow.
-    eval_split: likewise.
+    eval_split: likewise; the one that is reported.
+    other_eval_splits: likewise, of `eval.also`.
     total_steps: epochs * floor(N / B).
     steps_per_epoch: floor(N / B), as in the official code.
     mixing: of mixup and cutmix.
@@ -78,9 +97,16 @@ class Experiment:
     self.config = config
     data = config["data"]
     self.mesh = make_mesh(devices)
-    dataset = get_dataset(data["dataset"])
-    self.train_split = open_split(data["dataset"], dataset.train_split, data["data_dir"])
-    self.eval_split = open_split(data["dataset"], dataset.eval_split, data["data_dir"])
+    name, data_dir = data["dataset"], data["data_dir"]
+    train_split, eval_split = data["train_split"], data["eval_split"]
+    if not (train_split and eval_split):
+      defaults = default_splits(name, data_dir)
+      train_split, eval_split = train_split or defaults[0], eval_split or defaults[1]
+    self.train_split = open_split(name, train_split, data_dir)
+    self.eval_split = open_split(name, eval_split, data_dir)
+    self.other_eval_splits = [
+      _open_like(self.train_split, full_name, data_dir) for full_name in config["eval"]["also"]
+    ]
     self.model = build_model(config["model"], data["image_size"], len(self.train_split.class_names))
     self.steps_per_epoch = len(self.train_split.source) // data["batch_size"]
     # Rounding, so that 2.3 epochs of 100 steps are 230, not 229.
@@ -184,11 +210,11 @@ class Experiment:
       num_threads=data["num_threads"],
     )
 
-  def predict(self, eval_step, params: Any) -> Predictions:
-    """Results of every example of the evaluation split."""
+  def predict(self, eval_step, params: Any, split: Split | None = None) -> Predictions:
+    """Results of every example of a split; None for the evaluation split."""
     data = self.config["data"]
     batches = eval_batches(
-      self.eval_split,
+      split or self.eval_split,
       image_size=data["image_size"],
       batch_size=self.eval_batch_size,
       crop_fraction=data["eval_crop_fraction"],

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from etils import epath
 
+from hornet_jax.data.datasets import Split
 from hornet_jax.data.mix import check_mixing
 from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
@@ -238,12 +239,21 @@ def _record(
 
 
 def _evaluate(experiment: Experiment, eval_step, state: TrainState) -> Evaluation:
-  """Evaluates with the raw and with the averaged weights."""
-  raw = experiment.predict(eval_step, state.params)
-  averaged = experiment.predict(eval_step, state.ema_params)
-  named = (("eval", raw), ("eval_ema", averaged))
-  metrics = {f"{p}/{name}": value for p, r in named for name, value in r.metrics().items()}
-  return metrics, averaged
+  """Evaluates with the raw and with the averaged weights, on every evaluation split."""
+  metrics: dict[str, float] = {}
+
+  def evaluate(prefix: str, params: Any, split: Split) -> Predictions:
+    predictions = experiment.predict(eval_step, params, split)
+    other = "" if split is experiment.eval_split else f"{split.name}/"
+    for name, value in predictions.metrics().items():
+      metrics[f"{prefix}/{other}{name}"] = value
+    return predictions
+
+  for split in experiment.other_eval_splits:
+    evaluate("eval", state.params, split)
+    evaluate("eval_ema", state.ema_params, split)
+  evaluate("eval", state.params, experiment.eval_split)
+  return metrics, evaluate("eval_ema", state.ema_params, experiment.eval_split)
 
 
 def _log_evaluation(step: int, metrics: Mapping[str, float], log: MetricsLog) -> None:

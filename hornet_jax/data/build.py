@@ -1,0 +1,157 @@
+"""Writes datasets as TFDS does, in the ArrayRecord format; needs TensorFlow.
+
+Run by `prepare` in a process of its own: `python -m hornet_jax.data.build KIND ARGUMENT...`.
+"""
+
+import importlib
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from hornet_jax.data.datasets import get_dataset
+from hornet_jax.data.idx import read_mnist_files
+from hornet_jax.errors import InputError
+
+_FORMAT = "array_record"
+
+
+def build_known(name: str, data_dir: str) -> None:
+  """Builds a dataset of `DATASETS`; those of TFDS's catalogue are downloaded."""
+  import tensorflow_datasets as tfds
+
+  dataset = get_dataset(name)
+  if dataset.builder:
+    module = importlib.import_module(dataset.builder)
+    builder = module.Builder(data_dir=data_dir, file_format=_FORMAT)
+  else:
+    builder = tfds.builder(dataset.tfds_name, data_dir=data_dir, file_format=_FORMAT)
+  builder.download_and_prepare()
+
+
+def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:
+  """Builds TFDS's fashion_mnist from the idx files of a folder instead of a download."""
+  import tensorflow_datasets as tfds
+
+  def examples(images: Any, labels: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+      yield i, {"image": image, "label": label}
+
+  splits = {
+    name: examples(*arrays) for name, arrays in read_mnist_files(pathlib.Path(idx_dir)).items()
+  }
+  known = tfds.builder("fashion_mnist", data_dir=data_dir)
+  _store(
+    data_dir,
+    name=known.name,
+    version=known.version,
+    description=f"{known.info.description} Read from idx files.",
+    features=known.info.features,
+    split_datasets=splits,
+    homepage=known.info.homepage,
+    citation=known.info.citation,
+  )
+
+
+def build_folder(description_file: str, data_dir: str) -> None:
+  """Builds a dataset from the images that `prepare_folder` found.
+
+  The files are stored byte by byte, EXIF orientation included.
+
+  Args:
+    description_file: JSON with `name`, `version`, `description`, `class_names` and
+      `splits`: name -> list of (file, label).
+    data_dir: of prepared datasets.
+  """
+  import tensorflow_datasets as tfds
+
+  def examples(items: list[tuple[str, int]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for i, (file, label) in enumerate(items):
+      content = pathlib.Path(file).read_bytes()
+      # Names of files need not be text.
+      name = file.encode("utf-8", "surrogateescape")
+      yield i, {"image": content, "label": label, "file_name": name}
+
+  folder = json.loads(pathlib.Path(description_file).read_text())
+  features = tfds.features.FeaturesDict(
+    {
+      "image": tfds.features.Image(),
+      "label": tfds.features.ClassLabel(names=folder["class_names"]),
+      "file_name": tfds.features.Text(),
+    }
+  )
+  _store(
+    data_dir,
+    name=folder["name"],
+    version=folder["version"],
+    description=folder["description"],
+    features=features,
+    split_datasets={name: examples(items) for name, items in folder["splits"].items()},
+  )
+
+
+def _store(data_dir: str, **description: Any) -> None:
+  import tensorflow_datasets as tfds
+
+  builder = tfds.dataset_builders.AdhocBuilder(
+    data_dir=data_dir, file_format=_FORMAT, **description
+  )
+  builder.download_and_prepare()
+
+
+def convert_tfrecord(source: str, target: str) -> None:
+  """Writes a prepared TFRecord dataset as ArrayRecord, example by example as it is.
+
+  TFDS's own converter does the same, but imports Apache Beam even where it is not used.
+
+  Args:
+    source: folder of the dataset's version.
+    target: folder for the new one; where it is `source`, the new files lie beside the old.
+  """
+  from tensorflow_datasets.core import dataset_info, file_adapters
+
+  old, new = pathlib.Path(source), pathlib.Path(target)
+  info = dataset_info.read_proto_from_builder_dir(old)
+  if info.file_format != "tfrecord":
+    raise InputError(f"{source} must hold TFRecord files: it holds {info.file_format!r}.")
+  reader, writer = file_adapters.TfRecordFileAdapter, file_adapters.ArrayRecordFileAdapter
+  splits = dataset_info.get_split_dict_from_proto(info, old, file_adapters.FileFormat.TFRECORD)
+  new.mkdir(parents=True, exist_ok=True)
+  for split in splits.values():
+    template = split.filename_template.replace(data_dir=new, filetype_suffix=_FORMAT)
+    for i, length in enumerate(split.shard_lengths):
+      shard = split.filename_template.sharded_filepath(
+        shard_index=i, num_shards=len(split.shard_lengths)
+      )
+      written = template.sharded_filepath(shard_index=i, num_shards=len(split.shard_lengths))
+      records = (record.numpy() for record in reader.make_tf_data(shard))
+      writer.write_examples(written, enumerate(records))
+      if writer.num_examples(written) != length:
+        raise InputError(
+          f"{shard} must hold {length} examples as dataset_info.json says: got "
+          f"{writer.num_examples(written)}. Hint: copy or prepare it again."
+        )
+  # The description last: a folder without it is not prepared.
+  if old == new:
+    info.alternative_file_formats.append(_FORMAT)
+  else:
+    for file in [*old.glob("*.json"), *old.glob("*.txt")]:
+      if file.name != "dataset_info.json":
+        (new / file.name).write_bytes(file.read_bytes())
+    info.file_format = _FORMAT
+  dataset_info.write_dataset_info_proto(info, dataset_info_dir=new)
+
+
+KINDS = {
+  "known": build_known,
+  "fashion_mnist": build_fashion_mnist,
+  "folder": build_folder,
+  "tfrecord": convert_tfrecord,
+}
+
+if __name__ == "__main__":
+  try:
+    KINDS[sys.argv[1]](*sys.argv[2:])
+  except InputError as error:
+    sys.exit(str(error))

@@ -1,0 +1,183 @@
+"""A folder of class folders, read as it is on somebody's disk."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+import operator
+import os
+import pathlib
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from hornet_jax.data.decode import UndecodableImageError, decode
+from hornet_jax.errors import InputError
+
+# Names that people give to the folders of splits -> names of TFDS splits.
+_SPLITS = {
+  "train": "train",
+  "val": "validation",
+  "valid": "validation",
+  "validation": "validation",
+  "test": "test",
+}
+_THREADS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFolder:
+  """What a folder holds. Every file in it is either in `splits` or in `left_out`.
+
+  Attributes:
+    path: of the folder.
+    rule: how it was split, in one sentence.
+    class_names: names of the class folders, sorted; a label is a position in it.
+    splits: TFDS split name -> (file, label) of every image that decodes, sorted.
+    left_out: file or folder -> why it is not used.
+  """
+
+  path: pathlib.Path
+  rule: str
+  class_names: list[str]
+  splits: dict[str, list[tuple[pathlib.Path, int]]]
+  left_out: dict[pathlib.Path, str]
+
+  def counts(self, split: str) -> list[int]:
+    """Number of images of each class in a split."""
+    count = collections.Counter(label for _, label in self.splits[split])
+    return [count[label] for label in range(len(self.class_names))]
+
+
+def read_folder(path: pathlib.Path, eval_fraction: float = 0.1) -> ImageFolder:
+  """Finds the classes and splits of a folder, and decodes every image once to check it.
+
+  `path/train/CLASS/...` with `path/val` or `path/test` beside it is split by folder.
+  `path/CLASS/...` is split by rule: of each class the `eval_fraction` of images (at least
+  one, and never all) with the smallest SHA-256 of their path within the folder go to
+  `test`, so that the split does not depend on the order of a listing. Images may lie at
+  any depth in a class folder; links are followed.
+
+  Args:
+    path: of the folder.
+    eval_fraction: of each class, in (0, 1); not used where folders make the split.
+
+  Raises:
+    InputError: if there is no such folder, no class folder or no image in a training class.
+  """
+  if not path.is_dir():
+    raise InputError(f"`path` must be a folder of class folders: {path} is none.")
+  if not 0 < eval_fraction < 1:
+    raise InputError(f"`eval_fraction` must be > 0 and < 1: got {eval_fraction}.")
+  roots = _split_roots(path)
+  class_names = sorted({p.name for root in roots.values() for p in root.iterdir() if p.is_dir()})
+  if not class_names:
+    raise InputError(
+      f"`path` must hold one folder a class: expected such as {path}/cat and {path}/dog, or "
+      f"{path}/train/cat and {path}/test/cat; found no folder there."
+    )
+
+  left_out: dict[pathlib.Path, str] = {}
+  found: dict[str, list[tuple[pathlib.Path, int]]] = {}
+  # A set: where folders make the splits, `path` itself may hold strays too.
+  for folder in sorted({path, *roots.values()}):
+    for entry in sorted(folder.iterdir()):
+      if not entry.is_dir():
+        left_out[entry] = "not in a class folder"
+      elif folder == path and roots.keys() != {"all"} and entry not in roots.values():
+        left_out[entry] = "a folder beside those of the splits"
+  for split, root in roots.items():
+    above = (os.path.realpath(path), os.path.realpath(root))
+    found[split] = []
+    for label, name in enumerate(class_names):
+      files = list(_walk(root / name, above, left_out)) if (root / name).is_dir() else []
+      found[split] += [(file, label) for file in files]
+
+  everything = [file for items in found.values() for file, _ in items]
+  left_out |= _undecodable(everything)
+  splits = {
+    split: [item for item in items if item[0] not in left_out] for split, items in found.items()
+  }
+  rule = f"by its folders {', '.join(root.name for root in roots.values())}"
+  if "all" in splits:
+    splits = _split_by_hash(path, splits["all"], eval_fraction)
+    rule = (
+      f"by rule: of each class the {eval_fraction:.4g} (at least one image) with the smallest "
+      "SHA-256 of their paths go to test"
+    )
+  if not splits["train"]:
+    raise InputError(
+      f"`path` must hold images to train on: expected some in the class folders of {path}, "
+      f"found none that decodes ({len(left_out)} files left out)."
+    )
+  return ImageFolder(path, rule, class_names, splits, left_out)
+
+
+def _split_roots(path: pathlib.Path) -> dict[str, pathlib.Path]:
+  """TFDS split name -> its folder, or {"all": path} where `path` holds the classes."""
+  roots: dict[str, pathlib.Path] = {}
+  for entry in sorted(path.iterdir()):
+    split = _SPLITS.get(entry.name.lower())
+    if split and entry.is_dir():
+      if split in roots:
+        raise InputError(
+          f"`path` must have one folder a split: {roots[split]} and {entry} are both {split!r}."
+        )
+      roots[split] = entry
+  in_order = {split: roots[split] for split in _SPLITS.values() if split in roots}
+  return in_order if "train" in roots and len(roots) > 1 else {"all": path}
+
+
+def _walk(
+  folder: pathlib.Path, above: tuple[str, ...], left_out: dict[pathlib.Path, str]
+) -> Iterator[pathlib.Path]:
+  """Every regular file below `folder`, sorted, through links but not in circles."""
+  real = os.path.realpath(folder)
+  if real in above:
+    left_out[folder] = "a link to a folder that it lies in"
+    return
+  try:
+    entries = sorted(folder.iterdir())
+  except OSError as error:
+    left_out[folder] = f"cannot be listed: {error.strerror}"
+    return
+  for entry in entries:
+    if entry.is_dir():
+      yield from _walk(entry, (*above, real), left_out)
+    elif entry.is_file():
+      yield entry
+    else:
+      left_out[entry] = "no regular file, or a link to nothing"
+
+
+def _undecodable(files: list[pathlib.Path]) -> dict[pathlib.Path, str]:
+  """The files that cannot be decoded, and why."""
+
+  def check(file: pathlib.Path) -> str | None:
+    try:
+      decode(file.read_bytes())
+    except (OSError, UndecodableImageError) as error:
+      return str(error)
+    return None
+
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    checks = tqdm(pool.map(check, files), "checking", len(files), unit="image", disable=None)
+    reasons = dict(zip(files, checks, strict=True))
+  return {file: reason for file, reason in reasons.items() if reason is not None}
+
+
+def _split_by_hash(
+  path: pathlib.Path, items: list[tuple[pathlib.Path, int]], fraction: float
+) -> dict[str, list[tuple[pathlib.Path, int]]]:
+  def digest(item: tuple[pathlib.Path, int]) -> bytes:
+    return hashlib.sha256(os.fsencode(item[0].relative_to(path).as_posix())).digest()
+
+  splits: dict[str, list[tuple[pathlib.Path, int]]] = {"train": [], "test": []}
+  # Items are sorted by label.
+  for _, group in itertools.groupby(items, key=operator.itemgetter(1)):
+    of_class = sorted(group, key=digest)
+    held_out = min(max(round(fraction * len(of_class)), 1), len(of_class) - 1)
+    splits["test"] += sorted(of_class[:held_out])
+    splits["train"] += sorted(of_class[held_out:])
+  return splits

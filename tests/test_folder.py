@@ -1,0 +1,164 @@
+"""Somebody's own folder of images: every file is used or named."""
+
+import hashlib
+import io
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hornet_jax.data.decode import decode
+from hornet_jax.data.folder import read_folder
+from hornet_jax.errors import InputError
+
+
+def encoded(mode="RGB", size=(6, 4), file_format="PNG", color=0, **options):
+  buffer = io.BytesIO()
+  Image.new(mode, size, color).save(buffer, file_format, **options)
+  return buffer.getvalue()
+
+
+def write(path, content):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(content)
+  return path
+
+
+def rotated():
+  """A JPEG of 6x4 pixels that says it is to be turned by 90 degrees."""
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  return encoded(file_format="JPEG", exif=exif)
+
+
+def cut_short():
+  buffer = io.BytesIO()
+  Image.effect_noise((64, 64), 50).save(buffer, "JPEG")
+  return buffer.getvalue()[:-200]
+
+
+HOSTILE_GOOD = {
+  "chats café/turned.jpg": rotated(),
+  "chats café/16 bit.png": encoded("I;16", color=40_000),
+  "chats café/a PNG.jpg": encoded(),
+  "chats café/one pixel.png": encoded(size=(1, 1)),
+  "chats café/deeper/still/grey.png": encoded("L"),
+  "dogs/print.jpg": encoded("CMYK", file_format="JPEG"),
+  "dogs/palette.gif": encoded("P", file_format="GIF"),
+  "dogs/ünïcödé 犬 — #1?.webp": encoded(file_format="WEBP"),
+}
+HOSTILE_BAD = {
+  "chats café/zero bytes.jpg": (b"", "no image format"),
+  "chats café/cut.jpg": (cut_short(), "truncated"),
+  "dogs/notes.txt": (b"good dogs", "no image format"),
+  "dogs/.DS_Store": (b"\x00\x00", "no image format"),
+  "dogs/depth.tiff": (encoded("F", file_format="TIFF"), "no fixed range"),
+  "stray.png": (encoded(), "not in a class folder"),
+}
+
+
+@pytest.fixture
+def hostile(tmp_path):
+  root = tmp_path / "my images"
+  for name, content in HOSTILE_GOOD.items():
+    write(root / name, content)
+  for name, (content, _) in HOSTILE_BAD.items():
+    write(root / name, content)
+  (root / "empty").mkdir()
+  (root / "dogs" / "loop").symlink_to(root)
+  (root / "dogs" / "gone.png").symlink_to(root / "nowhere.png")
+  (root / "dogs" / "linked.png").symlink_to(root / "stray.png")
+  os.mkfifo(root / "dogs" / "pipe.png")
+  return root
+
+
+def test_every_file_of_a_hostile_folder_is_used_or_named(hostile):
+  folder = read_folder(hostile)
+  assert folder.class_names == ["chats café", "dogs", "empty"]
+  used = {file.relative_to(hostile).as_posix() for s in folder.splits.values() for file, _ in s}
+  assert used == {*HOSTILE_GOOD, "dogs/linked.png"}
+  reasons = {path.relative_to(hostile).as_posix(): why for path, why in folder.left_out.items()}
+  for name, (_, why) in HOSTILE_BAD.items():
+    assert why in reasons.pop(name), name
+  assert reasons == {
+    "dogs/loop": "a link to a folder that it lies in",
+    "dogs/gone.png": "no regular file, or a link to nothing",
+    "dogs/pipe.png": "no regular file, or a link to nothing",
+  }
+  # At least one image of each class is held out, none of the empty one.
+  assert folder.counts("test") == [1, 1, 0]
+  assert folder.counts("train") == [4, 3, 0]
+  for items in folder.splits.values():
+    for file, label in items:
+      assert file.relative_to(hostile).parts[0] == folder.class_names[label]
+
+
+def test_pixels_of_odd_images():
+  assert decode(rotated()).size == (4, 6)
+  assert decode(encoded("I;16", color=40_000)).getpixel((0, 0)) == (156,) * 3  # 40000 / 257
+  ramp = np.arange(0, 65536, 257, dtype=np.uint16)[None]
+  buffer = io.BytesIO()
+  Image.fromarray(ramp).save(buffer, "PNG")
+  np.testing.assert_array_equal(np.asarray(decode(buffer.getvalue()))[0, :, 0], np.arange(256))
+
+
+def test_split_by_folders(tmp_path):
+  for split in ("train", "val", "test"):
+    for name in ("b", "a"):
+      write(tmp_path / split / name / "1.png", encoded())
+  write(tmp_path / "test" / "c" / "1.png", encoded())
+  write(tmp_path / "extra" / "x" / "1.png", encoded())
+  folder = read_folder(tmp_path)
+  assert list(folder.splits) == ["train", "validation", "test"]
+  assert folder.class_names == ["a", "b", "c"]
+  assert folder.counts("train") == [1, 1, 0]
+  assert folder.counts("test") == [1, 1, 1]
+  assert folder.left_out == {tmp_path / "extra": "a folder beside those of the splits"}
+  assert "train, val, test" in folder.rule
+
+
+def test_split_by_rule_is_stratified_and_does_not_move(tmp_path):
+  for name, count in (("many", 40), ("few", 3), ("single", 1)):
+    for i in range(count):
+      write(tmp_path / name / f"{i}.png", encoded())
+  folder = read_folder(tmp_path, 0.2)
+  assert folder.class_names == ["few", "many", "single"]
+  assert folder.counts("test") == [1, 8, 0]  # a single image is trained on
+  held_out = {file.name for file, label in folder.splits["test"] if label == 1}
+  by_digest = sorted(
+    (f"{i}.png" for i in range(40)),
+    key=lambda name: hashlib.sha256(f"many/{name}".encode()).hexdigest(),
+  )
+  assert held_out == set(by_digest[:8])
+
+
+@pytest.mark.parametrize(
+  ("files", "message"),
+  [
+    ([], "one folder a class"),
+    (["1.png"], "one folder a class"),
+    (["train/a/1.txt", "test/a/1.png"], "images to train on.*1 files left out"),
+    (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "both 'validation'"),
+  ],
+)
+def test_what_is_no_image_folder(tmp_path, files, message):
+  for name in files:
+    write(tmp_path / name, encoded() if name.endswith("png") else b"text")
+  with pytest.raises(InputError, match=message):
+    read_folder(tmp_path)
+
+
+def test_path_and_fraction_are_checked(tmp_path):
+  with pytest.raises(InputError, match="must be a folder of class folders"):
+    read_folder(tmp_path / "none")
+  with pytest.raises(InputError, match="eval_fraction"):
+    read_folder(tmp_path, 1.0)
+
+
+def test_names_that_are_no_text(tmp_path):
+  path = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/cat/\xff.png"))
+  write(path, encoded())
+  write(tmp_path / "cat" / "2.png", encoded())
+  assert sum(map(len, read_folder(tmp_path).splits.values())) == 2

@@ -1,0 +1,156 @@
+"""Datasets built from folders, idx files and TFRecord files, as the command line does it."""
+
+import gzip
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_folder import HOSTILE_BAD, HOSTILE_GOOD, encoded, hostile, write  # noqa: F401
+
+from hornet_jax.cli.main import main
+from hornet_jax.data.datasets import default_splits, open_split
+from hornet_jax.data.decode import decode
+from hornet_jax.data.idx import read_mnist_files
+from hornet_jax.data.pipeline import eval_batches
+from hornet_jax.errors import InputError
+
+
+def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noqa: F811
+  arguments = ["prepare", "folder", f"--path={hostile}", f"--data_dir={tmp_path}"]
+  odd = hostile / "dogs" / os.fsdecode(b"not utf-8 \xff.png")
+  write(odd, encoded())
+  assert main([*arguments, "--name=mine"]) == 0
+  printed = capfd.readouterr().out
+  for name in HOSTILE_BAD:
+    assert name in printed
+  assert "classes without an image in train: empty" in printed
+  assert "split by rule: of each class the 0.1" in printed
+  left_out = (tmp_path / "mine" / "1.0.0" / "left_out.txt").read_text()
+  assert len(left_out.splitlines()) == len(HOSTILE_BAD) + 3
+
+  assert default_splits("mine", str(tmp_path)) == ("train", "test")
+  stored = {}
+  for name in ("train", "test"):
+    split = open_split("mine", name, str(tmp_path))
+    assert split.class_names == ["chats café", "dogs", "empty"]
+    stored |= {os.fsdecode(e["file_name"]): e["image"] for e in split.source}
+    batch = next(eval_batches(split, image_size=8, batch_size=16, crop_fraction=1.0))
+    assert batch["weight"].sum() == len(split.source)
+  assert len(stored) == len(HOSTILE_GOOD) + 2
+  assert os.fspath(odd) in stored
+  for name, content in HOSTILE_GOOD.items():
+    assert stored[os.fspath(hostile / name)] == content, name
+
+  assert main([*arguments, "--name=mine"]) == 2
+  assert "`name` must be new: 'mine' is in" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (["folder", "--path=."], "needs --path.*--name"),
+    (["folder", "--path=.", "--name=My-Images"], "lower-case letters"),
+    (["folder", "--path=.", "--name=digits"], "must be new: 'digits' is a dataset of its own"),
+    (["tfrecord"], "needs --path"),
+    (["tfrecord", "--path=."], "folder of a prepared version"),
+    (["digit"], "Did you mean 'digits'"),
+    (["digits", "--idx=."], "--idx belongs to fashion_mnist"),
+    (["fashion_mnist", "--idx=/none"], "train-images-idx3-ubyte or train-images-idx3-ubyte.gz"),
+  ],
+)
+def test_wrong_arguments_are_one_line(arguments, message, tmp_path, capfd):
+  assert main(["prepare", *arguments, f"--data_dir={tmp_path}"]) == 2
+  captured = capfd.readouterr().err.strip()
+  assert captured.count("\n") == 0
+  with pytest.raises(InputError, match=message):
+    raise InputError(captured)
+
+
+def idx(array):
+  header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+  return header + array.tobytes()
+
+
+def write_idx_files(folder, rng):
+  """Six and four random images, the training images gzipped."""
+  splits = {}
+  for prefix, count in (("train", 6), ("t10k", 4)):
+    images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, count).astype(np.uint8)
+    compressed = prefix == "train"
+    write(
+      folder / f"{prefix}-images-idx3-ubyte{'.gz' if compressed else ''}",
+      gzip.compress(idx(images)) if compressed else idx(images),
+    )
+    write(folder / f"{prefix}-labels-idx1-ubyte", idx(labels))
+    splits[prefix] = (images, labels)
+  return splits
+
+
+def test_fashion_mnist_from_idx_files(tmp_path, capfd):
+  written = write_idx_files(tmp_path / "idx", np.random.default_rng(0))
+  arguments = ["fashion_mnist", f"--idx={tmp_path / 'idx'}", f"--data_dir={tmp_path / 'data'}"]
+  assert main(["prepare", *arguments]) == 0
+  assert "fashion_mnist/train: 6 images, 10 classes" in capfd.readouterr().out
+  images, labels = written["t10k"]
+  examples = list(open_split("fashion_mnist", "test", str(tmp_path / "data")).source)
+  pixels = {np.asarray(decode(e["image"]))[..., 0].tobytes(): e["label"] for e in examples}
+  assert pixels == {i.tobytes(): int(k) for i, k in zip(images, labels, strict=True)}
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "message"),
+  [
+    ("train-images-idx3-ubyte.gz", gzip.compress(bytes(99))[:-9], "ended before"),
+    ("train-images-idx3-ubyte.gz", gzip.compress(bytes(99))[:10] + b"\xff" * 20, "invalid"),
+    ("t10k-labels-idx1-ubyte", idx(np.zeros((4, 1), np.uint8)), "must be an idx file.*1 axes"),
+    ("t10k-labels-idx1-ubyte", idx(np.zeros(5, np.uint8)), "4 images and 5 labels"),
+    ("t10k-labels-idx1-ubyte", b"", "must be an idx file"),
+  ],
+  ids=["cut", "corrupt", "axes", "count", "empty"],
+)
+def test_broken_idx_files_are_named(tmp_path, name, content, message):
+  write_idx_files(tmp_path, np.random.default_rng(0))
+  write(tmp_path / name, content)
+  with pytest.raises(InputError, match=message):
+    read_mnist_files(tmp_path)
+
+
+MAKE_TFRECORD = """
+import sys
+import numpy as np
+import tensorflow_datasets as tfds
+images = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
+tfds.dataset_builders.store_as_tfds_dataset(
+  name="old", version="2.0.0", data_dir=sys.argv[1],
+  features=tfds.features.FeaturesDict(
+    {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(names=["a", "b"])}),
+  split_datasets={
+    split: [(i, {"image": images[i], "label": i % 2}) for i in range(n)]
+    for split, n in (("train", 5), ("test", 2))},
+  disable_shuffling=True,
+)
+"""
+
+
+def test_tfrecord_datasets_are_converted(tmp_path, capfd):
+  old, new = tmp_path / "old", tmp_path / "new"
+  subprocess.run([sys.executable, "-c", MAKE_TFRECORD, old], check=True, capture_output=True)
+  path = old / "old" / "2.0.0"
+  with pytest.raises(InputError, match=r"as ArrayRecord.*prepare tfrecord --path=.*2\.0\.0"):
+    open_split("old", "train", str(old))
+  before = sorted(file.name for file in path.iterdir())
+  assert main(["prepare", "tfrecord", f"--path={path}", f"--data_dir={new}"]) == 0
+  assert sorted(file.name for file in path.iterdir()) == before
+  # Into its own folder as well: both formats then lie there.
+  assert main(["prepare", "tfrecord", f"--path={path}", f"--data_dir={old}"]) == 0
+  for data_dir in (old, new):
+    split = open_split("old", "train", str(data_dir))
+    assert split.class_names == ["a", "b"]
+    assert [example["label"] for example in split.source] == [0, 1, 0, 1, 0]
+    pixels = np.stack([np.asarray(decode(example["image"])) for example in split.source])
+    np.testing.assert_array_equal(pixels, np.arange(240, dtype=np.uint8).reshape(5, 4, 4, 3))
+  with pytest.raises(InputError, match=r"no split 'val': expected one of train, test"):
+    open_split("old", "val", str(new))
