@@ -184,5 +184,26 @@ def test_unknown_names():
     create_model("hornet_tiny_7x8")
   with pytest.raises(ValueError, match=r"unknown model field 'depth'.*Did you mean 'depths'"):
     create_model("hornet_tiny_7x7", depth=3)
-  with pytest.raises(ValueError, match="`num_classes` must be positive"):
-    create_model("hornet_tiny_7x7", num_classes=0)
+  with pytest.raises(ValueError, match=r"`num_classes` must not be negative.*got -1"):
+    create_model("hornet_tiny_7x7", num_classes=-1)
+
+
+def test_every_intermediate_is_named():
+  model = tiny(depths=(1, 2))
+  assert model.intermediate_names() == [
+    *("stem", "stage_0/block_0", "stage_0", "stage_1/block_0", "stage_1/block_1", "stage_1"),
+    *("pre_logits", "logits"),
+  ]
+  for variant in (model, tiny(remat=True), tiny(num_classes=0)):
+    _, out = jax.eval_shape(variant.init_with_output, jax.random.key(0), IMAGES)[0]
+    assert sorted(out) == sorted(variant.intermediate_names())
+    assert out["stage_1/block_0"].shape == (2, 8, 8, 8)
+
+
+def test_no_head(params, images):
+  models = (tiny(num_classes=0), tiny())
+  run = jax.jit(lambda params: [model.apply({"params": params}, images) for model in models])
+  (logits, out), (_, expected) = run(params)
+  np.testing.assert_array_equal(logits, expected["pre_logits"])
+  np.testing.assert_array_equal(out["stage_1/block_0"], expected["stage_1"])
+  assert set(abstract_params(tiny())) - set(abstract_params(tiny(num_classes=0))) == {"head"}

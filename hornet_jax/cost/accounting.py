@@ -64,7 +64,12 @@ def stage_costs(model: HorNet, image_size: int) -> list[StageCost]:
       add(f"downsample_{s}", (h, w, dim), h * w * dim * (dim // 2) * 4)
     macs, spectral_macs = block_macs(dim, model.orders[s], model.filters[s], h, w)
     add(f"stage_{s}", (h, w, dim), macs, spectral_macs, repeats=model.depths[s])
-  add("head", (model.num_classes,), dim * model.num_classes, subtrees=["norm", "head"])
+  add(
+    "head",
+    (model.num_classes,),
+    dim * model.num_classes,
+    subtrees=["norm", "head"] if model.num_classes else ["norm"],
+  )
   return rows
 
 

@@ -117,12 +117,15 @@ class Stage(nn.Module):
   @nn.compact
   def __call__(
     self, x: Float[Array, "B H W C"], factors: Float[Array, "depth 2 B"] | None = None
-  ) -> Float[Array, "B H W C"]:
+  ) -> list[Float[Array, "B H W C"]]:
+    """The output of every block."""
     block_class = nn.remat(Block) if self.remat else Block
+    outputs = []
     for i in range(self.depth):
       block = block_class(**self.block, name=f"block_{i}")
       x = block(x, None if factors is None else factors[i])
-    return x
+      outputs.append(x)
+    return outputs
 
 
 class HorNet(nn.Module):
@@ -134,7 +137,7 @@ class HorNet(nn.Module):
   Source: arXiv 2207.14284 section 3.3; official hornet.py, `HorNet`.
 
   Attributes:
-    num_classes: K, width of the head.
+    num_classes: K, width of the head; 0 for no head: the logits are then `pre_logits`.
     base_dim: C of the first stage.
     depths: blocks of each stage.
     orders: gnConv order of each stage.
@@ -182,51 +185,29 @@ class HorNet(nn.Module):
       keys: one random key per example; needed when `train` and drop_path_rate > 0.
 
     Returns:
-      Logits, and a dictionary of every named intermediate: `stem` and `stage_s`
-      [B, h, w, C], `pre_logits` [B, C] (pooled and normed), `logits` [B, K].
+      Logits, and a dictionary of every named intermediate: `stem`, `stage_s` and each
+      `stage_s/block_i` [B, h, w, C], `pre_logits` [B, C] (pooled and normed), `logits`
+      [B, K]. Under `jit`, those that the jitted function does not return cost nothing.
 
     Raises:
       InputError: if the image is too small for the stages, stage lists differ in
         length, the drop rate is out of range or `keys` is missing.
     """
-    self.check_fields()
-    self.check_images(images)
-    factors: Sequence[Array | None] = [None] * len(self.depths)
-    if train and self.drop_path_rate > 0:
-      if keys is None:
-        raise InputError(
-          "`keys` must be given to train with drop path: expected one random key per "
-          "example, got None. Hint: jax.random.split(key, batch_size)."
-        )
-      starts = [sum(self.depths[: s + 1]) for s in range(len(self.depths) - 1)]
-      rates = drop_path_rates(self.drop_path_rate, self.depths)
-      factors = jnp.split(drop_path_factors(keys, rates), starts)
-
-    out = {}
-    x = Stem(self.base_dim, self.patch_size, self.dtype, name="stem")(images)
-    out["stem"] = x
-    for s, depth in enumerate(self.depths):
-      if s > 0:
-        x = Downsample(self.base_dim * 2**s, self.dtype, name=f"downsample_{s}")(x)
-      block = {
-        "order": self.orders[s],
-        "filter": self.filters[s],
-        "scale": self.scale,
-        "layer_scale_init": self.layer_scale_init,
-        "global_filter": self.global_filter,
-        "depthwise": self.depthwise,
-        "dtype": self.dtype,
-      }
-      x = Stage(depth, block, self.remat, name=f"stage_{s}")(x, factors[s])
-      out[f"stage_{s}"] = x
+    out = run_stages(self, images, train, keys, len(self.depths))
+    x = out[f"stage_{len(self.depths) - 1}"]
     pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, C]
     out["pre_logits"] = layer_norm(jnp.float32, "norm")(pooled)
-    out["logits"] = nn.Dense(
-      self.num_classes,
-      kernel_init=nn.initializers.normal(0.02 * self.head_init_scale),
-      name="head",
-    )(out["pre_logits"])
+    if not self.num_classes:
+      return out["pre_logits"], out
+    out["logits"] = head(self.num_classes, self.head_init_scale)(out["pre_logits"])
     return out["logits"], out
+
+  def intermediate_names(self) -> list[str]:
+    """What the second value of `__call__` holds, in the order of computation."""
+    names = ["stem"]
+    for s, depth in enumerate(self.depths):
+      names += [f"stage_{s}/block_{i}" for i in range(depth)] + [f"stage_{s}"]
+    return [*names, "pre_logits", *(["logits"] if self.num_classes else [])]
 
   def grids(self, height: int, width: int) -> list[tuple[int, int]]:
     """(h, w) of the features of every stage for images of `height` x `width`."""
@@ -243,7 +224,12 @@ class HorNet(nn.Module):
         "`depths`, `orders` and `filters` must have one entry a stage: expected equal "
         f"lengths, got {len(self.depths)}, {len(self.orders)} and {len(self.filters)}."
       )
-    for name in ("num_classes", "base_dim", "patch_size"):
+    if self.num_classes < 0:
+      raise InputError(
+        "`num_classes` must not be negative: expected at least 1, or 0 for no head, got "
+        f"{self.num_classes}."
+      )
+    for name in ("base_dim", "patch_size"):
       if getattr(self, name) < 1:
         raise InputError(
           f"`{name}` must be positive: expected at least 1, got {getattr(self, name)}."
@@ -274,3 +260,67 @@ class HorNet(nn.Module):
           f"{smallest}x{smallest} for patch_size {self.patch_size}, got {height}x{width}, of "
           f"which stage {s} has nothing left. Hint: use larger images or a smaller patch_size."
         )
+
+
+def run_stages(
+  model: HorNet,
+  images: Num[Array, "B H W C"],
+  train: bool,
+  keys: Key[Array, "B"] | None,
+  num_stages: int,
+) -> dict[str, Array]:
+  """The stem and the first stages of `model`, to be called in a compact method.
+
+  A function, not a method, so that the parts become children of the module that calls:
+  a classifier and a feature extractor then have the same parameter paths.
+
+  Args:
+    model: what to build; only its fields are used.
+    images: normalised images.
+    train: see `HorNet.__call__`.
+    keys: see `HorNet.__call__`.
+    num_stages: later stages are neither computed nor have parameters.
+
+  Returns:
+    The intermediates [B, h, w, C] by name, see `HorNet.__call__`.
+
+  Raises:
+    InputError: as `HorNet.__call__`.
+  """
+  model.check_fields()
+  model.check_images(images)
+  factors: Sequence[Array | None] = [None] * len(model.depths)
+  if train and model.drop_path_rate > 0:
+    if keys is None:
+      raise InputError(
+        "`keys` must be given to train with drop path: expected one random key per "
+        "example, got None. Hint: jax.random.split(key, batch_size)."
+      )
+    starts = [sum(model.depths[: s + 1]) for s in range(len(model.depths) - 1)]
+    rates = drop_path_rates(model.drop_path_rate, model.depths)
+    factors = jnp.split(drop_path_factors(keys, rates), starts)
+
+  out = {}
+  x = Stem(model.base_dim, model.patch_size, model.dtype, name="stem")(images)
+  out["stem"] = x
+  for s in range(num_stages):
+    if s > 0:
+      x = Downsample(model.base_dim * 2**s, model.dtype, name=f"downsample_{s}")(x)
+    block = {
+      "order": model.orders[s],
+      "filter": model.filters[s],
+      "scale": model.scale,
+      "layer_scale_init": model.layer_scale_init,
+      "global_filter": model.global_filter,
+      "depthwise": model.depthwise,
+      "dtype": model.dtype,
+    }
+    blocks = Stage(model.depths[s], block, model.remat, name=f"stage_{s}")(x, factors[s])
+    out.update({f"stage_{s}/block_{i}": output for i, output in enumerate(blocks)})
+    x = out[f"stage_{s}"] = blocks[-1]
+  return out
+
+
+def head(num_classes: int, init_scale: float) -> nn.Dense:
+  """The classifier: a linear layer in float32 with bias."""
+  return nn.Dense(num_classes, kernel_init=nn.initializers.normal(0.02 * init_scale), name="head")

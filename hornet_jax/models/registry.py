@@ -2,9 +2,11 @@
 
 import dataclasses
 import fnmatch
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, overload
 
-from hornet_jax.errors import unknown_name
+from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.models.features import HorNetFeatures
 from hornet_jax.models.hornet import HorNet
 
 
@@ -64,16 +66,72 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def create_model(name: str, **overrides: Any) -> HorNet:
+# What other libraries call the models of the paper.
+ALIASES: dict[str, str] = {
+  # Source: mmpretrain, backbones/hornet.py (`arch`) and configs/hornet/metafile.yml.
+  "hornet-tiny": "hornet_tiny_7x7",
+  "hornet-tiny-gf": "hornet_tiny_gf",
+  "hornet-small": "hornet_small_7x7",
+  "hornet-small-gf": "hornet_small_gf",
+  "hornet-base": "hornet_base_7x7",
+  "hornet-base-gf": "hornet_base_gf",
+  "hornet-large": "hornet_large_7x7",
+  "hornet-large-gf": "hornet_large_gf",
+  # Deviation: mmpretrain's two have filters (24, 12) and (13, 7), of which no weights are
+  # published; these are the official (24, 13) and (12, 7).
+  "hornet-base-gf384": "hornet_base_gf_img384",
+  "hornet-large-gf384": "hornet_large_gf_img384",
+  "hornet-tiny_3rdparty_in1k": "hornet_tiny_7x7",
+  "hornet-tiny-gf_3rdparty_in1k": "hornet_tiny_gf",
+  "hornet-small_3rdparty_in1k": "hornet_small_7x7",
+  "hornet-small-gf_3rdparty_in1k": "hornet_small_gf",
+  "hornet-base_3rdparty_in1k": "hornet_base_7x7",
+  "hornet-base-gf_3rdparty_in1k": "hornet_base_gf",
+  # Source: keras_cv_attention_models, hornet/hornet.py (`model_name`).
+  "hornet_tiny": "hornet_tiny_7x7",
+  "hornet_small": "hornet_small_7x7",
+  "hornet_base": "hornet_base_7x7",
+  "hornet_large": "hornet_large_7x7",
+}
+
+
+@overload
+def create_model(
+  name: str, *, features_only: Literal[False] = False, out_indices: None = None, **overrides: Any
+) -> HorNet:
+  """The classifier."""
+
+
+@overload
+def create_model(
+  name: str,
+  *,
+  features_only: Literal[True],
+  out_indices: Sequence[int] | None = None,
+  **overrides: Any,
+) -> HorNetFeatures:
+  """Its feature maps."""
+
+
+def create_model(
+  name: str,
+  *,
+  features_only: bool = False,
+  out_indices: Sequence[int] | None = None,
+  **overrides: Any,
+) -> HorNet | HorNetFeatures:
   """Builds the model of that name.
 
   Args:
-    name: a key of `VARIANTS`; `list_models()` lists them.
+    name: a key of `VARIANTS` or `ALIASES`; `list_models()` lists the former.
+    features_only: return the feature maps of the stages, without last norm and head.
+    out_indices: with `features_only`, which stages; None for all.
     **overrides: fields of `HorNet` to set otherwise, such as `num_classes`.
 
   Returns:
     An unbound Flax module: `model.init(key, images)`,
-    `model.apply({"params": params}, images) -> (logits, out)`.
+    `model.apply({"params": params}, images) -> (logits, out)`; with `features_only`
+    `-> [features, ...]`.
 
   Raises:
     InputError: if the name or a field is unknown, or a value out of range.
@@ -84,16 +142,29 @@ def create_model(name: str, **overrides: Any) -> HorNet:
       raise unknown_name("model field", field, known)
   model = HorNet(**{**get_variant(name).fields, **overrides})
   model.check_fields()
+  if features_only:
+    features = HorNetFeatures(model, out_indices)
+    _ = features.stages  # an error now, not at the first call
+    return features
+  if out_indices is not None:
+    raise InputError(
+      f"`out_indices` must come with features_only: expected features_only=True, got {out_indices} "
+      "without. Hint: a classifier returns every stage in its second value."
+    )
   return model
 
 
 def get_variant(name: str) -> Variant:
-  """The entry of `VARIANTS`; an `InputError` names the nearest where there is none."""
+  """The entry of `VARIANTS`, also by alias; an `InputError` names the nearest for none."""
+  name = ALIASES.get(name, name)
   if name not in VARIANTS:
-    raise unknown_name("variant", name, VARIANTS)
+    raise unknown_name("variant", name, [*VARIANTS, *ALIASES])
   return VARIANTS[name]
 
 
 def list_models(pattern: str = "*") -> list[str]:
-  """Names of the models that match a shell pattern, such as `"*_gf*"`, in the table's order."""
+  """Names of the models that match a shell pattern, such as `"*_gf*"`, in the table's order.
+
+  Aliases are not among them.
+  """
   return [name for name in VARIANTS if fnmatch.fnmatch(name, pattern)]

@@ -1,0 +1,58 @@
+"""Examples that run: a gnConv in one's own module, a HorNet in an NNX program."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from hornet_jax import create_model
+from hornet_jax.cost import count_params, stage_costs
+from hornet_jax.models import GnConv
+
+
+def test_gnconv_in_your_own_module():
+  class ResidualBlock(nn.Module):
+    """x + gnConv(x), 12 channels with 8 inside the recursion."""
+
+    @nn.compact
+    def __call__(self, x):
+      return x + GnConv(dim=8, order=3, filter="5x5", out_dim=x.shape[-1], scale=1 / 3)(x)
+
+  block = ResidualBlock()
+  x = jax.random.normal(jax.random.key(0), (2, 6, 6, 12))
+  params = jax.jit(block.init)(jax.random.key(1), x)["params"]
+  tx = optax.sgd(1.0)
+
+  def loss(params):
+    return jnp.mean((block.apply({"params": params}, x) - 2 * x) ** 2)
+
+  @jax.jit
+  def step(params, state):
+    value, grads = jax.value_and_grad(loss)(params)
+    updates, state = tx.update(grads, state, params)
+    return optax.apply_updates(params, updates), state, value
+
+  params, state, before = step(params, tx.init(params))
+  _, _, after = step(params, state)
+  assert after < before
+
+
+def test_hornet_in_an_nnx_program():
+  hornet = create_model("hornet_nano_7x7", num_classes=10)
+  images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+
+  @nnx.jit
+  def create(images):
+    return nnx.bridge.ToNNX(hornet, rngs=nnx.Rngs(0)).lazy_init(images)
+
+  model = create(images)
+  logits, _ = nnx.jit(lambda model, images: model(images))(model, images)
+
+  params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+  expected, _ = jax.jit(hornet.apply)({"params": params}, images)
+  np.testing.assert_array_equal(logits, expected)
+  shapes = jax.eval_shape(hornet.init, jax.random.key(0), images)["params"]
+  assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
+  assert count_params(params) == sum(part.params for part in stage_costs(hornet, 32))
