@@ -53,6 +53,13 @@ def base_config() -> ConfigDict:
   config.optimizer.b2 = 0.999
   config.optimizer.eps = 1e-8
   config.optimizer.clip_norm = 5.0  # largest L2 norm of the whole gradient; 0: no clipping
+  config.optimizer.accumulation_steps = 1  # parts of the batch, one after another on each device
+  config.optimizer.clip_each_micro_step = False  # clip after each part too, as the official code
+  config.optimizer.max_skipped_steps = 10  # updates in a row that are not finite: the run stops
+  config.optimizer.freeze_backbone = False  # train the head alone
+
+  config.init = ConfigDict()
+  config.init.checkpoint = ""  # workdir or .safetensors file to start from; empty: random weights
 
   config.loss = ConfigDict()
   config.loss.label_smoothing = 0.1  # share of the target spread over all classes
@@ -67,8 +74,9 @@ def base_config() -> ConfigDict:
   config.eval.every_epochs = 10.0  # the end is always evaluated
   config.eval.also = ()  # further sets with the same classes: NAME/SPLIT
   config.checkpoint = ConfigDict()
-  config.checkpoint.every_steps = 1000  # the end and a stop are always saved
+  config.checkpoint.every_steps = 1000  # what was evaluated, the end and a stop are always saved
   config.checkpoint.keep = 3  # newest ones
+  config.checkpoint.keep_best = 1  # by accuracy of the averaged weights, besides the newest
   return config
 
 

@@ -21,7 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
     arg, variant="micro_7x7", dataset="fashion_mnist_folder", runlocal=False
   )
   config = common.base_config()
-  config.epochs = 0.1 if arguments["runlocal"] else 10.0
+  config.epochs = 0.1 if arguments["runlocal"] else 12.0
 
   config.model.variant = f"hornet_{arguments['variant']}"
   # 28x28 pixels: stages of 14, 7, 3 and 1 a side.
@@ -30,25 +30,24 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.data.dataset = arguments["dataset"]
   config.data.image_size = 28
-  config.data.batch_size = 128
+  config.data.batch_size = 64
   config.data.eval_batch_size = 250
   config.data.crop = "padded"
-  config.data.crop_padding = 2
   config.data.flip_rate = 0.5
   config.data.erasing_rate = 0.0
   config.data.eval_crop_fraction = 1.0
   config.data.mean = (0.286, 0.286, 0.286)
   config.data.std = (0.353, 0.353, 0.353)
 
-  # Ten passes are few: mild mixing.
+  # Twelve passes are few: mild mixing.
   config.mix.mixup_alpha = 0.2
   config.mix.cutmix_alpha = 0.0
   config.mix.group_size = 32
 
-  config.optimizer.learning_rate = 3e-3
+  config.optimizer.learning_rate = 6e-3
   config.optimizer.warmup_epochs = 0.02 if arguments["runlocal"] else 1.0
 
-  config.log.every_steps = 100
+  config.log.every_steps = 200
   config.eval.every_epochs = 1.0
-  config.checkpoint.every_steps = 500
+  config.checkpoint.every_steps = 1000
   return config.lock()

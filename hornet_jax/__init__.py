@@ -1,7 +1,29 @@
 """HorNet (recursive gated convolutions, arXiv 2207.14284) in JAX and Flax."""
 
+import importlib
+from typing import Any
+
 from hornet_jax import convert
-from hornet_jax.models import HorNet, create_model, list_models
+from hornet_jax.models import GnConv, HorNet, create_model, list_models, reset_classifier
 
 __version__ = "0.1.0"
-__all__ = ["HorNet", "convert", "create_model", "list_models"]
+__all__ = [
+  "GnConv",
+  "HorNet",
+  "convert",
+  "create_model",
+  "list_models",
+  "load",
+  "preprocess",
+  "reset_classifier",
+]
+
+# Imported when first used: with them come Orbax and Pillow, which building a model can do
+# without.
+_LAZY = {"load": "hornet_jax.train.weights", "preprocess": "hornet_jax.data.preprocess"}
+
+
+def __getattr__(name: str) -> Any:
+  if name in _LAZY:
+    return getattr(importlib.import_module(_LAZY[name]), name)
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

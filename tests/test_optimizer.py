@@ -3,14 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import traverse_util
 from golden_data import Golden, assert_close, official_key
 
 from hornet_jax import HorNet
 from hornet_jax.train.ema import fitted_decay, update_ema
-from hornet_jax.train.losses import cross_entropy, weighted_mean
+from hornet_jax.train.losses import cross_entropy
 from hornet_jax.train.optimizer import adamw, decay_mask, warmup_cosine
 
 
@@ -46,16 +45,16 @@ def test_parameter_groups(case):
 def test_adamw_by_hand():
   params = {"kernel": jnp.array([[2.0, -1.0]]), "bias": jnp.array([3.0])}
   grads = {"kernel": jnp.array([[3.0, 0.0]]), "bias": jnp.array([4.0])}
-  tx = adamw(lambda step: 0.1, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.5, clip_norm=1.0)
+  tx = adamw(b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.5, clip_norm=1.0)
   updates, _ = tx.update(grads, tx.init(params), params)
-  new = optax.apply_updates(params, updates)
+  new = jax.tree.map(lambda p, u: p + 0.1 * u, params, updates)
   # Clipped to norm 1 (0.6, 0, 0.8); the first Adam step is the sign; the bias has no decay.
   np.testing.assert_allclose(new["kernel"], [[2 - 0.1 * (1 + 0.5 * 2), -1 + 0.1 * 0.5]], rtol=1e-5)
   np.testing.assert_allclose(new["bias"], [3 - 0.1], rtol=1e-5)
 
 
 def test_clipping_scales_the_whole_gradient():
-  tx = adamw(lambda step: 1.0, b1=0.0, b2=0.0, eps=1e9, weight_decay=0.0, clip_norm=2.0)
+  tx = adamw(b1=0.0, b2=0.0, eps=1e9, weight_decay=0.0, clip_norm=2.0)
   grads = {"a": jnp.full((2, 2), 3.0), "b": jnp.full((4,), 4.0)}  # norm 10
   updates, _ = tx.update(grads, tx.init(grads), grads)
   np.testing.assert_allclose(updates["a"] * -1e9, np.full((2, 2), 0.6), rtol=1e-4)
@@ -93,9 +92,3 @@ def test_label_smoothing_by_definition():
   log_p = np.asarray(jax.nn.log_softmax(logits))
   expected = -(0.9 * log_p[np.arange(3), labels] + 0.1 * log_p.mean(-1))
   assert_close(cross_entropy(logits, labels, 0.1), expected, 1e-6)
-
-
-def test_weighted_mean_leaves_out_weight_zero():
-  values = jnp.array([1.0, 5.0, 9.0])
-  assert float(weighted_mean(values, jnp.array([1.0, 1.0, 0.0]))) == 3
-  assert float(weighted_mean(values, jnp.zeros(3))) == 0

@@ -1,5 +1,6 @@
 """The train step does what its parts promise, on a model that compiles in seconds."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,9 +12,10 @@ import pytest
 from hornet_jax import create_model
 from hornet_jax.data.mix import MixSettings
 from hornet_jax.data.normalize import normalize
+from hornet_jax.train.optimizer import head_only
 from hornet_jax.train.sharding import make_mesh
 from hornet_jax.train.state import create_state
-from hornet_jax.train.step import make_train_step
+from hornet_jax.train.step import StepSettings, make_train_step
 
 SMOOTHING, EMA_DECAY = 0.2, 0.75
 RATE = 0.05
@@ -21,21 +23,27 @@ UNMIXED = MixSettings(0.0, 0.0, 0.0, 0.0, 2)
 preprocess = functools.partial(normalize, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 
 
-def build(drop_path_rate, seed, mixing=UNMIXED, erasing_rate=0.0):
+def build(drop_path_rate, seed, mixing=UNMIXED, erasing_rate=0.0, trained=None, **changes):
   model = create_model(
     "hornet_nano_7x7", num_classes=4, base_dim=4, filters=("3x3", "3x3"), orders=(1, 2)
   ).clone(drop_path_rate=drop_path_rate)
-  tx = optax.sgd(RATE)
+  tx = optax.sgd(1.0)
+  if trained is not None:
+    tx = optax.partition({True: tx, False: optax.set_to_zero()}, trained)
   step = make_train_step(
     model,
     tx,
     lambda step: RATE,
     preprocess,
-    label_smoothing=SMOOTHING,
-    mixing=mixing,
-    erasing_rate=erasing_rate,
-    ema_decay=EMA_DECAY,
-    seed=seed,
+    StepSettings(
+      label_smoothing=SMOOTHING,
+      mixing=mixing,
+      erasing_rate=erasing_rate,
+      ema_decay=EMA_DECAY,
+      seed=seed,
+      **{"accumulation_steps": 1, "micro_step_clip_norm": 0.0, **changes},
+    ),
+    trained=trained,
   )
   return model, tx, step
 
@@ -57,7 +65,7 @@ def state():
   state = create_state(model, tx, (4, 8, 8, 3), make_mesh(jax.devices()[:1]), 0)
   # Parameters at which drop path shows, and an average that differs from them.
   params = jax.tree.map(lambda p: p + 0.1, state.params)
-  return type(state)(state.step, params, state.params, state.opt_state)
+  return dataclasses.replace(state, params=params, ema_params=state.params)
 
 
 def test_loss_gradient_and_average(state, batch):
@@ -93,7 +101,7 @@ def test_drop_path_draws_by_seed_and_step(state, batch):
   for seed in (0, 1):
     step = jax.jit(build(0.9, seed)[2])
     for number in (0, 1):
-      at = type(state)(jnp.int32(number), state.params, state.ema_params, state.opt_state)
+      at = dataclasses.replace(state, step=jnp.int32(number))
       losses[seed, number] = float(step(at, batch)[1]["loss"])
     assert losses[seed, 1] == float(step(at, batch)[1]["loss"])
   assert len(set(losses.values())) == 4
@@ -106,7 +114,34 @@ def test_mixing_and_erasing_draw_by_seed_and_step(state, batch):
     for seed in (0, 1):
       step = jax.jit(build(0.0, seed, mixing, 0.9 if name == "erasing" else 0.0)[2])
       for number in (0, 1):
-        at = type(state)(jnp.int32(number), state.params, state.ema_params, state.opt_state)
+        at = dataclasses.replace(state, step=jnp.int32(number))
         losses[seed, number] = float(step(at, batch)[1]["loss"])
       assert losses[seed, 1] == float(step(at, batch)[1]["loss"])
     assert len(set(losses.values())) == 4, name
+
+
+def test_an_update_that_is_not_finite_is_skipped_and_counted(state, batch):
+  step = jax.jit(build(0.0, 0)[2])
+  poisoned = {**batch, "weight": jnp.full(4, jnp.nan)}
+  new, metrics = step(state, poisoned)
+  for kept in ("params", "ema_params", "opt_state"):
+    jax.tree.map(np.testing.assert_array_equal, getattr(new, kept), getattr(state, kept))
+  assert not jnp.isfinite(metrics["loss"])
+  assert (int(new.step), int(metrics["skipped"]), int(metrics["skipped_in_a_row"])) == (1, 1, 1)
+  new, metrics = step(new, poisoned)
+  assert (int(metrics["skipped"]), int(metrics["skipped_in_a_row"])) == (2, 2)
+  new, metrics = step(new, batch)
+  assert (int(new.skipped), int(new.skipped_in_a_row)) == (2, 0)
+  assert float(optax.tree.norm(optax.tree.sub(new.params, state.params))) > 0
+
+
+def test_a_frozen_backbone_stays_and_the_head_learns(state, batch):
+  _, tx, step = build(0.0, 0, trained=head_only)
+  start = dataclasses.replace(state, opt_state=tx.init(state.params))
+  new, metrics = jax.jit(step)(start, batch)
+  whole, _ = jax.jit(build(0.0, 0)[2])(state, batch)
+  for name, params in new.params.items():
+    expected = whole.params[name] if name == "head" else state.params[name]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), params, expected)
+  head_grads = jax.tree.map(lambda a, b: (a - b) / RATE, state.params["head"], new.params["head"])
+  np.testing.assert_allclose(metrics["grad_norm"], optax.tree.norm(head_grads), rtol=1e-3)

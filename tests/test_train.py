@@ -13,6 +13,7 @@ from golden_data import assert_close
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.errors import DivergedError
+from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.loop import train
 from hornet_jax.train.sharding import batch_sharding, make_mesh, process_rows, to_devices
@@ -41,7 +42,7 @@ def load(data_dir):
 def first_steps(experiment, count):
   """Losses of `count` steps and the state after them."""
   step = experiment.compile_train_step()
-  state, batches, losses = experiment.create_state(), experiment.train_batches(0), []
+  (state, _), batches, losses = experiment.create_state(), experiment.train_batches(0), []
   for _ in range(count):
     batch = to_devices(next(batches), 64, batch_sharding(experiment.mesh))
     state, metrics = step(state, batch)
@@ -76,10 +77,46 @@ def test_eight_devices_equal_one(load):
 
 def test_divergence_names_the_step_and_the_last_good_checkpoint(load, tmp_path):
   overrides = {"optimizer.learning_rate": 1e20, "optimizer.warmup_epochs": 0.2}
+  overrides |= {"optimizer.max_skipped_steps": 1}
   config = load(**overrides, **{"checkpoint.every_steps": 1, "optimizer.clip_norm": 0.0})
   with pytest.raises(DivergedError, match=r"step 2 must .*: got .*param_norm inf.* is step 1\."):
     train(config, epath.Path(tmp_path), jax.devices()[:1])
   assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1"]
+
+
+def poison(monkeypatch, steps):
+  """Makes the batches of some steps (counted from 1) give a loss that is NaN."""
+  read = Experiment.train_batches
+
+  def train_batches(self, start_step):
+    for step, batch in enumerate(read(self, start_step), start_step + 1):
+      if step in steps:
+        batch = {**batch, "weight": np.full_like(batch["weight"], np.nan)}
+      yield batch
+
+  monkeypatch.setattr(Experiment, "train_batches", train_batches)
+
+
+def test_nan_at_one_step_is_skipped_and_counted(load, tmp_path, monkeypatch, caplog):
+  poison(monkeypatch, {7})
+  config = load(epochs=0.5, **{"log.every_steps": 1, "checkpoint.every_steps": 6})
+  with caplog.at_level(logging.WARNING, "hornet_jax"):
+    outcome = train(config, epath.Path(tmp_path), jax.devices()[:1])
+  assert re.search(r"step 7 skipped: .*loss nan.*, 1 in a row", caplog.text)
+  records = [r for r in outcome.records if "train/skipped" in r]
+  assert [r["train/skipped"] for r in records] == [0] * 6 + [1] * 5
+  assert [r["step"] for r in records if "train/loss" not in r] == [7]
+  assert np.isfinite(outcome.metrics["eval_ema/loss"])
+
+
+def test_too_many_nan_in_a_row_stop_the_run_before_damage(load, tmp_path, monkeypatch):
+  poison(monkeypatch, range(8, 99))
+  config = load(**{"checkpoint.every_steps": 5, "optimizer.max_skipped_steps": 4})
+  with pytest.raises(DivergedError, match=r"step 11 must .*in a row: 4\. .* is step 10\."):
+    train(config, epath.Path(tmp_path), jax.devices()[:1])
+  step, params, ema_params = load_params(epath.Path(tmp_path) / "checkpoints")
+  assert step == 10
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, ema_params)))
 
 
 def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypatch):
@@ -106,16 +143,16 @@ def test_one_compile_for_the_whole_run(load, tmp_path, caplog):
 def test_experiment_uses_the_fitted_decay(load, monkeypatch):
   passed = {}
 
-  def make_train_step(*args, **settings):
-    passed.update(settings)
+  def make_train_step(model, tx, schedule, preprocess, settings, **others):
+    passed["settings"] = settings
     raise StopIteration
 
   monkeypatch.setattr("hornet_jax.train.experiment.make_train_step", make_train_step)
   experiment = Experiment(load(), jax.devices()[:1])
   with pytest.raises(StopIteration):
     experiment.compile_train_step()
-  assert passed["ema_decay"] == pytest.approx(0.9999 ** (93_600 / 44))
-  assert passed["label_smoothing"] == 0.1
+  assert passed["settings"].ema_decay == pytest.approx(0.9999 ** (93_600 / 44))
+  assert passed["settings"].label_smoothing == 0.1
 
 
 def test_process_rows_cover_the_batch():

@@ -1,5 +1,6 @@
 """Reads `--config FILE[:ARG]` and `--config.KEY=VALUE` into a nested dictionary."""
 
+import argparse
 import importlib.util
 import pathlib
 import sys
@@ -14,6 +15,15 @@ from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.train.workdir import flatten
 
 _ROOT = pathlib.Path(hornet_jax.__file__).parents[1]
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+  """Adds `--config` to a command."""
+  parser.add_argument(
+    "--config",
+    default="configs/digits.py",
+    help="FILE[:ARG]; --config.KEY=VALUE overrides a key (default: %(default)s)",
+  )
 
 
 def load(config_file: str, overrides: Sequence[str]) -> dict[str, Any]:

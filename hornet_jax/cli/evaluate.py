@@ -1,4 +1,4 @@
-"""`evaluate`: the accuracy of a run's newest checkpoint."""
+"""`evaluate`: the accuracy of a run's checkpoint."""
 
 import argparse
 import json
@@ -14,13 +14,14 @@ from hornet_jax.train.workdir import load_config
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--workdir", required=True, help="of a trained run")
+  parser.add_argument("--checkpoint", default="last", help="last, best or a step (default: last)")
   parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
   workdir = epath.Path(args.workdir)
   experiment = Experiment(load_config(workdir))
-  step, params, ema_params = load_params(workdir / "checkpoints")
+  step, params, ema_params = load_params(workdir / "checkpoints", args.checkpoint)
   eval_step = experiment.compile_eval_step()
   metrics, rows = {}, []
   for split in (experiment.eval_split, *experiment.other_eval_splits):

@@ -14,7 +14,9 @@ COMMANDS = {
   "train": "train a model, or go on where a run stopped",
   "evaluate": "accuracy of a trained run",
   "predict": "classify image files with a trained run",
+  "export": "write a trained run's weights to one file",
   "info": "the variants; stages, parameters and MACs of one",
+  "data": "look at the data as the model sees it",
   "prepare": "build a dataset's files",
   "bench": "time what is claimed to be fast",
 }

@@ -3,7 +3,6 @@
 import argparse
 import math
 import pathlib
-import shlex
 import statistics
 import sys
 
@@ -11,6 +10,7 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli import config as config_flag
+from hornet_jax.cli.arguments import command_line
 from hornet_jax.data.datasets import DATASETS, check_prepared, find_prepared
 from hornet_jax.data.prepare import prepare
 from hornet_jax.train.loop import train
@@ -20,18 +20,21 @@ _RESUMABLE = 130  # as a shell reports an end by Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "--config",
-    default="configs/digits.py",
-    help="FILE[:ARG]; --config.KEY=VALUE overrides a key (default: %(default)s)",
-  )
+  config_flag.add_argument(parser)
   parser.add_argument(
     "--workdir", help="local or gs:// folder of the run (default: workdir/CONFIG-VARIANT)"
   )
 
+  parser.add_argument(
+    "--init",
+    metavar="PATH",
+    help="workdir of a run, or file of an export, to start from: --config.init.checkpoint=PATH",
+  )
+
 
 def run(args: argparse.Namespace) -> int:
-  config = config_flag.load(args.config, args.overrides)
+  init = [f"--config.init.checkpoint={args.init}"] if args.init else []
+  config = config_flag.load(args.config, [*args.overrides, *init])
   name = pathlib.Path(args.config.partition(":")[0]).stem
   workdir = epath.Path(args.workdir or f"workdir/{name}-{config['model']['variant']}")
 
@@ -55,11 +58,6 @@ def run(args: argparse.Namespace) -> int:
   print(_table(outcome))
   print(f"report: {path.resolve()}")
   return 0
-
-
-def command_line() -> str:
-  """The command that started this process, to be pasted into a shell."""
-  return shlex.join(["python", "-m", "hornet_jax", *sys.argv[1:]])
 
 
 def _table(outcome) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -31,8 +32,8 @@ class Augmentation:
   """
 
   crop: str
-  crop_scale: tuple[float, float] = (0.08, 1.0)
-  crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+  crop_scale: Sequence[float] = (0.08, 1.0)
+  crop_aspect: Sequence[float] = (3 / 4, 4 / 3)
   crop_padding: int = 0
   flip_rate: float = 0.0
 
@@ -55,8 +56,8 @@ class Augmentation:
 def random_resized_crop(
   image: Image.Image,
   size: int,
-  scale: tuple[float, float],
-  aspect: tuple[float, float],
+  scale: Sequence[float],
+  aspect: Sequence[float],
   rng: np.random.Generator,
 ) -> np.ndarray:
   """A random box of the image, resized to a square: bicubic, antialiased.
@@ -83,14 +84,14 @@ def random_resized_crop(
 
 def _random_box(
   image_size: tuple[int, int],
-  scale: tuple[float, float],
-  aspect: tuple[float, float],
+  scale: Sequence[float],
+  aspect: Sequence[float],
   rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
   """Left, top, width and height in pixels."""
   full_width, full_height = image_size
   for _ in range(_TRIES):
-    area = rng.uniform(*scale) * full_width * full_height
+    area = rng.uniform(scale[0], scale[1]) * full_width * full_height
     ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
     width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
     if 0 < width <= full_width and 0 < height <= full_height:

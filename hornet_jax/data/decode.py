@@ -11,24 +11,29 @@ class UndecodableImageError(Exception):
 
 
 def decode(encoded: bytes) -> Image.Image:
-  """An RGB image, turned as its EXIF orientation says.
-
-  16-bit grey is scaled to 8 bits, where Pillow's own conversion would clip it. Pixels
-  without a fixed range (32-bit integers, floats) are refused.
+  """An encoded image, as `to_rgb` returns it.
 
   Raises:
     UndecodableImageError: with the reason.
   """
   try:
     with Image.open(io.BytesIO(encoded)) as image:
-      return _to_rgb(ImageOps.exif_transpose(image))
+      return to_rgb(image)
   except UnidentifiedImageError as error:
     raise UndecodableImageError("no image format that Pillow knows") from error
   except Exception as error:  # Pillow's readers raise whatever their format's code meets
     raise UndecodableImageError(str(error)) from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+  """An RGB image, turned as its EXIF orientation says.
+
+  16-bit grey is scaled to 8 bits, where Pillow's own conversion would clip it.
+
+  Raises:
+    ValueError: if the pixels have no fixed range (32-bit integers, floats).
+  """
+  image = ImageOps.exif_transpose(image)
   if image.mode in ("I", "F"):
     raise ValueError(f"pixels of mode {image.mode!r} have no fixed range")
   if image.mode.startswith("I;16"):

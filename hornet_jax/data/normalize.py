@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 def normalize(
   images: UInt8[Array, "B H W C"], mean: Sequence[float], std: Sequence[float]

@@ -1,18 +1,17 @@
 """The report: what a run reached, how it got there and what it learned, on one page."""
 
 import dataclasses
-import importlib.resources
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from hornet_jax.cost import StageCost, stage_costs
 from hornet_jax.models import HorNet
 from hornet_jax.report import figures
 from hornet_jax.report.figures import Line
+from hornet_jax.report.template import render_template
 
 MAX_MATRIX_CLASSES = 30
 MAX_PAIRS = 20
@@ -72,10 +71,6 @@ def render(report: Report) -> str:
 
   Equal reports give equal text.
   """
-  environment = jinja2.Environment(
-    autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-  )
-  source = importlib.resources.files(__package__) / "page.html.j2"
   costs = stage_costs(report.model, report.image_size)
   total = StageCost(
     name="total",
@@ -85,7 +80,8 @@ def render(report: Report) -> str:
     spectral_macs=sum(cost.spectral_macs for cost in costs),
   )
   wrong = report.labels != report.predictions
-  return environment.from_string(source.read_text(encoding="utf-8")).render(
+  return render_template(
+    "page.html.j2",
     report=report,
     headline=_headline(report, total),
     charts=_charts(report.records),

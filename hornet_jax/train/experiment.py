@@ -11,43 +11,27 @@ import jax.numpy as jnp
 
 from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split, default_splits, open_split
-from hornet_jax.data.mix import MixSettings
+from hornet_jax.data.mix import MixSettings, check_mixing
 from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
-from hornet_jax.errors import InputError, unknown_name
-from hornet_jax.models import HorNet, create_model
+from hornet_jax.errors import InputError
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.evaluate import Predictions, predict_split
-from hornet_jax.train.optimizer import adamw, warmup_cosine
+from hornet_jax.train.model import build_model
+from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
 from hornet_jax.train.settings import check_ranges
 from hornet_jax.train.sharding import (
   batch_sharding,
+  check_batch_size,
   make_mesh,
   process_rows,
   replicated,
 )
 from hornet_jax.train.state import TrainState, abstract_state, create_state
-from hornet_jax.train.step import make_eval_step, make_train_step
-
-_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
+from hornet_jax.train.weights import load, start_from
 
 _AUGMENTATION = [field.name for field in dataclasses.fields(Augmentation)]
-
-
-def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) -> HorNet:
-  """The model that `config.model` describes, checked against the image size.
-
-  Raises:
-    InputError: if a setting is unknown or the image too small.
-  """
-  fields = dict(settings)
-  variant, dtype = fields.pop("variant"), fields.pop("dtype")
-  if dtype not in _DTYPES:
-    raise unknown_name("dtype", dtype, _DTYPES)
-  model = create_model(variant, num_classes=num_classes, dtype=_DTYPES[dtype], **fields)
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-  jax.eval_shape(model.init, jax.random.key(0), images)
-  return model
 
 
 def _open_like(trained: Split, full_name: str, data_dir: str) -> Split:
@@ -79,7 +63,8 @@ class Experiment:
     other_eval_splits: likewise, of `eval.also`.
     total_steps: epochs * floor(N / B).
     steps_per_epoch: floor(N / B), as in the official code.
-    mixing: of mixup and cutmix.
+    preprocess: uint8 images to the model's input.
+    max_skipped_steps: `optimizer.max_skipped_steps`.
     eval_batch_size: the config's, rounded up to a multiple of the devices.
   """
 
@@ -120,16 +105,26 @@ class Experiment:
         f"{len(self.train_split.source)} examples."
       )
     optimizer = dict(config["optimizer"])
+    self.max_skipped_steps = optimizer.pop("max_skipped_steps")
+    self._accumulation_steps = optimizer.pop("accumulation_steps")
+    self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
+    self._trained = head_only if optimizer.pop("freeze_backbone") else None
     self._schedule = warmup_cosine(
       optimizer.pop("learning_rate"),
       optimizer.pop("final_learning_rate"),
       self.total_steps,
       self.steps_of(optimizer.pop("warmup_epochs")),
     )
-    self._tx = adamw(self._schedule, **optimizer)
-    self.mixing = MixSettings(**config["mix"])
+    self._tx = adamw(**optimizer, trained=self._trained)
+    self._mixing = MixSettings(**config["mix"])
     self._augmentation = Augmentation(**{name: data[name] for name in _AUGMENTATION})
-    self._preprocess = functools.partial(normalize, mean=data["mean"], std=data["std"])
+    self.preprocess = functools.partial(normalize, mean=data["mean"], std=data["std"])
+
+  def check_batch(self) -> None:
+    """Raises `InputError` where the mesh cannot train on the batch."""
+    batch_size, parts = self.config["data"]["batch_size"], self._accumulation_steps
+    check_batch_size(batch_size, self.mesh, parts)
+    check_mixing(self._mixing, batch_size // parts, self.mesh.size)
 
   def steps_of(self, epochs: float) -> int:
     """The nearest number of steps to so many epochs."""
@@ -140,9 +135,22 @@ class Experiment:
     data = self.config["data"]
     return (data["batch_size"], data["image_size"], data["image_size"], 3)
 
-  def create_state(self) -> TrainState:
-    """The initial state, on the devices."""
-    return create_state(self.model, self._tx, self._image_shape, self.mesh, self.config["seed"])
+  def create_state(self) -> tuple[TrainState, list[str]]:
+    """The initial state, on the devices, and where it comes from, one line each.
+
+    Raises:
+      InputError: if `init.checkpoint` is none, or of another model.
+    """
+    seed, source = self.config["seed"], self.config["init"]["checkpoint"]
+    state = create_state(self.model, self._tx, self._image_shape, self.mesh, seed)
+    if not source:
+      return state, []
+    params, notes = start_from(state.params, load(source), self.train_split.class_names)
+    params = self.place(params)
+    # A copy: one buffer cannot be donated twice.
+    ema_params = jax.tree.map(jnp.copy, params)
+    state = dataclasses.replace(state, params=params, ema_params=ema_params)
+    return state, [f"starting from {source}", *notes]
 
   def abstract_state(self) -> TrainState:
     """Shapes, types and shardings of the state."""
@@ -152,19 +160,30 @@ class Experiment:
     """Parameters from the host, on the devices."""
     return jax.device_put(params, replicated(self.mesh))
 
+  def step_settings(self) -> StepSettings:
+    """What the config says of an update."""
+    ema = self.config["ema"]
+    clip_norm = self.config["optimizer"]["clip_norm"]
+    return StepSettings(
+      label_smoothing=self.config["loss"]["label_smoothing"],
+      mixing=self._mixing,
+      erasing_rate=self.config["data"]["erasing_rate"],
+      accumulation_steps=self._accumulation_steps,
+      micro_step_clip_norm=clip_norm if self._clip_each_micro_step else 0.0,
+      ema_decay=fitted_decay(ema["decay"], ema["reference_steps"], self.total_steps),
+      seed=self.config["seed"],
+    )
+
   def compile_train_step(self):
     """(state, batch) -> (state, metrics), compiled once; takes over the state's memory."""
-    ema = self.config["ema"]
     train_step = make_train_step(
       self.model,
       self._tx,
       self._schedule,
-      self._preprocess,
-      label_smoothing=self.config["loss"]["label_smoothing"],
-      mixing=self.mixing,
-      erasing_rate=self.config["data"]["erasing_rate"],
-      ema_decay=fitted_decay(ema["decay"], ema["reference_steps"], self.total_steps),
-      seed=self.config["seed"],
+      self.preprocess,
+      self.step_settings(),
+      num_devices=self.mesh.size,
+      trained=self._trained,
     )
     state = self.abstract_state()
     state_shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
@@ -177,7 +196,7 @@ class Experiment:
   def compile_eval_step(self):
     """(params, batch) -> per-example results on every device, compiled once."""
     jitted = jax.jit(
-      make_eval_step(self.model, self._preprocess), out_shardings=replicated(self.mesh)
+      make_eval_step(self.model, self.preprocess), out_shardings=replicated(self.mesh)
     )
     batch = self._abstract_batch(self.eval_batch_size)
     return jitted.lower(self.abstract_state().params, batch).compile()

@@ -11,7 +11,6 @@ import jax
 from etils import epath
 
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.mix import check_mixing
 from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.evaluate import Predictions
@@ -19,7 +18,7 @@ from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.interrupt import StopRequest
 from hornet_jax.train.metrics import MetricsLog, Record
 from hornet_jax.train.progress import Progress
-from hornet_jax.train.sharding import batch_sharding, check_batch_size, to_devices
+from hornet_jax.train.sharding import batch_sharding, to_devices
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.workdir import changed_settings, make_workdir, save_description
 
@@ -68,7 +67,7 @@ def train(
 
   Raises:
     InputError: if a setting is bad or the workdir belongs to another config.
-    DivergedError: if the loss, the gradient or the parameters are not finite.
+    DivergedError: if too many updates in a row were not finite.
   """
   if jax.process_count() > 1:
     raise InputError(
@@ -76,12 +75,12 @@ def train(
       f"{jax.process_count()}. Hint: several hosts are not supported yet."
     )
   experiment = Experiment(config, devices)
-  check_batch_size(config["data"]["batch_size"], experiment.mesh)
-  check_mixing(experiment.mixing, config["data"]["batch_size"], experiment.mesh.size)
+  experiment.check_batch()
   changes = changed_settings(config, workdir)
   make_workdir(workdir)
+  kept = config["checkpoint"]
 
-  with Checkpoints(workdir / "checkpoints", config["checkpoint"]["keep"]) as checkpoints:
+  with Checkpoints(workdir / "checkpoints", kept["keep"], kept["keep_best"]) as checkpoints:
     _check_length(experiment, checkpoints)
     save_description(config, experiment.train_split.class_names, workdir)
     _announce(experiment, workdir, changes)
@@ -137,7 +136,10 @@ def _announce(experiment: Experiment, workdir: epath.Path, changes: list[str]) -
 def _restore_or_create(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, TrainState]:
   step, total = checkpoints.latest_step, experiment.total_steps
   if step is None:
-    return 0, experiment.create_state()
+    state, notes = experiment.create_state()
+    for note in notes:
+      _logger.info("%s", note)
+    return 0, state
   if step == total:
     _logger.info("the run is complete: %d of %d steps are done", step, total)
   else:
@@ -183,20 +185,22 @@ def _train_steps(
       # The previous step's metrics are fetched while this step runs; its own only
       # where the state is about to be kept or judged.
       stopping = stop.requested or too_many or step == total_steps
-      saving = stopping or step % save_every == 0
       evaluating = step == total_steps or step % eval_every == 0
+      saving = stopping or evaluating or step % save_every == 0
       if pending:
         _record(*pending, experiment, checkpoints, log, progress)
       pending = (step, metrics)
-      if saving or evaluating:
+      if saving:
         _record(*pending, experiment, checkpoints, log, progress)
         pending = None
+      scores = None
       if evaluating:
         with progress.paused():
           evaluation = _evaluate(experiment, eval_step, state)
-        _log_evaluation(step, evaluation[0], log)
+        scores = evaluation[0]
+        _log_evaluation(step, scores, log)
       if saving:
-        checkpoints.save(step, state)
+        checkpoints.save(step, state, scores)
       if stopping:
         break
   checkpoints.wait()
@@ -220,21 +224,25 @@ def _record(
   """Checks the metrics of a step, and logs them where a line is due.
 
   Raises:
-    DivergedError: if the loss, the gradient or the new parameters are not finite.
+    DivergedError: if `max_skipped_steps` updates in a row were not finite.
   """
   values = {f"train/{name}": float(value) for name, value in metrics.items()}
+  in_a_row = int(values.pop("train/skipped_in_a_row"))
   broken = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
-  if broken:
+  if in_a_row >= experiment.max_skipped_steps:
     good = checkpoints.latest_step
     raise DivergedError(
-      f"step {step} must give finite numbers: got {', '.join(broken)}. The last good "
-      f"checkpoint is {'none' if good is None else f'step {good}'}. Hint: lower "
-      "optimizer.learning_rate or optimizer.clip_norm, or lengthen optimizer.warmup_epochs, "
-      "in a new workdir."
+      f"step {step} must give finite numbers: got {', '.join(broken)}; steps skipped in a row: "
+      f"{in_a_row}. The last good checkpoint is {'none' if good is None else f'step {good}'}. "
+      "Hint: lower optimizer.learning_rate or optimizer.clip_norm, or lengthen "
+      "optimizer.warmup_epochs, in a new workdir."
     )
+  if broken:
+    _logger.warning("step %d skipped: %s, %d in a row", step, ", ".join(broken), in_a_row)
   if step % experiment.config["log"]["every_steps"] == 0 or step == experiment.total_steps:
     values["train/images_per_second"] = progress.rate(step)
-    log.write(step, values)
+    # JSON has no NaN.
+    log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
     progress.report(step, values)
 
 

@@ -1,4 +1,4 @@
-"""Loss functions: one value an example, and their weighted mean."""
+"""Loss functions: one value an example."""
 
 import jax.numpy as jnp
 import optax
@@ -31,8 +31,3 @@ def smoothed_targets(
   """(1 - s) onehot + s / K."""
   onehot = (labels[:, None] == jnp.arange(num_classes)[None]).astype(jnp.float32)
   return optax.smooth_labels(onehot, label_smoothing)
-
-
-def weighted_mean(values: Float[Array, "B"], weights: Float[Array, "B"]) -> Float[Array, ""]:
-  """sum(w v) / sum(w); 0 where all weights are 0."""
-  return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1e-8)

@@ -1,5 +1,6 @@
 """AdamW, its schedule and what it decays: the paper's recipe in optax."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -42,28 +43,41 @@ def decay_mask(params: Any) -> Any:
   return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
+def head_only(params: Any) -> Any:
+  """True for the parameters of the classifier, `head`."""
+  return {
+    name: jax.tree.map(lambda _, head=(name == "head"): head, tree) for name, tree in params.items()
+  }
+
+
 def adamw(
-  schedule: optax.Schedule,
   *,
   b1: float,
   b2: float,
   eps: float,
   weight_decay: float,
   clip_norm: float,
+  trained: Callable[[Any], Any] | None = None,
 ) -> optax.GradientTransformation:
-  """Clipping by the global L2 norm, then AdamW.
+  """Clipping by the global L2 norm, then AdamW at a learning rate of 1.
+
+  The train step scales the updates by the learning rate of its own step number.
 
   Source: official main.py and torch's AdamW: decoupled decay, scaled by the schedule.
   Deviation: the official clip divides by the norm plus 1e-6 and ignores limits up to
   0.1.
 
   Args:
-    schedule: learning rate of each step.
     b1: decay of the first moment.
     b2: decay of the second moment.
     eps: added to the root of the second moment.
     weight_decay: of the parameters that `decay_mask` names.
     clip_norm: largest norm of the gradient; 0 for no clipping.
+    trained: params -> tree of bools; the others get no update and need no moments. None
+      for all.
   """
-  update = optax.adamw(schedule, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask)
-  return optax.chain(optax.clip_by_global_norm(clip_norm), update) if clip_norm > 0 else update
+  tx = optax.adamw(1.0, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask)
+  if trained is not None:
+    transforms = {True: tx, False: optax.set_to_zero()}
+    tx = optax.partition(transforms, trained)
+  return optax.chain(optax.clip_by_global_norm(clip_norm), tx) if clip_norm > 0 else tx

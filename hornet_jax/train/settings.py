@@ -40,6 +40,8 @@ _RANGES = {
   "optimizer.b2": _FRACTION,
   "optimizer.eps": _POSITIVE,
   "optimizer.clip_norm": _NOT_NEGATIVE,
+  "optimizer.accumulation_steps": _AT_LEAST_ONE,
+  "optimizer.max_skipped_steps": _AT_LEAST_ONE,
   "loss.label_smoothing": _FRACTION,
   "ema.decay": _FRACTION,
   "ema.reference_steps": _NOT_NEGATIVE,
@@ -47,6 +49,7 @@ _RANGES = {
   "eval.every_epochs": _POSITIVE,
   "checkpoint.every_steps": _AT_LEAST_ONE,
   "checkpoint.keep": _AT_LEAST_ONE,
+  "checkpoint.keep_best": _NOT_NEGATIVE,
 }
 _SIGNS = {operator.gt: ">", operator.ge: ">=", operator.lt: "<", operator.le: "<="}
 

@@ -32,14 +32,22 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-  """Raises `InputError` where the mesh does not divide the rows of a training batch."""
+def check_batch_size(batch_size: int, mesh: Mesh, accumulation_steps: int = 1) -> None:
+  """Raises `InputError` where the rows of a training batch cannot be dealt out evenly.
+
+  Args:
+    batch_size: rows of the global batch.
+    mesh: the devices.
+    accumulation_steps: parts of the batch on each device.
+  """
   devices = mesh.shape[DATA]
-  if batch_size % devices:
-    below = batch_size // devices * devices
+  parts = devices * accumulation_steps
+  if batch_size % parts:
+    below = batch_size // parts * parts
+    micro = f" times {accumulation_steps} accumulation steps" if accumulation_steps > 1 else ""
     raise InputError(
-      f"`data.batch_size` must be a multiple of the {devices} devices: got {batch_size}. "
-      f"Hint: use {f'{below} or ' if below else ''}{below + devices}."
+      f"`data.batch_size` must be a multiple of the {devices} devices{micro}: got {batch_size}. "
+      f"Hint: use {f'{below} or ' if below else ''}{below + parts}."
     )
 
 

@@ -24,12 +24,16 @@ class TrainState:
     params: parameters, float32.
     ema_params: their moving average, float32.
     opt_state: of the optimiser.
+    skipped: number of updates left out because they were not finite, int32 [].
+    skipped_in_a_row: those just before this state, int32 [].
   """
 
   step: Any
   params: Any
   ema_params: Any
   opt_state: Any
+  skipped: Any
+  skipped_in_a_row: Any
 
 
 def abstract_state(
@@ -79,6 +83,7 @@ def _initialiser(
     params = model.init(key, jnp.zeros((1, *image_shape[1:]), jnp.float32))["params"]
     # A copy: one buffer cannot be donated twice.
     ema_params = jax.tree.map(jnp.copy, params)
-    return TrainState(jnp.zeros((), jnp.int32), params, ema_params, tx.init(params))
+    step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
+    return TrainState(step, params, ema_params, tx.init(params), skipped, in_a_row)
 
   return initialise

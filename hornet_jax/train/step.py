@@ -1,5 +1,6 @@
 """One update, and one evaluation, of a batch."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,12 @@ from jaxtyping import Array, Float, Int, Key
 from hornet_jax.data.erase import random_erase
 from hornet_jax.data.mix import MixSettings, draw_mix, mix_batch
 from hornet_jax.models import HorNet
+from hornet_jax.train.accumulation import accumulate
 from hornet_jax.train.ema import update_ema
 from hornet_jax.train.losses import (
   cross_entropy,
   smoothed_targets,
   soft_cross_entropy,
-  weighted_mean,
 )
 from hornet_jax.train.state import TrainState
 
@@ -24,60 +25,118 @@ Batch = dict[str, Array]
 Preprocess = Callable[[Array], Array]
 
 
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+  """What an update is made of, besides the model and the optimiser.
+
+  Attributes:
+    label_smoothing: share of the target spread over all classes.
+    mixing: of mixup and cutmix, which come after the erasing, as in timm.
+    erasing_rate: see `random_erase`.
+    accumulation_steps: micro-batches whose gradients are summed, see `accumulate`.
+    micro_step_clip_norm: see `accumulate`; 0 for none.
+    ema_decay: d of ema = d ema + (1 - d) params.
+    seed: of everything that is drawn.
+  """
+
+  label_smoothing: float
+  mixing: MixSettings
+  erasing_rate: float
+  accumulation_steps: int
+  micro_step_clip_norm: float
+  ema_decay: float
+  seed: int
+
+
 def make_train_step(
   model: HorNet,
   tx: optax.GradientTransformation,
   schedule: optax.Schedule,
   preprocess: Preprocess,
-  *,
-  label_smoothing: float,
-  mixing: MixSettings,
-  erasing_rate: float,
-  ema_decay: float,
-  seed: int,
+  settings: StepSettings,
+  num_devices: int = 1,
+  trained: Callable[[Any], Any] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
   """Builds (state, batch) -> (state, metrics), to be jitted.
 
   The loss is the weighted mean over the global batch, so that on several devices the
-  compiler sums losses and gradients over all of them.
+  compiler sums losses and gradients over all of them. An update that is not finite is
+  skipped: parameters, averages and moments stay, only the step counts on. Unlike
+  `optax.apply_if_finite`, nothing bad is ever accepted; whoever reads the metrics decides
+  when to stop.
 
   Args:
     model: what is trained.
-    tx: the optimiser.
-    schedule: its learning rate, for the log.
+    tx: the optimiser without its learning rate, whose updates point downhill.
+    schedule: learning rate of each step.
     preprocess: uint8 images to the model's input.
-    label_smoothing: share of the target spread over all classes.
-    mixing: of mixup and cutmix, which come after the erasing, as in timm.
-    erasing_rate: see `random_erase`.
-    ema_decay: d of ema = d ema + (1 - d) params.
-    seed: of everything that is drawn.
+    settings: the rest.
+    num_devices: over which the rows of a batch are spread.
+    trained: params -> tree of bools, as the optimiser was given; no gradient is computed
+      for the others.
   """
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-    keys = example_keys(seed, state.step, batch["image"].shape[0])
-    images = random_erase(keys, preprocess(batch["image"]), erasing_rate)
-    targets = smoothed_targets(batch["label"], model.num_classes, label_smoothing)
-    if mixing.active:
-      mix = draw_mix(keys, images.shape[1:3], mixing)
-      images, targets, _ = mix_batch(images, targets, batch["weight"], mix)
+    keys = example_keys(settings.seed, state.step, batch["image"].shape[0])
+    total_weight = jnp.maximum(jnp.sum(batch["weight"]), 1e-8)
 
-    def loss_fn(params: Any) -> Array:
-      logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
-      return weighted_mean(soft_cross_entropy(logits, targets), batch["weight"])
+    def loss_fn(params: Any, rows: tuple[Batch, Key[Array, "b"]]) -> Array:
+      if trained is not None:
+        params = jax.tree.map(
+          lambda p, is_trained: p if is_trained else jax.lax.stop_gradient(p),
+          params,
+          trained(params),
+        )
+      images, targets = training_view(rows[0], rows[1], model.num_classes, preprocess, settings)
+      logits, _ = model.apply({"params": params}, images, train=True, keys=rows[1])
+      return jnp.sum(soft_cross_entropy(logits, targets) * rows[0]["weight"]) / total_weight
 
-    loss, grads = jax.value_and_grad(loss_fn)(state.params)
+    loss, grads = accumulate(
+      jax.value_and_grad(loss_fn),
+      state.params,
+      (batch, keys),
+      steps=settings.accumulation_steps,
+      num_devices=num_devices,
+      clip_norm=settings.micro_step_clip_norm,
+    )
+    learning_rate = jnp.asarray(schedule(state.step))
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    ema_params = update_ema(state.ema_params, params, ema_decay)
+    params = jax.tree.map(lambda p, u: p + learning_rate * u, state.params, updates)
     metrics = {
       "loss": loss,
       "grad_norm": optax.tree.norm(grads),
       "param_norm": optax.tree.norm(params),
-      "learning_rate": jnp.asarray(schedule(state.step)),
+      "learning_rate": learning_rate,
     }
-    return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+    finite = jnp.all(jnp.isfinite(jnp.stack([*metrics.values()])))
+    ema_params = update_ema(state.ema_params, params, settings.ema_decay)
+    kept = (state.params, state.ema_params, state.opt_state)
+    params, ema_params, opt_state = jax.tree.map(
+      lambda new, old: jnp.where(finite, new, old), (params, ema_params, opt_state), kept
+    )
+    skipped = state.skipped + ~finite
+    in_a_row = jnp.where(finite, 0, state.skipped_in_a_row + 1)
+    metrics |= {"skipped": skipped, "skipped_in_a_row": in_a_row}
+    step = state.step + 1
+    return TrainState(step, params, ema_params, opt_state, skipped, in_a_row), metrics
 
   return train_step
+
+
+def training_view(
+  batch: Batch,
+  keys: Key[Array, "B"],
+  num_classes: int,
+  preprocess: Preprocess,
+  settings: StepSettings,
+) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"]]:
+  """Images and targets as the model is trained on them: normalised, erased and mixed."""
+  images = random_erase(keys, preprocess(batch["image"]), settings.erasing_rate)
+  targets = smoothed_targets(batch["label"], num_classes, settings.label_smoothing)
+  if settings.mixing.active:
+    mix = draw_mix(keys, images.shape[1:3], settings.mixing)
+    images, targets, _ = mix_batch(images, targets, batch["weight"], mix)
+  return images, targets
 
 
 def example_keys(seed: int, step: Int[Array, ""], batch_size: int) -> Key[Array, "B"]:

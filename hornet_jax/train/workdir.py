@@ -16,6 +16,7 @@ MAY_CHANGE = (
   "data.eval_batch_size",
   "data.max_undecodable",
   "data.num_threads",
+  "optimizer.max_skipped_steps",
   "log.",
   "eval.",
   "checkpoint.",

@@ -1,0 +1,27 @@
+"""`data show`: a page with training batches as the model sees them."""
+
+import argparse
+
+from etils import epath
+
+from hornet_jax.cli import config as config_flag
+from hornet_jax.cli.arguments import command_line, positive_int
+from hornet_jax.train.show_batches import show_batches
+from hornet_jax.train.workdir import write_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument("action", choices=["show"], help="show: write a page of training batches")
+  config_flag.add_argument(parser)
+  parser.add_argument("--out", default="batches.html", help="page to write (default: %(default)s)")
+  parser.add_argument("--batches", type=positive_int, default=2, help="default: %(default)s")
+  parser.add_argument("--rows", type=positive_int, default=32, help="default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> int:
+  config = config_flag.load(args.config, args.overrides)
+  page = show_batches(config, command_line(), num_batches=args.batches, num_rows=args.rows)
+  path = epath.Path(args.out)
+  write_text(path, page)
+  print(f"batches: {path.resolve()}")
+  return 0

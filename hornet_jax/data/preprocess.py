@@ -1,0 +1,108 @@
+"""Images of any kind to what a model takes, in one call."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from hornet_jax.data.decode import (
+  UndecodableImageError,
+  decode,
+  resize_and_center_crop,
+  to_rgb,
+)
+from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.errors import InputError
+
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A path, an encoded image, a Pillow image, or uint8 pixels [H, W], [H, W, 1] or [H, W, 3]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+  """How a trained model wants its images, and what it calls its classes.
+
+  Attributes:
+    image_size: side in pixels.
+    crop_fraction: see `resize_and_center_crop`.
+    mean: of each channel, pixels in [0, 1].
+    std: likewise.
+    class_names: in the order of the logits.
+  """
+
+  image_size: int
+  crop_fraction: float
+  mean: Sequence[float]
+  std: Sequence[float]
+  class_names: Sequence[str] = ()
+
+  def __call__(self, images: ImageLike | Sequence[ImageLike]) -> np.ndarray:
+    """`preprocess` with these values."""
+    return preprocess(
+      images,
+      image_size=self.image_size,
+      crop_fraction=self.crop_fraction,
+      mean=self.mean,
+      std=self.std,
+    )
+
+
+def preprocess(
+  images: ImageLike | Sequence[ImageLike],
+  *,
+  image_size: int = 224,
+  crop_fraction: float = 0.875,
+  mean: Sequence[float] = IMAGENET_MEAN,
+  std: Sequence[float] = IMAGENET_STD,
+) -> np.ndarray:
+  """The evaluation view of images, normalised: float32 [N, S, S, 3].
+
+  Args:
+    images: one image or a sequence of them; see `ImageLike`. An array of four axes is a
+      sequence.
+    image_size: S in pixels.
+    crop_fraction: see `resize_and_center_crop`.
+    mean: of each channel, pixels in [0, 1].
+    std: likewise.
+
+  Raises:
+    InputError: if an image cannot be read, or is no image.
+  """
+  if isinstance(images, np.ndarray):
+    one = images.ndim < 4
+  else:
+    one = isinstance(images, str | os.PathLike | bytes | Image.Image)
+  views = [
+    resize_and_center_crop(_open(image), image_size, crop_fraction)
+    for image in ([images] if one else images)  # type: ignore[union-attr]
+  ]
+  if not views:
+    raise InputError("`images` must hold an image: expected at least one, got none.")
+  return np.asarray(normalize(jnp.stack(views), mean, std))
+
+
+def _open(image: ImageLike) -> Image.Image:
+  """An RGB image."""
+  name = f"image {os.fspath(image)!r}" if isinstance(image, str | os.PathLike) else "`images`"
+  try:
+    if isinstance(image, str | os.PathLike):
+      return decode(pathlib.Path(image).read_bytes())
+    return decode(image) if isinstance(image, bytes) else to_rgb(_from_pixels(image))
+  except (OSError, ValueError, UndecodableImageError) as error:
+    raise InputError(f"{name} cannot be read: {error}") from error
+
+
+def _from_pixels(image: Image.Image | np.ndarray) -> Image.Image:
+  if isinstance(image, Image.Image):
+    return image
+  pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+  if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+    raise ValueError(
+      f"expected uint8 pixels [H, W], [H, W, 1] or [H, W, 3], got {image.dtype} {image.shape}"
+    )
+  return Image.fromarray(pixels)

@@ -1,0 +1,28 @@
+"""The model that a config describes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hornet_jax.errors import unknown_name
+from hornet_jax.models import HorNet, create_model
+
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) -> HorNet:
+  """The model that `config.model` describes, checked against the image size.
+
+  Raises:
+    InputError: if a setting is unknown or the image too small.
+  """
+  fields = dict(settings)
+  variant, dtype = fields.pop("variant"), fields.pop("dtype")
+  if dtype not in _DTYPES:
+    raise unknown_name("dtype", dtype, _DTYPES)
+  model = create_model(variant, num_classes=num_classes, dtype=_DTYPES[dtype], **fields)
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  jax.eval_shape(model.init, jax.random.key(0), images)
+  return model

@@ -1,0 +1,69 @@
+"""Images of any kind become the same inputs."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hornet_jax
+from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def pixels():
+  return np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+
+def test_every_kind_of_image_gives_the_same(pixels, tmp_path):
+  image = Image.fromarray(pixels)
+  path = tmp_path / "image.png"
+  image.save(path)
+  kinds = [pixels, image, path, str(path), path.read_bytes()]
+  whole = hornet_jax.preprocess(kinds, image_size=16)
+  assert whole.shape == (5, 16, 16, 3)
+  assert whole.dtype == np.float32
+  for kind in kinds:
+    one = hornet_jax.preprocess(kind, image_size=16)
+    np.testing.assert_array_equal(one[0], whole[0])
+  np.testing.assert_array_equal(
+    hornet_jax.preprocess(np.stack([pixels] * 2), image_size=16), whole[:2]
+  )
+
+
+def test_values_are_those_of_the_evaluation_view(pixels):
+  preprocessing = Preprocessing(20, 1.0, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+  expected = (pixels[:, 5:25] / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.6, 0.7]
+  np.testing.assert_allclose(preprocessing(pixels)[0], expected, rtol=1e-5, atol=1e-6)
+  grey = preprocessing([pixels[..., 0], pixels[..., :1]])
+  np.testing.assert_array_equal(grey[0], grey[1])
+
+
+@pytest.mark.parametrize(
+  ("images", "message"),
+  [
+    ([], "at least one, got none"),
+    (b"text", "cannot be read: no image format"),
+    ("/none.png", "'/none.png' cannot be read: .*No such file"),
+    (np.zeros((4, 4, 2), np.uint8), r"expected uint8 pixels .* got uint8 \(4, 4, 2\)"),
+    (np.zeros((4, 4, 3), np.float32), "got float32"),
+    (Image.new("F", (4, 4)), "no fixed range"),
+  ],
+)
+def test_what_is_no_image(images, message):
+  with pytest.raises(InputError, match=message):
+    hornet_jax.preprocess(images)
+
+
+def test_exif_orientation_of_a_pillow_image():
+  image = Image.new("RGB", (6, 4))
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  buffer = io.BytesIO()
+  image.save(buffer, "JPEG", exif=exif)
+  opened = Image.open(buffer)
+  np.testing.assert_array_equal(
+    hornet_jax.preprocess(opened, image_size=4),
+    hornet_jax.preprocess(buffer.getvalue(), image_size=4),
+  )

@@ -1,0 +1,140 @@
+"""Trained models leave a run, come back and start another."""
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+from test_train import load as load_config  # noqa: F401
+
+import hornet_jax
+from hornet_jax.cli.main import main
+from hornet_jax.data.datasets import open_split
+from hornet_jax.errors import InputError
+from hornet_jax.train.checkpoint import Checkpoints, load_params
+from hornet_jax.train.experiment import Experiment
+from hornet_jax.train.loop import train
+from hornet_jax.train.weights import export, start_from
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir):
+  """A short run on the digits, evaluated three times."""
+  workdir = tmp_path_factory.mktemp("run")
+  arguments = [
+    "train",
+    "--config=configs/digits.py:variant=nano_gf,runlocal",
+    f"--workdir={workdir}",
+    f"--config.data.data_dir={data_dir}",
+    "--config.data.image_size=16",
+    "--config.epochs=1.5",
+    "--config.optimizer.warmup_epochs=0.1",
+    "--config.eval.every_epochs=0.5",
+    "--config.eval.also=('digits/test[:100]',)",
+    "--config.checkpoint.keep=1",
+  ]
+  assert main(arguments) == 0
+  return epath.Path(workdir)
+
+
+def test_load_gives_what_was_evaluated(run, data_dir, capfd):
+  model, params, preprocessing = hornet_jax.load(run)
+  assert preprocessing.class_names == [str(digit) for digit in range(10)]
+  source = open_split("digits", "test", data_dir).source
+  images = preprocessing([example["image"] for example in source])
+  logits = jax.jit(lambda p, x: model.apply({"params": p}, x)[0])(params, images)
+  labels = np.array([example["label"] for example in source])
+  accuracy = np.mean(np.asarray(logits).argmax(-1) == labels)
+  assert main(["evaluate", f"--workdir={run}", "--json"]) == 0
+  printed = capfd.readouterr().out
+  assert f'"top1": {float(accuracy)}' in printed
+  assert '"digits/test[:100]"' in printed
+
+
+def test_a_file_holds_the_same_model(run, tmp_path):
+  file = tmp_path / "digits.safetensors"
+  assert main(["export", f"--workdir={run}", f"--out={file}"]) == 0
+  model, params, preprocessing = hornet_jax.load(run)
+  again = hornet_jax.load(file)
+  assert again.model == model
+  assert again.preprocessing == preprocessing
+  jax.tree.map(np.testing.assert_array_equal, again.params, params)
+  assert jax.tree.structure(again.params) == jax.tree.structure(params)
+  raw = hornet_jax.load(run, raw=True)
+  assert any(
+    (a != b).any() for a, b in zip(*map(jax.tree.leaves, (raw.params, params)), strict=True)
+  )
+
+
+def test_files_that_are_none(run, tmp_path):
+  broken = tmp_path / "broken.safetensors"
+  for content in (b"", b"\x00" * 100):
+    broken.write_bytes(content)
+    with pytest.raises(InputError, match=r"must be a file that `hornet export` wrote"):
+      hornet_jax.load(broken)
+  with pytest.raises(InputError, match=r"must end in \.safetensors"):
+    export(run, epath.Path(tmp_path / "weights.npz"))
+  with pytest.raises(InputError, match="must be that of a run"):
+    hornet_jax.load(tmp_path / "none")
+
+
+def test_best_and_last_are_kept(tmp_path, data_dir, load_config):  # noqa: F811
+  experiment = Experiment(load_config(), jax.devices()[:1])
+  state, _ = experiment.create_state()
+  with Checkpoints(epath.Path(tmp_path), 2, 1) as checkpoints:
+    for step, top1 in ((1, 0.5), (2, 0.9), (3, None), (4, 0.7)):
+      checkpoints.save(step, state, None if top1 is None else {"eval_ema/top1": top1})
+  with Checkpoints(epath.Path(tmp_path), 2, 1) as checkpoints:  # as after a restart
+    checkpoints.save(5, state, {"eval_ema/top1": 0.8})
+  steps = sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdecimal())
+  assert steps == [2, 4, 5]
+  chosen = {which: load_params(epath.Path(tmp_path), which)[0] for which in ("last", "best", "4")}
+  assert chosen == {"last": 5, "best": 2, "4": 4}
+  with pytest.raises(InputError, match="expected one of 2, 4, 5, got '3'"):
+    load_params(epath.Path(tmp_path), "3")
+
+
+def test_the_best_checkpoint_of_a_run_is_kept(run):
+  steps = sorted(int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdecimal())
+  assert steps[-1] == 33
+  assert load_params(run / "checkpoints", "best")[0] in steps
+
+
+def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
+  """Other classes: all but the head; another grid: filters resized; then a step of the head."""
+  source = hornet_jax.load(run)
+  model = source.model.clone(num_classes=3, filters=("7x7", (4, 3)))
+  params = jax.jit(model.init)(jax.random.key(1), np.zeros((1, 8, 8, 3), np.float32))["params"]
+  new, notes = start_from(params, source, ["a", "b", "c"])
+  jax.tree.map(np.testing.assert_array_equal, new["head"], params["head"])
+  jax.tree.map(np.testing.assert_array_equal, new["stem"], source.params["stem"])
+  assert new["stage_1"]["block_0"]["gnconv"]["dwconv"]["filter_re"].shape[:2] == (4, 3)
+  assert "new head: the classes are others" in notes
+  assert sum("resized from" in note for note in notes) == 2
+  same, notes = start_from(source.params, source, source.preprocessing.class_names)
+  assert notes == []
+  jax.tree.map(np.testing.assert_array_equal, same, source.params)
+
+  other = source.model.clone(base_dim=16, num_classes=3)
+  params = jax.eval_shape(other.init, jax.random.key(1), np.zeros((1, 16, 16, 3)))["params"]
+  with pytest.raises(InputError, match=r"stem/conv/kernel is \(2, 2, 3, 8\) instead of"):
+    start_from(params, source, ["a", "b", "c"])
+  del params["norm"]
+  with pytest.raises(InputError, match="norm/bias is left over"):
+    start_from(params, source, ["a", "b", "c"])
+
+
+def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_path):  # noqa: F811
+  settings = {"init.checkpoint": run, "optimizer.freeze_backbone": True, "data.image_size": 16}
+  outcome = train(load_config(epochs=0.2, **settings), epath.Path(tmp_path), jax.devices()[:1])
+  source = hornet_jax.load(run)
+  for name, params in load_params(epath.Path(tmp_path) / "checkpoints")[1].items():
+    if name != "head":
+      jax.tree.map(np.testing.assert_array_equal, params, source.params[name])
+  moments = experiment_moments(outcome.experiment)
+  assert {path for path in moments if "stem" in path} == set()
+
+
+def experiment_moments(experiment):
+  """Paths of the arrays that the optimiser keeps."""
+  leaves = jax.tree_util.tree_leaves_with_path(experiment.abstract_state().opt_state)
+  return {jax.tree_util.keystr(path) for path, _ in leaves}
