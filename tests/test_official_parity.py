@@ -9,9 +9,9 @@ from golden_data import Golden, assert_close, names, official_key
 
 from hornet_jax import HorNet, create_model
 from hornet_jax.convert import params_from_official
+from hornet_jax.models.blocks import Block
 from hornet_jax.models.global_filter import GlobalLocalFilter
 from hornet_jax.models.gnconv import GnConv
-from hornet_jax.models.hornet import Block
 
 IMPLEMENTATIONS = ["dft", "fft"]
 

@@ -50,3 +50,5 @@ def test_python_example_runs():
   scope = {}
   exec(code.replace("hornet_tiny_gf", "hornet_nano_gf").replace("224", "32"), scope)
   assert scope["logits"].shape == (1, 10)
+  assert [features.shape[-1] for features in scope["maps"]] == scope["backbone"].channels
+  assert scope["params"]["head"]["kernel"].shape == (16, 5)

@@ -29,7 +29,7 @@ from hornet_jax.train.sharding import (
 )
 from hornet_jax.train.state import TrainState, abstract_state, create_state
 from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
-from hornet_jax.train.weights import load, start_from
+from hornet_jax.train.weights import Trained, load, start_from
 
 _AUGMENTATION = [field.name for field in dataclasses.fields(Augmentation)]
 
@@ -126,6 +126,11 @@ class Experiment:
     check_batch_size(batch_size, self.mesh, parts)
     check_mixing(self._mixing, batch_size // parts, self.mesh.size)
 
+  def check_start(self) -> None:
+    """Raises `InputError` where a new run cannot start from `init.checkpoint`."""
+    if self._source is not None:
+      start_from(self.abstract_state().params, self._source, self.train_split.class_names)
+
   def steps_of(self, epochs: float) -> int:
     """The nearest number of steps to so many epochs."""
     return round(epochs * self.steps_per_epoch)
@@ -141,16 +146,22 @@ class Experiment:
     Raises:
       InputError: if `init.checkpoint` is none, or of another model.
     """
-    seed, source = self.config["seed"], self.config["init"]["checkpoint"]
+    seed, source = self.config["seed"], self._source
     state = create_state(self.model, self._tx, self._image_shape, self.mesh, seed)
-    if not source:
+    if source is None:
       return state, []
-    params, notes = start_from(state.params, load(source), self.train_split.class_names)
+    params, notes = start_from(state.params, source, self.train_split.class_names)
     params = self.place(params)
     # A copy: one buffer cannot be donated twice.
     ema_params = jax.tree.map(jnp.copy, params)
     state = dataclasses.replace(state, params=params, ema_params=ema_params)
-    return state, [f"starting from {source}", *notes]
+    return state, [f"starting from {self.config['init']['checkpoint']}", *notes]
+
+  @functools.cached_property
+  def _source(self) -> Trained | None:
+    """What `init.checkpoint` names; read when a run starts, not when it resumes."""
+    path = self.config["init"]["checkpoint"]
+    return load(path) if path else None
 
   def abstract_state(self) -> TrainState:
     """Shapes, types and shardings of the state."""

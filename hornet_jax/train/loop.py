@@ -20,7 +20,7 @@ from hornet_jax.train.metrics import MetricsLog, Record
 from hornet_jax.train.progress import Progress
 from hornet_jax.train.sharding import batch_sharding, to_devices
 from hornet_jax.train.state import TrainState
-from hornet_jax.train.workdir import changed_settings, make_workdir, save_description
+from hornet_jax.train.workdir import changed_settings, is_workdir, make_workdir, save_description
 
 _logger = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ def train(
   experiment = Experiment(config, devices)
   experiment.check_batch()
   changes = changed_settings(config, workdir)
+  if not is_workdir(workdir):
+    experiment.check_start()
   make_workdir(workdir)
   kept = config["checkpoint"]
 

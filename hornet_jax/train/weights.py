@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
@@ -155,4 +154,4 @@ def start_from(
       f"{'; '.join(sorted(problems))}. Hint: set `model` as that run had it."
     )
   in_order = {path: taken[path] for path in wanted}
-  return jax.device_get(traverse_util.unflatten_dict(in_order, sep="/")), sorted(notes)
+  return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)

@@ -23,6 +23,11 @@ MAY_CHANGE = (
 )
 
 
+def is_workdir(workdir: epath.Path) -> bool:
+  """Whether a run was started there."""
+  return (workdir / "config.json").exists()
+
+
 def changed_settings(config: Mapping[str, Any], workdir: epath.Path) -> list[str]:
   """What differs from the config that the workdir was made with, one line a setting.
 
@@ -33,7 +38,7 @@ def changed_settings(config: Mapping[str, Any], workdir: epath.Path) -> list[str
   Raises:
     InputError: if a setting differs that must not; all of them are named.
   """
-  if not (workdir / "config.json").exists():
+  if not is_workdir(workdir):
     return []
   old, new = flatten(load_config(workdir)), flatten(config)
   changed = {

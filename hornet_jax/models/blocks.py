@@ -1,0 +1,116 @@
+"""What a HorNet is made of: blocks in stages, and the convolutions that shrink the grid."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from hornet_jax.models.gnconv import GnConv, SpatialFilter
+from hornet_jax.models.layers import LayerScale, Mlp, drop_path, kernel_init, layer_norm
+
+
+class Block(nn.Module):
+  """x += layer_scale1(gnConv(norm1(x))), then x += layer_scale2(mlp(norm2(x))).
+
+  Source: arXiv 2207.14284 section 3.3; official hornet.py, `Block`.
+
+  Attributes:
+    order: of the gnConv.
+    filter: of the gnConv, such as `"7x7"` or a spectral size (h, w).
+    scale: of the gnConv.
+    layer_scale_init: initial layer scale; 0 or None for none.
+    global_filter: `"dft"` or `"fft"`.
+    depthwise: see `hornet_jax.ops.depthwise_conv`.
+    dtype: type of the computation.
+  """
+
+  order: int
+  filter: SpatialFilter = "7x7"
+  scale: float = 1 / 3
+  layer_scale_init: float | None = 1e-6
+  global_filter: str = "dft"
+  depthwise: str = "auto"
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B H W C"], factors: Float[Array, "2 B"] | None = None
+  ) -> Float[Array, "B H W C"]:
+    """Applies the block; `factors` are the drop-path factors of its two branches."""
+    channels = x.shape[-1]
+    gnconv = GnConv(
+      dim=channels,
+      order=self.order,
+      filter=self.filter,
+      scale=self.scale,
+      global_filter=self.global_filter,
+      depthwise=self.depthwise,
+      dtype=self.dtype,
+      name="gnconv",
+    )
+    branch = gnconv(layer_norm(self.dtype, "norm1")(x))
+    x += drop_path(self.layer_scale(branch, 1), None if factors is None else factors[0])
+    branch = Mlp(4 * channels, self.dtype, name="mlp")(layer_norm(self.dtype, "norm2")(x))
+    return x + drop_path(self.layer_scale(branch, 2), None if factors is None else factors[1])
+
+  def layer_scale(self, branch: Array, number: int) -> Array:
+    if not self.layer_scale_init or self.layer_scale_init < 0:
+      return branch
+    return LayerScale(self.layer_scale_init, self.dtype, name=f"layer_scale{number}")(branch)
+
+
+class Stem(nn.Module):
+  """Patch embedding: a `patch_size` convolution of that stride, then the norm."""
+
+  dim: int
+  patch_size: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+    return layer_norm(self.dtype, "norm")(_patch_conv(self.dim, self.patch_size, self.dtype)(x))
+
+
+class Downsample(nn.Module):
+  """The norm, then a 2x2 convolution of stride 2."""
+
+  dim: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+    return _patch_conv(self.dim, 2, self.dtype)(layer_norm(self.dtype, "norm")(x))
+
+
+def _patch_conv(dim: int, size: int, dtype: DTypeLike) -> nn.Conv:
+  return nn.Conv(
+    dim, (size, size), (size, size), "VALID", dtype=dtype, kernel_init=kernel_init, name="conv"
+  )
+
+
+class Stage(nn.Module):
+  """Equal blocks, one after another, named `block_i`.
+
+  Attributes:
+    depth: number of blocks.
+    block: the arguments of `Block`.
+    remat: recompute each block in the backward pass instead of keeping what is
+      inside it: less memory, about one more forward pass.
+  """
+
+  depth: int
+  block: dict
+  remat: bool = False
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B H W C"], factors: Float[Array, "depth 2 B"] | None = None
+  ) -> list[Float[Array, "B H W C"]]:
+    """The output of every block."""
+    block_class = nn.remat(Block) if self.remat else Block
+    outputs = []
+    for i in range(self.depth):
+      block = block_class(**self.block, name=f"block_{i}")
+      x = block(x, None if factors is None else factors[i])
+      outputs.append(x)
+    return outputs

@@ -1,0 +1,47 @@
+"""The notebook runs from top to bottom, and is kept without outputs."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+
+
+def test_no_outputs_are_stored():
+  notebook = nbformat.read(NOTEBOOK, as_version=4)
+  nbformat.validate(notebook)
+  cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+  assert len(cells) > 10
+  assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+
+
+@pytest.mark.slow
+def test_notebook_runs(tmp_path):
+  """Unchanged, in a kernel of its own, as its reader runs it."""
+  out = tmp_path / "executed.ipynb"
+  program = (
+    "import nbclient, nbformat, sys\n"
+    "notebook = nbformat.read(sys.argv[1], as_version=4)\n"
+    "nbclient.NotebookClient(notebook, timeout=900).execute(cwd=sys.argv[3])\n"
+    "nbformat.write(notebook, sys.argv[2])\n"
+  )
+  subprocess.run(
+    [sys.executable, "-c", program, NOTEBOOK, out, NOTEBOOK.parent],
+    check=True,
+    env={**os.environ, "XLA_FLAGS": "", "PYTHONPATH": ""},
+  )
+  cells = [cell for cell in nbformat.read(out, as_version=4).cells if cell.cell_type == "code"]
+  assert "nothing, all was there" in text_of(cells[0])
+  printed = "".join(map(text_of, cells))
+  accuracy = float(printed.split("accuracy ")[-1].split("%")[0])
+  assert accuracy > 90
+  assert sum("image/png" in o.get("data", {}) for cell in cells for o in cell.outputs) == 6
+
+
+def text_of(cell):
+  return "".join(output.get("text", "") for output in cell.outputs)

@@ -1,0 +1,81 @@
+"""Several updates equal the official ones: clipping, accumulation, AdamW and average."""
+
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+from golden_data import Golden, assert_close, official_key
+
+from hornet_jax import HorNet
+from hornet_jax.convert import params_from_official
+from hornet_jax.train.accumulation import accumulate
+from hornet_jax.train.ema import update_ema
+from hornet_jax.train.losses import soft_cross_entropy
+from hornet_jax.train.optimizer import adamw, warmup_cosine
+
+
+def layer_scale(path, decay):
+  """The official factor on a learning rate: decay^(13 - layer id)."""
+  kind, number = official_key(path).split(".")[:2]
+  ids = {
+    "downsample_layers": {"0": 0, "1": 2, "2": 3, "3": 12},
+    "stages": {"0": 1, "1": 2, "2": 3, "3": 12},
+  }
+  return decay ** (13 - ids.get(kind, {}).get(number, 13))
+
+
+@pytest.mark.parametrize("name", ["recipe_train_traj_gf", "recipe_train_traj_7x7_ld_accum"])
+def test_training_trajectory(name):
+  golden = Golden(name)
+  info, config = golden.info, dict(golden.config)
+  filters = config.pop("gf_filter_hw")
+  model = HorNet(**config, filters=[tuple(f) if f else "7x7" for f in filters])
+  params = params_from_official(golden.group("param/"))
+  parts, clip = info["update_freq"], info["clip_grad"]
+  images = golden.arrays["x"].transpose(0, 1, 3, 4, 2).reshape(-1, 32, 32, 3)
+  rows = (jnp.asarray(images), jnp.asarray(golden.arrays["soft_target"].reshape(-1, 10)))
+
+  epochs = info["schedule"]
+  in_epoch = epochs["niter_per_ep"]
+  schedule = warmup_cosine(
+    epochs["base"], epochs["final"], epochs["epochs"] * in_epoch, epochs["warmup_epochs"] * in_epoch
+  )
+  decay = info["layer_decay"] or 1.0
+  scales = traverse_util.path_aware_map(lambda path, _: layer_scale(path, decay), params)
+  tx = adamw(b1=0.9, b2=0.999, eps=1e-8, weight_decay=info["weight_decay"], clip_norm=clip)
+
+  def loss_fn(params, part):
+    logits, _ = model.apply({"params": params}, part[0])
+    return jnp.sum(soft_cross_entropy(logits, part[1])) / len(images)
+
+  @jax.jit
+  def update(params, ema, state, rate):
+    loss, grads = accumulate(
+      jax.value_and_grad(loss_fn), params, rows, steps=parts, num_devices=1, clip_norm=clip
+    )
+    updates, state = tx.update(grads, state, params)
+    params = jax.tree.map(lambda p, u, s: p + rate * s * u, params, updates, scales)
+    return params, update_ema(ema, params, info["ema_decay"]), state, loss
+
+  ema, state, losses = params, tx.init(params), []
+  for step in range(info["steps"]):
+    params, ema, state, loss = update(params, ema, state, schedule(step))
+    losses.append(float(loss))
+  expected = np.reshape(info["losses"], (-1, parts)).mean(1)
+  np.testing.assert_allclose(losses, expected, rtol=2e-4)
+  # Some parameters are stored whole, of the others their norms.
+  for ours, prefix in ((params, "final/"), (ema, "final_ema/")):
+    ours = traverse_util.flatten_dict(ours)
+    stored = traverse_util.flatten_dict(params_from_official(golden.group(prefix)))
+    assert stored
+    for path, official in stored.items():
+      assert_close(ours[path], official, 1e-3, path)
+  squares = collections.defaultdict(float)
+  for path, leaf in traverse_util.flatten_dict(params).items():
+    squares[official_key(path)] += float(jnp.sum(leaf**2))
+  assert squares.keys() == info["final_l2_norms"].keys()
+  for key, norm in info["final_l2_norms"].items():
+    assert squares[key] ** 0.5 == pytest.approx(norm, rel=1e-3), key
