@@ -250,8 +250,8 @@ def test_missing_and_unreadable_files(run, tmp_path, capfd):
 
 
 def test_unknown_command_and_exit_status_of_the_process():
-  process = start(["info", "hornet_tiny"])
+  process = start(["info", "hornet_tinny"])
   output = process.communicate()[0]
   assert process.returncode == 2
-  assert output.startswith("hornet: error: unknown variant 'hornet_tiny'")
+  assert output.startswith("hornet: error: unknown variant 'hornet_tinny'")
   assert output.count("\n") == 1
