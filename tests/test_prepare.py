@@ -47,6 +47,15 @@ def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noq
   assert "`name` must be new: 'mine' is in" in capfd.readouterr().err
 
 
+def test_classes_that_differ_in_spaces_alone(tmp_path, capfd):
+  for name in ("cat", "cat "):
+    write(tmp_path / "images" / name / "1.png", encoded())
+    write(tmp_path / "images" / name / "2.png", encoded())
+  arguments = [f"--path={tmp_path / 'images'}", "--name=cats", f"--data_dir={tmp_path}"]
+  assert main(["prepare", "folder", *arguments]) == 2
+  assert "differ in more than spaces" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [

@@ -1,10 +1,10 @@
 """A folder of class folders, read as it is on somebody's disk."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
+import multiprocessing.pool
 import operator
 import os
 import pathlib
@@ -161,8 +161,9 @@ def _undecodable(files: list[pathlib.Path]) -> dict[pathlib.Path, str]:
       return str(error)
     return None
 
-  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-    checks = tqdm(pool.map(check, files), "checking", len(files), unit="image", disable=None)
+  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    checked = pool.imap(check, files, chunksize=64)  # in order
+    checks = tqdm(checked, "checking", len(files), unit="image", disable=None)
     reasons = dict(zip(files, checks, strict=True))
   return {file: reason for file, reason in reasons.items() if reason is not None}
 

@@ -4,6 +4,7 @@ TFDS needs TensorFlow to build. In a child process TensorFlow's memory, threads 
 start-up messages end with the build, and training never imports it.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -58,7 +59,7 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
     "name": name,
     "version": _FOLDER_VERSION,
     "description": f"Images of {printable(folder.path)}, split {folder.rule}.",
-    "class_names": [printable(class_name) for class_name in folder.class_names],
+    "class_names": _labels(folder),
     "splits": {
       split: [(os.fspath(file), label) for file, label in items]
       for split, items in folder.splits.items()
@@ -72,6 +73,19 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
   if lines:
     (prepared / "left_out.txt").write_text("".join(lines))
   return prepared
+
+
+def _labels(folder: ImageFolder) -> list[str]:
+  """Names of the classes as TFDS keeps them: one a line, without spaces around."""
+  labels = [" ".join(printable(name).split()) for name in folder.class_names]
+  times = collections.Counter(labels)
+  for name, label in zip(folder.class_names, labels, strict=True):
+    if not label or times[label] > 1:
+      raise InputError(
+        "`path` must have class folders that differ in more than spaces: expected other names than "
+        f"{name!r}. Hint: rename that folder."
+      )
+  return labels
 
 
 def check_name_is_free(name: str, data_dir: str) -> None:
