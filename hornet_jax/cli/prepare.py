@@ -18,6 +18,13 @@ from hornet_jax.data.prepare import (
 from hornet_jax.errors import InputError, unknown_name
 
 _NAMED_AT_MOST = 20
+# Flag -> the datasets that it is for.
+_FLAGS = {
+  "path": ("folder", "tfrecord"),
+  "name": ("folder",),
+  "eval_fraction": ("folder",),
+  "idx": ("fashion_mnist",),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--eval_fraction",
     type=float,
-    default=0.1,
     help="folder: share of each class held out where the folders make no split (default: 0.1)",
   )
   parser.add_argument("--idx", type=pathlib.Path, help="fashion_mnist: folder of its idx files")
@@ -43,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+  _check_flags(args)
   if args.dataset == "folder":
     return _prepare_folder(args)
   if args.dataset == "tfrecord":
@@ -52,8 +59,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
   if args.dataset not in DATASETS:
     raise unknown_name("dataset", args.dataset, [*DATASETS, "folder", "tfrecord"])
-  if args.idx and args.dataset != "fashion_mnist":
-    raise InputError(f"--idx belongs to fashion_mnist: got dataset {args.dataset!r}.")
   if args.idx:
     path = prepare_fashion_mnist(args.idx, args.data_dir)
   else:
@@ -63,6 +68,13 @@ def run(args: argparse.Namespace) -> int:
     print(f"{opened.name}: {len(opened.source):,} images, {len(opened.class_names)} classes")
   print(f"in {path}")
   return 0
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+  """Raises `InputError` for a flag that the dataset has no use for."""
+  for flag, users in _FLAGS.items():
+    if getattr(args, flag) is not None and args.dataset not in users:
+      raise InputError(f"--{flag} belongs to {' and '.join(users)}: got dataset {args.dataset!r}.")
 
 
 def _prepare_folder(args: argparse.Namespace) -> int:

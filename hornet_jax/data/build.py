@@ -10,11 +10,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from hornet_jax.data.datasets import get_dataset
+from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.errors import InputError
-
-_FORMAT = "array_record"
 
 
 def build_known(name: str, data_dir: str) -> None:
@@ -24,9 +22,9 @@ def build_known(name: str, data_dir: str) -> None:
   dataset = get_dataset(name)
   if dataset.builder:
     module = importlib.import_module(dataset.builder)
-    builder = module.Builder(data_dir=data_dir, file_format=_FORMAT)
+    builder = module.Builder(data_dir=data_dir, file_format=ARRAY_RECORD)
   else:
-    builder = tfds.builder(dataset.tfds_name, data_dir=data_dir, file_format=_FORMAT)
+    builder = tfds.builder(dataset.tfds_name, data_dir=data_dir, file_format=ARRAY_RECORD)
   builder.download_and_prepare()
 
 
@@ -95,7 +93,7 @@ def _store(data_dir: str, **description: Any) -> None:
   import tensorflow_datasets as tfds
 
   builder = tfds.dataset_builders.AdhocBuilder(
-    data_dir=data_dir, file_format=_FORMAT, **description
+    data_dir=data_dir, file_format=ARRAY_RECORD, **description
   )
   builder.download_and_prepare()
 
@@ -119,7 +117,7 @@ def convert_tfrecord(source: str, target: str) -> None:
   splits = dataset_info.get_split_dict_from_proto(info, old, file_adapters.FileFormat.TFRECORD)
   new.mkdir(parents=True, exist_ok=True)
   for split in splits.values():
-    template = split.filename_template.replace(data_dir=new, filetype_suffix=_FORMAT)
+    template = split.filename_template.replace(data_dir=new, filetype_suffix=ARRAY_RECORD)
     for i, length in enumerate(split.shard_lengths):
       shard = split.filename_template.sharded_filepath(
         shard_index=i, num_shards=len(split.shard_lengths)
@@ -134,12 +132,12 @@ def convert_tfrecord(source: str, target: str) -> None:
         )
   # The description last: a folder without it is not prepared.
   if old == new:
-    info.alternative_file_formats.append(_FORMAT)
+    info.alternative_file_formats.append(ARRAY_RECORD)
   else:
     for file in [*old.glob("*.json"), *old.glob("*.txt")]:
       if file.name != "dataset_info.json":
         (new / file.name).write_bytes(file.read_bytes())
-    info.file_format = _FORMAT
+    info.file_format = ARRAY_RECORD
   dataset_info.write_dataset_info_proto(info, dataset_info_dir=new)
 
 

@@ -10,6 +10,9 @@ from etils import epath
 
 from hornet_jax.errors import InputError, unknown_name
 
+ARRAY_RECORD = "array_record"
+"""The format of every prepared dataset, by TFDS's name for it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -125,16 +128,23 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
     data_dir: where datasets are prepared.
 
   Raises:
-    InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, or has no
-      such split.
+    InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, has no
+      such split, or none of images with labels.
   """
   # Here, not above: the import costs seconds and `info` does without.
   import tensorflow_datasets as tfds
 
   builder = _read_only_builder(name, data_dir)
+  features = builder.info.features
+  image, label = (dict(features.items()).get(key) for key in ("image", "label"))
+  if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
+    raise InputError(
+      f"dataset {name!r} must be of image classification: expected the features `image` (Image) "
+      f"and `label` (ClassLabel), got {', '.join(f'`{k}`' for k in features) or 'none'}."
+    )
   skip_decoding = {"image": tfds.decode.SkipDecoding()}
   try:
-    source = builder.as_data_source(split, decoders=skip_decoding, file_format="array_record")
+    source = builder.as_data_source(split, decoders=skip_decoding, file_format=ARRAY_RECORD)
   except NotImplementedError as error:
     raise InputError(
       f"dataset {name!r} must be prepared as ArrayRecord: {builder.data_dir} is not. "
@@ -145,7 +155,7 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
       f"dataset {name!r} has no split {split!r}: expected one of "
       f"{', '.join(builder.info.splits)}, or a part such as `train[:90%]`."
     ) from error
-  return Split(f"{name}/{split}", source, builder.info.features["label"].names)
+  return Split(f"{name}/{split}", source, label.names)
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:

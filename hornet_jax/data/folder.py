@@ -18,12 +18,17 @@ from hornet_jax.errors import InputError
 # Names that people give to the folders of splits -> names of TFDS splits.
 _SPLITS = {
   "train": "train",
+  "training": "train",
   "val": "validation",
   "valid": "validation",
   "validation": "validation",
+  "dev": "validation",
+  "eval": "validation",
   "test": "test",
+  "testing": "test",
 }
 _THREADS = 4
+_NAMED_AT_MOST = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,28 +55,36 @@ class ImageFolder:
     return [count[label] for label in range(len(self.class_names))]
 
 
-def read_folder(path: pathlib.Path, eval_fraction: float = 0.1) -> ImageFolder:
+def read_folder(path: pathlib.Path, eval_fraction: float | None = None) -> ImageFolder:
   """Finds the classes and splits of a folder, and decodes every image once to check it.
 
   `path/train/CLASS/...` with `path/val` or `path/test` beside it is split by folder.
-  `path/CLASS/...` is split by rule: of each class the `eval_fraction` of images (at least
-  one, and never all) with the smallest SHA-256 of their path within the folder go to
-  `test`, so that the split does not depend on the order of a listing. Images may lie at
-  any depth in a class folder; links are followed.
+  `path/CLASS/...`, or `path/train/CLASS/...` alone, is split by rule: of each class the
+  `eval_fraction` of images (at least one, and never all) with the smallest SHA-256 of their
+  path within the folder go to `test`, so that the split does not depend on the order of a
+  listing. Images may lie at any depth in a class folder; links are followed. What is
+  hidden (`.ipynb_checkpoints`, `__MACOSX`) is left out.
 
   Args:
     path: of the folder.
-    eval_fraction: of each class, in (0, 1); not used where folders make the split.
+    eval_fraction: of each class, in (0, 1); None for 0.1. Only where no folders make the split.
 
   Raises:
-    InputError: if there is no such folder, no class folder or no image in a training class.
+    InputError: if there is no such folder, no class folder or no image in a training class,
+      or it cannot be told whether folders are splits or classes.
   """
   if not path.is_dir():
     raise InputError(f"`path` must be a folder of class folders: {path} is none.")
+  roots = _split_roots(path)
+  if eval_fraction is not None and "all" not in roots:
+    raise InputError(
+      f"`eval_fraction` is not used where folders make the split: expected none, got "
+      f"{eval_fraction} with {', '.join(root.name for root in roots.values())}."
+    )
+  eval_fraction = 0.1 if eval_fraction is None else eval_fraction
   if not 0 < eval_fraction < 1:
     raise InputError(f"`eval_fraction` must be > 0 and < 1: got {eval_fraction}.")
-  roots = _split_roots(path)
-  class_names = sorted({p.name for root in roots.values() for p in root.iterdir() if p.is_dir()})
+  class_names = sorted({p.name for root in roots.values() for p in _folders(root)})
   if not class_names:
     raise InputError(
       f"`path` must hold one folder a class: expected such as {path}/cat and {path}/dog, or "
@@ -83,9 +96,11 @@ def read_folder(path: pathlib.Path, eval_fraction: float = 0.1) -> ImageFolder:
   # A set: where folders make the splits, `path` itself may hold strays too.
   for folder in sorted({path, *roots.values()}):
     for entry in sorted(folder.iterdir()):
-      if not entry.is_dir():
+      if _is_hidden(entry):
+        left_out[entry] = "hidden"
+      elif not entry.is_dir():
         left_out[entry] = "not in a class folder"
-      elif folder == path and roots.keys() != {"all"} and entry not in roots.values():
+      elif folder == path and path not in roots.values() and entry not in roots.values():
         left_out[entry] = "a folder beside those of the splits"
   for split, root in roots.items():
     above = (os.path.realpath(path), os.path.realpath(root))
@@ -103,8 +118,8 @@ def read_folder(path: pathlib.Path, eval_fraction: float = 0.1) -> ImageFolder:
   if "all" in splits:
     splits = _split_by_hash(path, splits["all"], eval_fraction)
     rule = (
-      f"by rule: of each class the {eval_fraction:.4g} (at least one image) with the smallest "
-      "SHA-256 of their paths go to test"
+      f"by rule: of each class the {eval_fraction:.4g} (at least one image, never all) with the "
+      "smallest SHA-256 of their paths go to test"
     )
   if not splits["train"]:
     raise InputError(
@@ -115,18 +130,40 @@ def read_folder(path: pathlib.Path, eval_fraction: float = 0.1) -> ImageFolder:
 
 
 def _split_roots(path: pathlib.Path) -> dict[str, pathlib.Path]:
-  """TFDS split name -> its folder, or {"all": path} where `path` holds the classes."""
+  """TFDS split name -> its folder, or {"all": the folder that holds the classes}.
+
+  A folder with the name of a split that holds folders is a split, else a class.
+  """
   roots: dict[str, pathlib.Path] = {}
-  for entry in sorted(path.iterdir()):
+  for entry in _folders(path):
     split = _SPLITS.get(entry.name.lower())
-    if split and entry.is_dir():
+    if split and _folders(entry):
       if split in roots:
         raise InputError(
           f"`path` must have one folder a split: {roots[split]} and {entry} are both {split!r}."
         )
       roots[split] = entry
-  in_order = {split: roots[split] for split in _SPLITS.values() if split in roots}
-  return in_order if "train" in roots and len(roots) > 1 else {"all": path}
+  if not roots:
+    return {"all": path}
+  if "train" in roots and len(roots) > 1:
+    return {split: roots[split] for split in _SPLITS.values() if split in roots}
+  if _folders(path) == [roots.get("train")]:
+    return {"all": roots["train"]}
+  raise InputError(
+    "`path` must hold the folders of splits, train and val or test, or those of classes: got "
+    f"{', '.join(folder.name for folder in _folders(path)[:_NAMED_AT_MOST])}. Hint: add what is "
+    "missing, or rename a class that is called like a split."
+  )
+
+
+def _folders(path: pathlib.Path) -> list[pathlib.Path]:
+  """The folders in a folder that are not hidden, sorted."""
+  return sorted(p for p in path.iterdir() if p.is_dir() and not _is_hidden(p))
+
+
+def _is_hidden(path: pathlib.Path) -> bool:
+  """Whether a system or a program put it there for itself."""
+  return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _walk(
@@ -143,7 +180,9 @@ def _walk(
     left_out[folder] = f"cannot be listed: {error.strerror}"
     return
   for entry in entries:
-    if entry.is_dir():
+    if _is_hidden(entry):
+      left_out[entry] = "hidden"
+    elif entry.is_dir():
       yield from _walk(entry, (*above, real), left_out)
     elif entry.is_file():
       yield entry

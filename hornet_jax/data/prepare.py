@@ -16,7 +16,13 @@ import tempfile
 from etils import epath
 
 import hornet_jax
-from hornet_jax.data.datasets import DATASETS, find_prepared, get_dataset, resolve_data_dir
+from hornet_jax.data.datasets import (
+  ARRAY_RECORD,
+  DATASETS,
+  find_prepared,
+  get_dataset,
+  resolve_data_dir,
+)
 from hornet_jax.data.folder import ImageFolder
 from hornet_jax.errors import InputError
 
@@ -101,24 +107,36 @@ def check_name_is_free(name: str, data_dir: str) -> None:
 
 
 def convert(source: pathlib.Path, data_dir: str) -> epath.Path:
-  """Converts a prepared TFRecord dataset, whose files stay as they are.
+  """Converts a prepared TFRecord dataset, whose records stay as they are.
+
+  Where the dataset lies in `data_dir` already, the new files come beside the old ones, and its
+  description lists both formats.
 
   Args:
     source: folder of a version, such as `.../imagenet2012/5.1.0`.
     data_dir: where the dataset will lie, under the same name and version.
 
   Raises:
-    InputError: if `source` is no such folder or the conversion failed.
+    InputError: if `source` is no such folder, another dataset is in the way or the
+      conversion failed.
   """
   source = source.resolve()
   try:
     info = json.loads((source / "dataset_info.json").read_text())
-  except (OSError, ValueError) as error:
+    parts = [info["name"], info.get("configName"), info["version"]]
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    reason = f"{error} is missing in it" if isinstance(error, KeyError) else error
     raise InputError(
-      f"`path` must be the folder of a prepared version, with dataset_info.json: {error}."
+      f"`path` must be the folder of a prepared version, with dataset_info.json: {reason}."
     ) from error
-  parts = [info["name"], info.get("configName"), info["version"]]
   target = resolve_data_dir(data_dir).resolve().joinpath(*filter(None, parts))
+  if target != source and (target / "dataset_info.json").exists():
+    raise InputError(
+      f"`data_dir` must not hold the dataset yet: {target} is prepared. Hint: choose another "
+      "--data_dir, or delete that folder."
+    )
+  if target == source and ARRAY_RECORD in info.get("alternativeFileFormats", []):
+    return target
   _run("tfrecord", os.fspath(source), os.fspath(target), label=info["name"])
   return target
 
@@ -153,7 +171,10 @@ def _run(*arguments: str, label: str) -> None:
   )
   if child.returncode != 0:
     output = (child.stdout + child.stderr).strip() or "no output"
+    prefix = f"hornet-prepare-{label}-"
+    with tempfile.NamedTemporaryFile("w", prefix=prefix, suffix=".log", delete=False) as log:
+      log.write(output)
     raise InputError(
       f"dataset {label!r} cannot be prepared in {arguments[-1]}: {output.splitlines()[-1]} "
-      f"Hint: `python -m hornet_jax.data.build {' '.join(arguments)}` shows the whole output."
+      f"Hint: the whole output is in {log.name}."
     )
