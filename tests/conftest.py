@@ -8,6 +8,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import jax
+import jaxtyping
 import pytest
 
 from hornet_jax.data.prepare import prepare
@@ -21,3 +22,11 @@ def data_dir(tmp_path_factory) -> str:
   path = str(tmp_path_factory.mktemp("datasets"))
   prepare("digits", path)
   return path
+
+
+@pytest.fixture
+def untyped():
+  """Without the suite's own check of types: users do not have it."""
+  jaxtyping.config.update("jaxtyping_disable", True)
+  yield
+  jaxtyping.config.update("jaxtyping_disable", False)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from hornet_jax.errors import InputError
 from hornet_jax.models import (
   ALIASES,
   VARIANTS,
@@ -124,6 +125,12 @@ def test_bad_out_indices(out_indices):
     tiny_features(out_indices=out_indices)
 
 
+@pytest.mark.parametrize("out_indices", [1, ("stage_0",), (1.0,)])
+def test_out_indices_of_wrong_types(out_indices, untyped):
+  with pytest.raises(InputError, match="must be numbers of stages: expected such as"):
+    tiny_features(out_indices=out_indices)
+
+
 def test_out_indices_need_features_only():
   with pytest.raises(ValueError, match=r"expected features_only=True, got \(0,\) without"):
     tiny(out_indices=(0,))
@@ -156,12 +163,17 @@ def test_a_reset_model_runs(params, images):
   assert shapes(model) == {path: p.shape for path, p in flat.items()}
 
 
-def test_reset_classifier_errors(params):
+def test_reset_classifier_errors(params, untyped):
   key = jax.random.key(0)
-  with pytest.raises(ValueError, match=r"those of a HorNet.*got 'params'\. Hint"):
+  with pytest.raises(InputError, match=r"those of the model.*got 'params'\. Hint"):
     reset_classifier(tiny(), {"params": params}, 5, key)
-  with pytest.raises(ValueError, match=r"`num_classes` must not be negative.*got -2"):
-    reset_classifier(tiny(), params, -2, key)
+  with pytest.raises(InputError, match=r"a 'norm' of width 16"):
+    reset_classifier(tiny(base_dim=8), params, 5, key)
+  for num_classes in (-2, 2.5):
+    with pytest.raises(InputError, match=f"`num_classes` must be a whole.*got {num_classes}"):
+      reset_classifier(tiny(), params, num_classes, key)
+  with pytest.raises(InputError, match="got HorNetFeatures, which has no head"):
+    reset_classifier(tiny_features(), params, 5, key)
 
 
 @pytest.mark.parametrize("alias", ALIASES)

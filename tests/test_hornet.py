@@ -184,7 +184,7 @@ def test_unknown_names():
     create_model("hornet_tiny_7x8")
   with pytest.raises(ValueError, match=r"unknown model field 'depth'.*Did you mean 'depths'"):
     create_model("hornet_tiny_7x7", depth=3)
-  with pytest.raises(ValueError, match=r"`num_classes` must not be negative.*got -1"):
+  with pytest.raises(ValueError, match=r"`num_classes` must be a whole number.*got -1"):
     create_model("hornet_tiny_7x7", num_classes=-1)
 
 

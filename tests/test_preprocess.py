@@ -2,6 +2,7 @@
 
 import io
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,9 +21,10 @@ def test_every_kind_of_image_gives_the_same(pixels, tmp_path):
   image = Image.fromarray(pixels)
   path = tmp_path / "image.png"
   image.save(path)
-  kinds = [pixels, image, path, str(path), path.read_bytes()]
+  content = path.read_bytes()
+  kinds = [pixels, image, path, str(path), content, bytearray(content), jnp.asarray(pixels)]
   whole = hornet_jax.preprocess(kinds, image_size=16)
-  assert whole.shape == (5, 16, 16, 3)
+  assert whole.shape == (7, 16, 16, 3)
   assert whole.dtype == np.float32
   for kind in kinds:
     one = hornet_jax.preprocess(kind, image_size=16)
@@ -48,12 +50,30 @@ def test_values_are_those_of_the_evaluation_view(pixels):
     ("/none.png", "'/none.png' cannot be read: .*No such file"),
     (np.zeros((4, 4, 2), np.uint8), r"expected uint8 pixels .* got uint8 \(4, 4, 2\)"),
     (np.zeros((4, 4, 3), np.float32), "got float32"),
+    (np.zeros((0, 4, 3), np.uint8), r"got uint8 \(0, 4, 3\)"),
+    (None, "or a sequence of such: got <class 'NoneType'>"),
+    ([None], "an array of uint8 pixels, got <class 'NoneType'>"),
+    ([[[0, 0, 0]]], "got <class 'list'>"),
     (Image.new("F", (4, 4)), "no fixed range"),
   ],
 )
-def test_what_is_no_image(images, message):
+def test_what_is_no_image(images, message, untyped):
   with pytest.raises(InputError, match=message):
     hornet_jax.preprocess(images)
+
+
+def test_sizes_are_checked(pixels):
+  for sizes in ({"image_size": 0}, {"crop_fraction": 0.0}, {"crop_fraction": 1.5}):
+    with pytest.raises(InputError, match="`image_size` and `crop_fraction` must be"):
+      hornet_jax.preprocess(pixels, **sizes)
+
+
+def test_a_very_long_image_takes_little_memory():
+  """65,000 x 1 pixels at short side 256 would be 12 GB."""
+  row = np.zeros((1, 65_000, 3), np.uint8)
+  row[:, 32_490:32_510] = 255
+  assert hornet_jax.preprocess(row, mean=(0.0,) * 3, std=(1.0,) * 3).min() == 1
+  assert hornet_jax.preprocess(row.swapaxes(0, 1), mean=(0.0,) * 3, std=(1.0,) * 3).min() == 1
 
 
 def test_exif_orientation_of_a_pillow_image():

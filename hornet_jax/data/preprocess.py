@@ -3,9 +3,10 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
@@ -19,8 +20,11 @@ from hornet_jax.data.decode import (
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.errors import InputError
 
-ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
-"""A path, an encoded image, a Pillow image, or uint8 pixels [H, W], [H, W, 1] or [H, W, 3]."""
+Pixels: TypeAlias = np.ndarray | jax.Array
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Image.Image | Pixels
+"""A path, an encoded image, a Pillow image, or uint8 pixels [H, W], [H, W, 1] or [H, W, 3] of
+NumPy, JAX or another library that offers `__array__`."""
+_EXPECTED = "a path, an encoded image, a Pillow image or an array of uint8 pixels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +77,18 @@ def preprocess(
   Raises:
     InputError: if an image cannot be read, or is no image.
   """
-  if isinstance(images, np.ndarray):
+  if image_size < 1 or not 0 < crop_fraction <= 1:
+    raise InputError(
+      "`image_size` and `crop_fraction` must be pixels and a share: expected at least 1, and > 0 "
+      f"and <= 1, got {image_size} and {crop_fraction}."
+    )
+  if _is_array(images):
+    images = np.asarray(images)
     one = images.ndim < 4
   else:
-    one = isinstance(images, str | os.PathLike | bytes | Image.Image)
+    one = isinstance(images, str | os.PathLike | bytes | bytearray | Image.Image)
+  if not one and not isinstance(images, Iterable):
+    raise InputError(f"`images` must be {_EXPECTED}, or a sequence of such: got {type(images)}.")
   views = [
     resize_and_center_crop(_open(image), image_size, crop_fraction)
     for image in ([images] if one else images)  # type: ignore[union-attr]
@@ -92,16 +104,27 @@ def _open(image: ImageLike) -> Image.Image:
   try:
     if isinstance(image, str | os.PathLike):
       return decode(pathlib.Path(image).read_bytes())
-    return decode(image) if isinstance(image, bytes) else to_rgb(_from_pixels(image))
+    if isinstance(image, bytes | bytearray):
+      return decode(bytes(image))
+    return to_rgb(_from_pixels(image))
   except (OSError, ValueError, UndecodableImageError) as error:
     raise InputError(f"{name} cannot be read: {error}") from error
 
 
-def _from_pixels(image: Image.Image | np.ndarray) -> Image.Image:
+def _is_array(image: object) -> bool:
+  """Whether it is an array of any library; Pillow images offer themselves as one too."""
+  return hasattr(image, "__array__") and not isinstance(image, Image.Image)
+
+
+def _from_pixels(image: Image.Image | Pixels) -> Image.Image:
   if isinstance(image, Image.Image):
     return image
+  if not _is_array(image):
+    raise ValueError(f"expected {_EXPECTED}, got {type(image)}")
+  image = np.asarray(image)
   pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-  if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+  fits = pixels.ndim in (2, 3) and pixels.shape[2:] in ((), (3,)) and pixels.size
+  if pixels.dtype != np.uint8 or not fits:
     raise ValueError(
       f"expected uint8 pixels [H, W], [H, W, 1] or [H, W, 3], got {image.dtype} {image.shape}"
     )

@@ -26,18 +26,26 @@ def reset_classifier(
     not copies.
 
   Raises:
-    InputError: if `params` are not those of a model or `num_classes` is negative.
+    InputError: if `params` are not those of the model, it is no HorNet or `num_classes`
+      is no whole number.
   """
-  if "norm" not in params:
+  if not isinstance(model, HorNet):
     raise InputError(
-      "`params` must be those of a HorNet: expected such as 'stem', 'stage_0' and 'norm', got "
-      f"{', '.join(map(repr, params))}. Hint: model.init(key, images)['params']."
+      f"`model` must be a HorNet: got {type(model).__name__}, which has no head. Hint: the "
+      "`model` of a HorNetFeatures is one."
+    )
+  width = model.base_dim * 2 ** (len(model.depths) - 1)
+  if "norm" not in params or params["norm"]["scale"].shape != (width,):
+    raise InputError(
+      "`params` must be those of the model: expected such as 'stem', 'stage_0' and a 'norm' of "
+      f"width {width}, got {', '.join(map(repr, params))}. Hint: "
+      "model.init(key, images)['params']."
     )
   new_model = model.clone(num_classes=num_classes)
   new_model.check_fields()
   new_params = {name: tree for name, tree in params.items() if name != "head"}
   if num_classes:
-    pre_logits = jnp.zeros((1, *params["norm"]["scale"].shape))
+    pre_logits = jnp.zeros((1, width))
     layer = head(num_classes, model.head_init_scale)
     new_params["head"] = layer.init(key, pre_logits)["params"]
   return new_model, new_params

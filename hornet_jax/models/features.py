@@ -57,6 +57,10 @@ class HorNetFeatures(nn.Module):
     """The chosen stages, counted from 0."""
     count = len(self.model.depths)
     indices = range(count) if self.out_indices is None else self.out_indices
+    if not isinstance(indices, Sequence) or not all(isinstance(s, int) for s in indices):
+      raise InputError(
+        f"`out_indices` must be numbers of stages: expected such as (0, 1), got {indices!r}."
+      )
     stages = [s + count if s < 0 else s for s in indices]
     if not stages or not set(stages) <= set(range(count)) or len(set(stages)) < len(stages):
       raise InputError(

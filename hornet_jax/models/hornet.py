@@ -110,9 +110,9 @@ class HorNet(nn.Module):
         "`depths`, `orders` and `filters` must have one entry a stage: expected equal "
         f"lengths, got {len(self.depths)}, {len(self.orders)} and {len(self.filters)}."
       )
-    if self.num_classes < 0:
+    if not isinstance(self.num_classes, int) or self.num_classes < 0:
       raise InputError(
-        "`num_classes` must not be negative: expected at least 1, or 0 for no head, got "
+        "`num_classes` must be a whole number: expected at least 1, or 0 for no head, got "
         f"{self.num_classes}."
       )
     for name in ("base_dim", "patch_size"):
