@@ -49,12 +49,19 @@ def test_clipping_after_every_part_is_the_official_order():
     return total * min(1.0, 1.0 / np.linalg.norm(total))
 
   params = {"w": jnp.zeros(2)}
-  loss, grads = accumulate(value_and_grad, params, rows, steps=2, num_devices=1, clip_norm=1.0)
+  settings = {"steps": 2, "num_devices": 1}
+  loss, grads, norm = accumulate(value_and_grad, params, rows, **settings, clip_norm=1.0)
   expected = clipped(clipped(np.array([3.0, 4.0])) + np.array([1.0, -1.0]))
   np.testing.assert_allclose(grads["w"], expected, rtol=1e-6)
   assert float(loss) == 7
-  _, unclipped = accumulate(value_and_grad, params, rows, steps=2, num_devices=1)
+  np.testing.assert_allclose(norm, 5.0, rtol=1e-6)  # of the first part
+  _, unclipped, norm = accumulate(value_and_grad, params, rows, **settings)
   np.testing.assert_allclose(unclipped["w"], [4.0, 3.0])
+  np.testing.assert_allclose(norm, 5.0, rtol=1e-6)
+  # A norm that overflows is clipped to nothing: only the norm tells.
+  _, grads, norm = accumulate(value_and_grad, params, 1e30 * rows, **settings, clip_norm=1.0)
+  assert np.isfinite(grads["w"]).all()
+  assert np.isinf(norm)
 
 
 def test_each_device_keeps_its_rows():

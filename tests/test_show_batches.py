@@ -38,7 +38,9 @@ def test_page_shows_the_images_and_targets_of_the_step(data_dir, tmp_path, capfd
   keys = example_keys(0, jnp.int32(1), 64)
   settings = experiment.step_settings()
   view = jax.jit(lambda batch: training_view(batch, keys, 10, experiment.preprocess, settings))
-  images, targets = view(batch)
+  images, targets, ratio = view(batch)
+  assert np.sum(ratio[:40] < 1) > 0
+  assert f"{np.sum(ratio[:40] < 1)} of these 40 rows are mixed" in text
   figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
   assert len(figures) == 80
   for figure, image, target in zip(figures[40:], images, targets, strict=False):

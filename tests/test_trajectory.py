@@ -1,4 +1,4 @@
-"""Several updates equal the official ones: clipping, accumulation, AdamW and average."""
+"""Gradient, accumulation, clipping, AdamW and average, put together, equal the official ones."""
 
 import collections
 
@@ -53,7 +53,7 @@ def test_training_trajectory(name):
 
   @jax.jit
   def update(params, ema, state, rate):
-    loss, grads = accumulate(
+    loss, grads, _ = accumulate(
       jax.value_and_grad(loss_fn), params, rows, steps=parts, num_devices=1, clip_norm=clip
     )
     updates, state = tx.update(grads, state, params)

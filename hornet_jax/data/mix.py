@@ -2,7 +2,7 @@
 
 Rows are mixed within groups of `group_size` neighbours, each with its own ratio, with the
 group's rows in reverse order. The official recipe's group is the batch of one GPU. A group
-that lies on one device needs no communication.
+lies on one device, so that no image travels from one to another.
 """
 
 import dataclasses

@@ -19,12 +19,14 @@ class ShownBatch:
     step: of the training run, from 0.
     images: uint8 [b, H, W, 3], as the model sees them, back in the range of pixels.
     shares: of each class in the target, before label smoothing, [b, K].
+    ratios: share of each row's own image, 1 where it is not mixed, [b].
     weights: 0 for rows that do not count, [b].
   """
 
   step: int
   images: np.ndarray
   shares: np.ndarray
+  ratios: np.ndarray
   weights: np.ndarray
 
 
@@ -46,7 +48,7 @@ def render_batches(
     batches=[
       {
         "title": f"Step {batch.step}",
-        "note": f"{_mixed(batch)} of these {len(batch.images)} rows are mixed.",
+        "note": f"{np.sum(batch.ratios < 1)} of these {len(batch.images)} rows are mixed.",
         "images": [
           {
             "picture": figures.picture(image),
@@ -69,7 +71,3 @@ def _labels(shares: np.ndarray, class_names: Sequence[str]) -> list[dict[str, st
     for k in order.tolist()
     if shares[k] > _SHOWN_SHARE
   ]
-
-
-def _mixed(batch: ShownBatch) -> int:
-  return int(np.sum(batch.shares.max(axis=1) < 1 - _SHOWN_SHARE))

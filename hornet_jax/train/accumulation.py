@@ -17,7 +17,7 @@ def accumulate(
   steps: int,
   num_devices: int,
   clip_norm: float = 0.0,
-) -> tuple[Array, Any]:
+) -> tuple[Array, Any, Array]:
   """Sums a loss and its gradient over the micro-batches of a batch.
 
   Each device's rows are cut into `steps` parts, so that no row leaves its device; micro-step
@@ -34,24 +34,24 @@ def accumulate(
       order (main.py clips after every backward pass); 0 for none.
 
   Returns:
-    The summed loss and gradient.
+    The summed loss and gradient, and the L2 norm of the gradient before clipping: with
+    clipping after every micro-step, the largest of them. Not finite if any of them was
+    not, even where clipping hides it.
   """
 
-  if steps == 1:
-    loss, grads = value_and_grad(params, rows)
-    return loss, _clipped(grads, clip_norm)
-
-  def add(total: tuple[Array, Any], part: Any) -> tuple[tuple[Array, Any], None]:
+  def add(total: tuple[Array, Any], part: Any) -> tuple[tuple[Array, Any], Array]:
     loss, grads = jax.tree.map(jnp.add, total, value_and_grad(params, part))
-    return (loss, _clipped(grads, clip_norm)), None
+    if clip_norm == 0:
+      return (loss, grads), jnp.zeros(())
+    return (loss, optax.projections.projection_l2_ball(grads, clip_norm)), optax.tree.norm(grads)
 
+  if steps == 1 and clip_norm == 0:
+    loss, grads = value_and_grad(params, rows)
+    return loss, grads, optax.tree.norm(grads)
   zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
   parts = jax.tree.map(lambda leaf: _parts(leaf, steps, num_devices), rows)
-  return jax.lax.scan(add, zeros, parts)[0]
-
-
-def _clipped(grads: Any, norm: float) -> Any:
-  return optax.projections.projection_l2_ball(grads, norm) if norm > 0 else grads
+  (loss, grads), norms = jax.lax.scan(add, zeros, parts)
+  return loss, grads, jnp.max(norms) if clip_norm > 0 else optax.tree.norm(grads)
 
 
 def _parts(rows: Array, steps: int, num_devices: int) -> Array:

@@ -33,6 +33,7 @@ def show_batches(
   experiment.check_batch()
   settings, num_classes = experiment.step_settings(), experiment.model.num_classes
   data = config["data"]
+  num_rows = min(num_rows, data["batch_size"])
 
   @jax.jit
   def view(batch, step):
@@ -41,7 +42,7 @@ def show_batches(
 
   shown = []
   for step, batch in enumerate(itertools.islice(experiment.train_batches(0), num_batches)):
-    images, targets = view(batch, step)
+    images, targets, ratio = view(batch, step)
     pixels = np.asarray(images[:num_rows]) * data["std"] + data["mean"]
     smoothing = settings.label_smoothing
     shares = (np.asarray(targets[:num_rows]) - smoothing / num_classes) / (1 - smoothing)
@@ -50,6 +51,7 @@ def show_batches(
         step=step,
         images=np.round(255 * np.clip(pixels, 0, 1)).astype(np.uint8),
         shares=shares,
+        ratios=np.asarray(ratio[:num_rows]),
         weights=batch["weight"][:num_rows],
       )
     )

@@ -87,11 +87,11 @@ def make_train_step(
           params,
           trained(params),
         )
-      images, targets = training_view(rows[0], rows[1], model.num_classes, preprocess, settings)
+      images, targets, _ = training_view(rows[0], rows[1], model.num_classes, preprocess, settings)
       logits, _ = model.apply({"params": params}, images, train=True, keys=rows[1])
       return jnp.sum(soft_cross_entropy(logits, targets) * rows[0]["weight"]) / total_weight
 
-    loss, grads = accumulate(
+    loss, grads, grad_norm = accumulate(
       jax.value_and_grad(loss_fn),
       state.params,
       (batch, keys),
@@ -104,7 +104,7 @@ def make_train_step(
     params = jax.tree.map(lambda p, u: p + learning_rate * u, state.params, updates)
     metrics = {
       "loss": loss,
-      "grad_norm": optax.tree.norm(grads),
+      "grad_norm": grad_norm,
       "param_norm": optax.tree.norm(params),
       "learning_rate": learning_rate,
     }
@@ -129,14 +129,18 @@ def training_view(
   num_classes: int,
   preprocess: Preprocess,
   settings: StepSettings,
-) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"]]:
-  """Images and targets as the model is trained on them: normalised, erased and mixed."""
+) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"], Float[Array, "B"]]:
+  """Images and targets as the model is trained on them: normalised, erased and mixed.
+
+  Returns:
+    The images, the targets, and the share of each row's own image; 1 where it is not mixed.
+  """
   images = random_erase(keys, preprocess(batch["image"]), settings.erasing_rate)
   targets = smoothed_targets(batch["label"], num_classes, settings.label_smoothing)
   if settings.mixing.active:
     mix = draw_mix(keys, images.shape[1:3], settings.mixing)
-    images, targets, _ = mix_batch(images, targets, batch["weight"], mix)
-  return images, targets
+    return mix_batch(images, targets, batch["weight"], mix)
+  return images, targets, jnp.ones_like(batch["weight"])
 
 
 def example_keys(seed: int, step: Int[Array, ""], batch_size: int) -> Key[Array, "B"]:
