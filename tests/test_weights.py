@@ -1,8 +1,12 @@
 """Trained models leave a run, come back and start another."""
 
+import json
+import shutil
+
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from etils import epath
 from test_train import load as load_config  # noqa: F401
 
@@ -13,26 +17,29 @@ from hornet_jax.errors import InputError
 from hornet_jax.train.checkpoint import Checkpoints, load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.loop import train
+from hornet_jax.train.metrics import read_records
 from hornet_jax.train.weights import export, start_from
+
+ARGUMENTS = [
+  "--config=configs/digits.py:variant=nano_gf,runlocal",
+  "--config.data.image_size=16",
+  "--config.epochs=1.5",
+  "--config.optimizer.warmup_epochs=0.1",
+  "--config.eval.every_epochs=0.5",
+  "--config.eval.also=('digits/test[:100]',)",
+  "--config.checkpoint.keep=1",
+]
+
+
+def data_flag(data_dir):
+  return f"--config.data.data_dir={data_dir}"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, data_dir):
   """A short run on the digits, evaluated three times."""
   workdir = tmp_path_factory.mktemp("run")
-  arguments = [
-    "train",
-    "--config=configs/digits.py:variant=nano_gf,runlocal",
-    f"--workdir={workdir}",
-    f"--config.data.data_dir={data_dir}",
-    "--config.data.image_size=16",
-    "--config.epochs=1.5",
-    "--config.optimizer.warmup_epochs=0.1",
-    "--config.eval.every_epochs=0.5",
-    "--config.eval.also=('digits/test[:100]',)",
-    "--config.checkpoint.keep=1",
-  ]
-  assert main(arguments) == 0
+  assert main(["train", *ARGUMENTS, f"--workdir={workdir}", data_flag(data_dir)]) == 0
   return epath.Path(workdir)
 
 
@@ -51,7 +58,7 @@ def test_load_gives_what_was_evaluated(run, data_dir, capfd):
 
 
 def test_a_file_holds_the_same_model(run, tmp_path):
-  file = tmp_path / "digits.safetensors"
+  file = tmp_path / "new folder" / "digits.safetensors"
   assert main(["export", f"--workdir={run}", f"--out={file}"]) == 0
   model, params, preprocessing = hornet_jax.load(run)
   again = hornet_jax.load(file)
@@ -59,6 +66,9 @@ def test_a_file_holds_the_same_model(run, tmp_path):
   assert again.preprocessing == preprocessing
   jax.tree.map(np.testing.assert_array_equal, again.params, params)
   assert jax.tree.structure(again.params) == jax.tree.structure(params)
+  for options in ({"raw": True}, {"checkpoint": "best"}):
+    with pytest.raises(InputError, match="weights of one checkpoint"):
+      hornet_jax.load(file, **options)
   raw = hornet_jax.load(run, raw=True)
   assert any(
     (a != b).any() for a, b in zip(*map(jax.tree.leaves, (raw.params, params)), strict=True)
@@ -71,8 +81,14 @@ def test_files_that_are_none(run, tmp_path):
     broken.write_bytes(content)
     with pytest.raises(InputError, match=r"must be a file that `hornet export` wrote"):
       hornet_jax.load(broken)
+  metadata = {"model": "{}", "data": "[]", "class_names": "[]"}
+  broken.write_bytes(safetensors.numpy.save({"a": np.zeros(1)}, metadata))
+  with pytest.raises(InputError, match=r"must be a file that `hornet export` wrote"):
+    hornet_jax.load(broken)
   with pytest.raises(InputError, match=r"must end in \.safetensors"):
     export(run, epath.Path(tmp_path / "weights.npz"))
+  with pytest.raises(InputError, match="must be a folder that can be written"):
+    export(run, epath.Path(broken / "below" / "weights.safetensors"))
   with pytest.raises(InputError, match="must be that of a run"):
     hornet_jax.load(tmp_path / "none")
 
@@ -96,7 +112,34 @@ def test_best_and_last_are_kept(tmp_path, data_dir, load_config):  # noqa: F811
 def test_the_best_checkpoint_of_a_run_is_kept(run):
   steps = sorted(int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdecimal())
   assert steps[-1] == 33
-  assert load_params(run / "checkpoints", "best")[0] in steps
+  evaluated = {
+    record["step"]: record["eval_ema/top1"]
+    for record in read_records(run)
+    if "eval_ema/top1" in record
+  }
+  assert len(evaluated) == 3
+  best = max(evaluated, key=lambda step: (evaluated[step], step))
+  assert best in steps
+  assert load_params(run / "checkpoints", "best")[0] == best
+
+
+def test_another_dataset_of_the_same_name_is_refused(run, data_dir, tmp_path, capfd):
+  """Nothing is written to the run by the attempt."""
+  workdir = tmp_path / "run"
+  shutil.copytree(run, workdir)
+  description = workdir / "dataset.json"
+  known = json.loads(description.read_text())
+  for change, message in (
+    ({"examples": 5}, "expected examples 5, got 1,437 in digits/train"),
+    ({"class_names": ["a", "b"]}, r"expected class_names 2 (a, b, ...), got 10 (0, 1, 2, ...)"),
+  ):
+    description.write_text(json.dumps({**known, **change}))
+    before = description.read_bytes()
+    assert main(["train", *ARGUMENTS, f"--workdir={workdir}", data_flag(data_dir)]) == 2
+    assert message in capfd.readouterr().err
+    assert description.read_bytes() == before
+    assert main(["evaluate", f"--workdir={workdir}"]) == 2
+    assert message in capfd.readouterr().err
 
 
 def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
@@ -116,9 +159,9 @@ def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
 
   other = source.model.clone(base_dim=16, num_classes=3)
   params = jax.eval_shape(other.init, jax.random.key(1), np.zeros((1, 16, 16, 3)))["params"]
-  with pytest.raises(InputError, match=r"stem/conv/kernel is \(2, 2, 3, 8\) instead of"):
+  with pytest.raises(InputError, match=r"is \(8,\) instead of \(16,\);.* and \d+ more\."):
     start_from(params, source, ["a", "b", "c"])
-  del params["norm"]
+  params = {name: tree for name, tree in source.params.items() if name != "norm"}
   with pytest.raises(InputError, match="norm/bias is left over"):
     start_from(params, source, ["a", "b", "c"])
 
@@ -132,6 +175,21 @@ def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_pat
       jax.tree.map(np.testing.assert_array_equal, params, source.params[name])
   moments = experiment_moments(outcome.experiment)
   assert {path for path in moments if "stem" in path} == set()
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("--init=", "--init must name a workdir or a file"),
+    ("--init=/none", "`init.checkpoint`: `workdir` must be that of a run"),
+    ("--config.optimizer.freeze_backbone=True", "must come with `init.checkpoint`"),
+  ],
+)
+def test_starts_that_cannot_be(argument, message, data_dir, tmp_path, capfd):
+  arguments = ["train", *ARGUMENTS, f"--workdir={tmp_path / 'new'}", data_flag(data_dir)]
+  assert main([*arguments, argument]) == 2
+  assert message in capfd.readouterr().err
+  assert not (tmp_path / "new").exists()
 
 
 def experiment_moments(experiment):

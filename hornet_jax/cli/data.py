@@ -6,8 +6,8 @@ from etils import epath
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import command_line, positive_int
+from hornet_jax.train.files import make_folder, write_file
 from hornet_jax.train.show_batches import show_batches
-from hornet_jax.train.workdir import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
   config = config_flag.load(args.config, args.overrides)
-  page = show_batches(config, command_line(), num_batches=args.batches, num_rows=args.rows)
   path = epath.Path(args.out)
-  write_text(path, page)
+  make_folder(path.parent)
+  page = show_batches(config, command_line(), num_batches=args.batches, num_rows=args.rows)
+  write_file(path, page)
   print(f"batches: {path.resolve()}")
   return 0

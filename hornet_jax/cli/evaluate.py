@@ -9,18 +9,21 @@ from tabulate import tabulate
 
 from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.workdir import load_config
+from hornet_jax.train.workdir import check_dataset, load_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--workdir", required=True, help="of a trained run")
-  parser.add_argument("--checkpoint", default="last", help="last, best or a step (default: last)")
+  parser.add_argument(
+    "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
+  )
   parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
   workdir = epath.Path(args.workdir)
   experiment = Experiment(load_config(workdir))
+  check_dataset(experiment.train_split, workdir)
   step, params, ema_params = load_params(workdir / "checkpoints", args.checkpoint)
   eval_step = experiment.compile_eval_step()
   metrics, rows = {}, []

@@ -10,7 +10,9 @@ from hornet_jax.train.weights import export
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--workdir", required=True, help="of a trained run")
   parser.add_argument("--out", required=True, help="file to write, such as model.safetensors")
-  parser.add_argument("--checkpoint", default="last", help="last, best or a step (default: last)")
+  parser.add_argument(
+    "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
+  )
 
 
 def run(args: argparse.Namespace) -> int:

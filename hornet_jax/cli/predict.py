@@ -15,7 +15,9 @@ _BATCH_SIZE = 32
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any size")
   parser.add_argument("--workdir", required=True, help="of a trained run, or a file of `export`")
-  parser.add_argument("--checkpoint", default="last", help="last, best or a step (default: last)")
+  parser.add_argument(
+    "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
+  )
   parser.add_argument("--top", type=positive_int, default=3, help="classes to show (default: 3)")
   parser.add_argument("--json", action="store_true", help="for programs")
 
@@ -44,9 +46,11 @@ def _probabilities(trained: Trained, paths: list[str]) -> np.ndarray:
   def classify(params, images):
     return jax.nn.softmax(trained.model.apply({"params": params}, images)[0])
 
-  images = trained.preprocessing(paths)
   # Batches of one size: one compilation, bounded memory, however many images.
-  size = min(len(images), _BATCH_SIZE)
-  padding = np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)
-  batches = np.concatenate([images, padding]).reshape(-1, size, *images.shape[1:])
-  return np.concatenate([classify(trained.params, b) for b in batches])[: len(images)]
+  size = min(len(paths), _BATCH_SIZE)
+  results = []
+  for start in range(0, len(paths), size):
+    images = trained.preprocessing(paths[start : start + size])
+    padding = np.zeros((size - len(images), *images.shape[1:]), images.dtype)
+    results.append(classify(trained.params, np.concatenate([images, padding]))[: len(images)])
+  return np.concatenate(results)

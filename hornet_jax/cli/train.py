@@ -13,6 +13,7 @@ from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import command_line
 from hornet_jax.data.datasets import DATASETS, check_prepared, find_prepared
 from hornet_jax.data.prepare import prepare
+from hornet_jax.errors import InputError
 from hornet_jax.train.loop import train
 from hornet_jax.train.report import write_report
 
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+  if args.init == "":
+    raise InputError("--init must name a workdir or a file: got nothing.")
   init = [f"--config.init.checkpoint={args.init}"] if args.init else []
   config = config_flag.load(args.config, [*args.overrides, *init])
   name = pathlib.Path(args.config.partition(":")[0]).stem

@@ -126,7 +126,7 @@ def _choose(checkpoints: Sequence[Any], which: str | int) -> Any:
     return by_step[int(which)]
   steps = ", ".join(str(step) for step in sorted(by_step))
   raise InputError(
-    "`checkpoint` must be last, best (of those evaluated) or a step that was kept: expected one "
+    "`checkpoint` must be last, best (of those evaluated and kept) or a step: expected one "
     f"of {steps}, got {which!r}."
   )
 

@@ -105,6 +105,11 @@ class Experiment:
         f"{len(self.train_split.source)} examples."
       )
     optimizer = dict(config["optimizer"])
+    if optimizer["freeze_backbone"] and not config["init"]["checkpoint"]:
+      raise InputError(
+        "`optimizer.freeze_backbone` must come with `init.checkpoint`: expected a trained model "
+        "to freeze, got none."
+      )
     self.max_skipped_steps = optimizer.pop("max_skipped_steps")
     self._accumulation_steps = optimizer.pop("accumulation_steps")
     self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
@@ -161,7 +166,10 @@ class Experiment:
   def _source(self) -> Trained | None:
     """What `init.checkpoint` names; read when a run starts, not when it resumes."""
     path = self.config["init"]["checkpoint"]
-    return load(path) if path else None
+    try:
+      return load(path) if path else None
+    except InputError as error:
+      raise InputError(f"`init.checkpoint`: {error}") from error
 
   def abstract_state(self) -> TrainState:
     """Shapes, types and shardings of the state."""

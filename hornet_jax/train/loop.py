@@ -15,12 +15,18 @@ from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.evaluate import Predictions
 from hornet_jax.train.experiment import Experiment
+from hornet_jax.train.files import make_folder
 from hornet_jax.train.interrupt import StopRequest
 from hornet_jax.train.metrics import MetricsLog, Record
 from hornet_jax.train.progress import Progress
 from hornet_jax.train.sharding import batch_sharding, to_devices
 from hornet_jax.train.state import TrainState
-from hornet_jax.train.workdir import changed_settings, is_workdir, make_workdir, save_description
+from hornet_jax.train.workdir import (
+  changed_settings,
+  check_dataset,
+  is_workdir,
+  save_description,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -66,7 +72,7 @@ def train(
     devices: those to use; None for all.
 
   Raises:
-    InputError: if a setting is bad or the workdir belongs to another config.
+    InputError: if a setting is bad or the workdir belongs to another config or dataset.
     DivergedError: if too many updates in a row were not finite.
   """
   if jax.process_count() > 1:
@@ -77,14 +83,16 @@ def train(
   experiment = Experiment(config, devices)
   experiment.check_batch()
   changes = changed_settings(config, workdir)
-  if not is_workdir(workdir):
+  if is_workdir(workdir):
+    check_dataset(experiment.train_split, workdir)
+  else:
     experiment.check_start()
-  make_workdir(workdir)
+  make_folder(workdir)
   kept = config["checkpoint"]
 
   with Checkpoints(workdir / "checkpoints", kept["keep"], kept["keep_best"]) as checkpoints:
     _check_length(experiment, checkpoints)
-    save_description(config, experiment.train_split.class_names, workdir)
+    save_description(config, experiment.train_split, workdir)
     _announce(experiment, workdir, changes)
     start_step, state = _restore_or_create(experiment, checkpoints)
     log = MetricsLog(workdir, start_step)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from etils import epath
 from tensorboardX import SummaryWriter
 
-from hornet_jax.train.workdir import write_text
+from hornet_jax.train.files import write_file
 
 Record = dict[str, float | int]
 
@@ -35,7 +35,7 @@ class MetricsLog:
     for name, value in values.items():
       self._tensorboard.add_scalar(name, value, step)
     self._tensorboard.flush()
-    write_text(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
+    write_file(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
 
   @property
   def seconds(self) -> float:

@@ -7,8 +7,8 @@ from etils import epath
 
 from hornet_jax.data.decode import decode, resize_and_center_crop
 from hornet_jax.report.page import Report, render
+from hornet_jax.train.files import write_file
 from hornet_jax.train.loop import Outcome
-from hornet_jax.train.workdir import write_text
 from hornet_jax.versions import versions
 
 
@@ -48,4 +48,4 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
     confidences=predictions.confidence,
     image_of=image_of,
   )
-  write_text(path, render(report))
+  write_file(path, render(report))

@@ -16,10 +16,12 @@ from hornet_jax.errors import InputError
 from hornet_jax.models import HorNet
 from hornet_jax.models.global_filter import resize_filter
 from hornet_jax.train.checkpoint import load_params
+from hornet_jax.train.files import make_folder, write_file
 from hornet_jax.train.model import build_model
 from hornet_jax.train.workdir import load_class_names, load_config
 
 _SUFFIX = ".safetensors"
+_LISTED_PROBLEMS = 5
 _DATA_KEYS = ("image_size", "eval_crop_fraction", "mean", "std")
 
 
@@ -48,10 +50,15 @@ def load(
     raw: of a workdir: the weights themselves instead of their moving average.
 
   Raises:
-    InputError: if there is no trained model at `path`.
+    InputError: if there is no trained model at `path`, or a file is to give one of several.
   """
   path = epath.Path(path).expanduser()
   if path.suffix == _SUFFIX:
+    if raw or checkpoint != "last":
+      raise InputError(
+        f"{path} holds the weights of one checkpoint: expected neither `checkpoint` nor `raw`, "
+        f"got checkpoint={checkpoint!r}, raw={raw}. Hint: load the workdir instead."
+      )
     config, class_names, params = _read(path)
   else:
     config, class_names = load_config(path), load_class_names(path)
@@ -83,6 +90,7 @@ def export(workdir: epath.Path, file: epath.Path, checkpoint: str | int = "last"
   """
   if file.suffix != _SUFFIX:
     raise InputError(f"`out` must end in {_SUFFIX}: got {file.name!r}.")
+  make_folder(file.parent)
   config = load_config(workdir)
   step, _, ema_params = load_params(workdir / "checkpoints", checkpoint)
   metadata = {
@@ -92,7 +100,7 @@ def export(workdir: epath.Path, file: epath.Path, checkpoint: str | int = "last"
     "step": str(step),
   }
   tensors = traverse_util.flatten_dict(ema_params, sep="/")
-  file.write_bytes(safetensors.numpy.save(tensors, metadata))
+  write_file(file, safetensors.numpy.save(tensors, metadata))
 
 
 def _read(file: epath.Path) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
@@ -102,12 +110,12 @@ def _read(file: epath.Path) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     tensors = safetensors.numpy.load(content)
     length = int.from_bytes(content[:8], "little")
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    config = {key: json.loads(metadata[key]) for key in ("model", "data")}
+    config = {"model": json.loads(metadata["model"])}
+    config["data"] = {key: json.loads(metadata["data"])[key] for key in _DATA_KEYS}
     class_names = json.loads(metadata["class_names"])
-  except (OSError, SafetensorError, KeyError, ValueError) as error:
-    raise InputError(
-      f"{file} must be a file that `hornet export` wrote: {error or 'not readable'}."
-    ) from error
+  except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else error or "not readable"
+    raise InputError(f"{file} must be a file that `hornet export` wrote: {reason}.") from error
   return config, class_names, traverse_util.unflatten_dict(tensors, sep="/")
 
 
@@ -128,7 +136,7 @@ def start_from(
     The parameters, and what is new or changed in them, one line each.
 
   Raises:
-    InputError: if a parameter is missing, left over or of another shape; all are named.
+    InputError: if a parameter is missing, left over or of another shape; the first few are named.
   """
   wanted = traverse_util.flatten_dict(dict(params), sep="/")
   given = traverse_util.flatten_dict(source.params, sep="/")
@@ -149,9 +157,11 @@ def start_from(
       problems.append(f"{path} is {leaf.shape} instead of {shape}")
     taken[path] = leaf
   if problems:
+    listed = sorted(problems)[:_LISTED_PROBLEMS]
+    more = f" and {len(problems) - len(listed)} more" if len(problems) > len(listed) else ""
     raise InputError(
-      "`init.checkpoint` must hold the parameters of this model: "
-      f"{'; '.join(sorted(problems))}. Hint: set `model` as that run had it."
+      f"`init.checkpoint` must hold the parameters of this model: {'; '.join(listed)}{more}. "
+      "Hint: set `model` as that run had it."
     )
   in_order = {path: taken[path] for path in wanted}
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)

@@ -1,12 +1,14 @@
 """What the folder of a run says about it, and which settings may change on resume."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
+from hornet_jax.data.datasets import Split
 from hornet_jax.errors import InputError
+from hornet_jax.train.files import write_file
 
 # A run is one experiment: its length may grow, and what does not touch the numbers may
 # change; all else is another experiment.
@@ -55,20 +57,34 @@ def changed_settings(config: Mapping[str, Any], workdir: epath.Path) -> list[str
   return list(changed.values())
 
 
-def make_workdir(workdir: epath.Path) -> None:
-  """Makes the folder; `InputError` if that cannot be."""
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(f"`workdir` must be a folder that can be written: {error}.") from error
+def check_dataset(train_split: Split, workdir: epath.Path) -> None:
+  """Raises `InputError` where the dataset is not the one that the workdir was made with.
+
+  A name and a `data_dir` do not make a dataset: it may have been prepared again.
+  """
+  known, given = _load_json(workdir, "dataset.json"), _describe(train_split)
+  differing = [key for key in known if known[key] != given.get(key)]
+  if differing:
+    key = differing[0]
+    raise InputError(
+      f"`workdir` {workdir} belongs to another dataset: expected {key} {_short(known[key])}, got "
+      f"{_short(given.get(key))} in {train_split.name}. Hint: choose another --workdir, or "
+      "prepare the dataset as it was."
+    )
 
 
-def save_description(
-  config: Mapping[str, Any], class_names: Sequence[str], workdir: epath.Path
-) -> None:
-  """Keeps the config and the names of the classes: predicting needs no dataset."""
-  write_text(workdir / "config.json", json.dumps(config, indent=2) + "\n")
-  write_text(workdir / "classes.json", json.dumps(list(class_names), indent=2) + "\n")
+def _short(value: Any) -> str:
+  return f"{len(value)} ({', '.join(value[:3])}, ...)" if isinstance(value, list) else f"{value:,}"
+
+
+def save_description(config: Mapping[str, Any], train_split: Split, workdir: epath.Path) -> None:
+  """Keeps the config and what the classes are: predicting needs no dataset."""
+  write_file(workdir / "config.json", json.dumps(config, indent=2) + "\n")
+  write_file(workdir / "dataset.json", json.dumps(_describe(train_split), indent=2) + "\n")
+
+
+def _describe(train_split: Split) -> dict[str, Any]:
+  return {"examples": len(train_split.source), "class_names": list(train_split.class_names)}
 
 
 def load_config(workdir: epath.Path) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def load_config(workdir: epath.Path) -> dict[str, Any]:
 
 def load_class_names(workdir: epath.Path) -> list[str]:
   """The names of the classes, in the order of the logits."""
-  return _load_json(workdir, "classes.json")
+  return _load_json(workdir, "dataset.json")["class_names"]
 
 
 def _load_json(workdir: epath.Path, name: str) -> Any:
@@ -90,16 +106,6 @@ def _load_json(workdir: epath.Path, name: str) -> Any:
       f"`workdir` must be that of a run: expected a readable {path}, got: {error}. "
       "Hint: train first, or name the right --workdir."
     ) from error
-
-
-def write_text(path: epath.Path, text: str) -> None:
-  """Writes a whole file, beside its place first: a kill leaves the previous one.
-
-  Files are never appended to: object stores cannot.
-  """
-  partial = path.with_name(f"{path.name}.partial")
-  partial.write_bytes(text.encode())
-  partial.replace(path)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
