@@ -30,8 +30,11 @@ def base_config() -> ConfigDict:
   config.data.crop_aspect = (3 / 4, 4 / 3)  # random_resized: width / height
   config.data.crop_padding = 0  # padded: pixels by which training images shift at most
   config.data.flip_rate = 0.5  # probability of a horizontal flip
+  config.data.rand_augment = "rand-m9-mstd0.5-inc1"  # in timm's notation; empty: none
   config.data.erasing_rate = 0.25  # probability that a rectangle of a training image is noise
   config.data.eval_crop_fraction = 0.875  # share of the short side that evaluation sees
+  config.data.eval_warp = False  # resize to a square instead, as the official code from 384 on
+  config.data.imaging = "turbo"  # what decodes and resizes: turbo or pillow, the slower reference
   config.data.mean = (0.485, 0.456, 0.406)  # of each channel, pixels in [0, 1]
   config.data.std = (0.229, 0.224, 0.225)
   config.data.num_threads = 2  # readers per process

@@ -31,6 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.crop = "padded"
   config.data.crop_padding = 3
   config.data.flip_rate = 0.0
+  config.data.rand_augment = ""
   config.data.erasing_rate = 0.0
   config.data.eval_crop_fraction = 1.0
   config.data.mean = (0.5, 0.5, 0.5)

@@ -34,6 +34,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.eval_batch_size = 250
   config.data.crop = "padded"
   config.data.flip_rate = 0.5
+  config.data.rand_augment = ""
   config.data.erasing_rate = 0.0
   config.data.eval_crop_fraction = 1.0
   config.data.mean = (0.286, 0.286, 0.286)

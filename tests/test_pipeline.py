@@ -1,22 +1,21 @@
 """The input pipeline: the same batches for every number of readers, each example once."""
 
 import dataclasses
-import io
 import itertools
 import logging
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from hornet_jax.data.augment import Augmentation, random_pad_crop
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
+from hornet_jax.data.decode import decode
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import eval_batches, train_batches
 
 PADDED = Augmentation("padded", crop_padding=2)
 TRAIN = {"image_size": 16, "batch_size": 64, "augmentation": PADDED, "seed": 7}
-EVAL = {"image_size": 16, "batch_size": 64, "crop_fraction": 1.0}
+EVAL = {"view": EvalView(16, 1.0), "batch_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -108,43 +107,6 @@ def test_undecodable_image_keeps_its_place_with_weight_zero(splits, caplog):
 def test_batch_larger_than_the_split(splits):
   with pytest.raises(ValueError, match=r"at most 1437 for digits/train, got 2048"):
     train_batches(splits["train"], **{**TRAIN, "batch_size": 2048})
-
-
-def encoded(image, **options):
-  buffer = io.BytesIO()
-  image.save(buffer, "JPEG", **options)
-  return buffer.getvalue()
-
-
-def test_decode_turns_by_exif_and_converts():
-  image = Image.fromarray(np.arange(0, 240, 10, np.uint8).reshape(4, 6))
-  exif = Image.Exif()
-  exif[0x0112] = 6  # to be turned by a quarter
-  assert decode(encoded(image, exif=exif)).size == (4, 6)
-  assert decode(encoded(Image.new("CMYK", (3, 2)))).mode == "RGB"
-
-
-def test_decode_names_the_reason():
-  with pytest.raises(UndecodableImageError, match="no image format that Pillow knows"):
-    decode(b"not an image")
-  with pytest.raises(UndecodableImageError, match=r"(?i)truncated"):
-    decode(encoded(Image.new("RGB", (64, 64)))[:-300])
-
-
-def test_decode_refuses_a_decompression_bomb(monkeypatch):
-  monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-  with pytest.raises(UndecodableImageError, match="exceeds limit of 200 pixels"):
-    decode(encoded(Image.new("RGB", (64, 64))))
-
-
-def test_evaluation_view():
-  wide = np.zeros((20, 40, 3), np.uint8)
-  wide[:, 10:30] = 200  # the central square
-  view = resize_and_center_crop(Image.fromarray(wide), 10, 1.0)
-  assert view.shape == (10, 10, 3)
-  assert view[:, 2:-2].min() == 200
-  inner = resize_and_center_crop(Image.fromarray(wide), 10, 0.5)
-  assert inner.min() == 200
 
 
 def test_random_pad_crop_shifts_only():

@@ -14,6 +14,7 @@ from test_folder import HOSTILE_BAD, HOSTILE_GOOD, encoded, hostile, write  # no
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import default_splits, open_split
 from hornet_jax.data.decode import decode
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.pipeline import eval_batches
 from hornet_jax.errors import InputError
@@ -39,7 +40,7 @@ def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noq
     split = open_split("mine", name, str(tmp_path))
     assert split.class_names == ["chats café", "dogs", "empty"]
     stored |= {os.fsdecode(e["file_name"]): e["image"] for e in split.source}
-    batch = next(eval_batches(split, image_size=8, batch_size=16, crop_fraction=1.0))
+    batch = next(eval_batches(split, view=EvalView(8, 1.0), batch_size=16))
     assert batch["weight"].sum() == len(split.source)
   assert len(stored) == len(HOSTILE_GOOD) + 2
   assert os.fspath(odd) in stored

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import hornet_jax
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 
@@ -35,7 +36,7 @@ def test_every_kind_of_image_gives_the_same(pixels, tmp_path):
 
 
 def test_values_are_those_of_the_evaluation_view(pixels):
-  preprocessing = Preprocessing(20, 1.0, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+  preprocessing = Preprocessing(EvalView(20, 1.0), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
   expected = (pixels[:, 5:25] / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.6, 0.7]
   np.testing.assert_allclose(preprocessing(pixels)[0], expected, rtol=1e-5, atol=1e-6)
   grey = preprocessing([pixels[..., 0], pixels[..., :1]])

@@ -1,6 +1,7 @@
 """Random views of a training image, on the host, keyed by the example."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -8,7 +9,9 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from hornet_jax.data.decode import resize_and_center_crop
+from hornet_jax.data.eval_view import center_crop
+from hornet_jax.data.imaging import Imaging, get_imaging
+from hornet_jax.data.rand_augment import RandAugment
 from hornet_jax.errors import unknown_name
 
 Crop = Literal["random_resized", "padded"]
@@ -26,9 +29,12 @@ class Augmentation:
     crop_aspect: smallest and largest width / height of the random box.
     crop_padding: pixels by which the square is shifted at most; 0 for none.
     flip_rate: probability of a horizontal flip.
+    rand_augment: timm's notation of a RandAugment, such as `rand-m9-mstd0.5-inc1`; empty
+      for none.
+    imaging: what decodes and resizes, see `IMAGING`.
 
   Raises:
-    InputError: if there is no such crop.
+    InputError: if there is no such crop, notation or library.
   """
 
   crop: str
@@ -36,31 +42,64 @@ class Augmentation:
   crop_aspect: Sequence[float] = (3 / 4, 4 / 3)
   crop_padding: int = 0
   flip_rate: float = 0.0
+  rand_augment: str = ""
+  imaging: str = "turbo"
 
   def __post_init__(self) -> None:
     if self.crop not in get_args(Crop):
       raise unknown_name("crop", self.crop, get_args(Crop))
+    get_imaging(self.imaging)
+    _ = self._rand_augment
 
-  def view(self, image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
-    """The training view, uint8 [size, size, 3], drawn from the example's generator."""
-    if self.crop == "random_resized":
-      pixels = random_resized_crop(image, size, self.crop_scale, self.crop_aspect, rng)
-    else:
-      pixels = resize_and_center_crop(image, size, 1.0)
-      if self.crop_padding:
-        pixels = random_pad_crop(pixels, self.crop_padding, rng)
-    flipped = self.flip_rate > 0 and rng.random() < self.flip_rate
-    return np.ascontiguousarray(pixels[:, ::-1]) if flipped else pixels
+  @property
+  def library(self) -> Imaging:
+    """What decodes and resizes."""
+    return get_imaging(self.imaging)
+
+  @functools.cached_property
+  def _rand_augment(self) -> RandAugment | None:
+    return RandAugment.from_spec(self.rand_augment) if self.rand_augment else None
+
+  def view(self, pixels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """The training view: cropped, flipped, augmented.
+
+    Args:
+      pixels: uint8 [H, W, 4], see `decode_pixels`.
+      size: side of the result in pixels.
+      rng: the example's generator.
+
+    Returns:
+      uint8 [size, size, 3].
+    """
+    crop = self._random_resized if self.crop == "random_resized" else self._padded
+    view = crop(pixels, size, rng)
+    if self._rand_augment is None:
+      return view
+    return np.asarray(self._rand_augment(Image.fromarray(view), rng))
+
+  def _random_resized(self, pixels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    box = random_box(pixels.shape[:2], self.crop_scale, self.crop_aspect, rng)
+    top, left, height, width = box
+    part = pixels[top : top + height, left : left + width]
+    return self.library.resize(part, size, size, flip=self._flips(rng))
+
+  def _padded(self, pixels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    view = center_crop(pixels, size, size, self.library)
+    if self.crop_padding:
+      view = random_pad_crop(view, self.crop_padding, rng)
+    return np.ascontiguousarray(view[:, ::-1]) if self._flips(rng) else view
+
+  def _flips(self, rng: np.random.Generator) -> bool:
+    return self.flip_rate > 0 and rng.random() < self.flip_rate
 
 
-def random_resized_crop(
-  image: Image.Image,
-  size: int,
+def random_box(
+  image_size: tuple[int, ...],
   scale: Sequence[float],
   aspect: Sequence[float],
   rng: np.random.Generator,
-) -> np.ndarray:
-  """A random box of the image, resized to a square: bicubic, antialiased.
+) -> tuple[int, int, int, int]:
+  """A random box of an image.
 
   Area uniform in `scale`, aspect log-uniform in `aspect`. After ten boxes that do not fit,
   the largest central one whose aspect is allowed.
@@ -68,28 +107,15 @@ def random_resized_crop(
   Source: timm 0.4.12 `RandomResizedCropAndInterpolation`.
 
   Args:
-    image: RGB image of any size.
-    size: side of the result in pixels.
+    image_size: (H, W) in pixels.
     scale: smallest and largest share of the image's area.
     aspect: smallest and largest width / height.
     rng: the example's generator.
 
   Returns:
-    uint8 [size, size, 3].
+    Top, left, height and width in pixels.
   """
-  left, top, width, height = _random_box(image.size, scale, aspect, rng)
-  box = image.crop((left, top, left + width, top + height))
-  return np.asarray(box.resize((size, size), Image.Resampling.BICUBIC))
-
-
-def _random_box(
-  image_size: tuple[int, int],
-  scale: Sequence[float],
-  aspect: Sequence[float],
-  rng: np.random.Generator,
-) -> tuple[int, int, int, int]:
-  """Left, top, width and height in pixels."""
-  full_width, full_height = image_size
+  full_height, full_width = image_size
   for _ in range(_TRIES):
     area = rng.uniform(scale[0], scale[1]) * full_width * full_height
     ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
@@ -97,11 +123,11 @@ def _random_box(
     if 0 < width <= full_width and 0 < height <= full_height:
       left = rng.integers(0, full_width - width, endpoint=True)
       top = rng.integers(0, full_height - height, endpoint=True)
-      return int(left), int(top), width, height
+      return int(top), int(left), height, width
   ratio = min(max(full_width / full_height, aspect[0]), aspect[1])
   width = max(min(full_width, round(full_height * ratio)), 1)
   height = max(min(full_height, round(full_width / ratio)), 1)
-  return (full_width - width) // 2, (full_height - height) // 2, width, height
+  return (full_height - height) // 2, (full_width - width) // 2, height, width
 
 
 def random_pad_crop(image: np.ndarray, padding: int, rng: np.random.Generator) -> np.ndarray:

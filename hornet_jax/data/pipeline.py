@@ -11,11 +11,11 @@ from typing import Any
 
 import grain
 import numpy as np
-from PIL import Image
 
 from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.decode import UndecodableImageError, decode, resize_and_center_crop
+from hornet_jax.data.decode import UndecodableImageError
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.errors import InputError
 
 _logger = logging.getLogger(__name__)
@@ -62,9 +62,9 @@ def train_batches(
     )
 
   def load(example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    return loader.load(example, lambda image: augmentation.view(image, image_size, rng))
+    return loader.load(example, lambda pixels: augmentation.view(pixels, image_size, rng))
 
-  loader = _Loader(split.name, image_size)
+  loader = _Loader(split.name, image_size, augmentation.library.decode)
   dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(load)
   return _iterate(dataset, batch_size, rows, num_threads, start_step)
 
@@ -72,9 +72,8 @@ def train_batches(
 def eval_batches(
   split: Split,
   *,
-  image_size: int,
+  view: EvalView,
   batch_size: int,
-  crop_fraction: float,
   rows: Sequence[int] | None = None,
   num_threads: int = 2,
 ) -> Iterator[Batch]:
@@ -82,21 +81,18 @@ def eval_batches(
 
   Args:
     split: what to read.
-    image_size: side of the images in pixels.
+    view: of every image.
     batch_size: rows of the global batch.
-    crop_fraction: see `resize_and_center_crop`.
     rows: rows of the global batch to deliver; None for all.
     num_threads: readers.
   """
 
   def load(example: dict[str, Any]) -> dict[str, Any]:
-    return loader.load(
-      example, lambda image: resize_and_center_crop(image, image_size, crop_fraction)
-    )
+    return loader.load(example, view)
 
-  loader = _Loader(split.name, image_size)
+  loader = _Loader(split.name, view.image_size, view.library.decode)
   padding = {
-    "image": np.zeros((image_size, image_size, 3), np.uint8),
+    "image": np.zeros((view.image_size, view.image_size, 3), np.uint8),
     "label": np.int32(0),
     "weight": np.float32(0),
     "index": np.int32(-1),
@@ -135,13 +131,14 @@ def _iterate(
 class _Loader:
   """Examples as stored to examples as trained on."""
 
-  def __init__(self, split_name: str, image_size: int):
+  def __init__(self, split_name: str, image_size: int, decode: Callable[[bytes], np.ndarray]):
     self._split_name = split_name
     self._image_size = image_size
+    self._decode = decode
     self._warned: set[int] = set()
 
   def load(
-    self, example: dict[str, Any], view: Callable[[Image.Image], np.ndarray]
+    self, example: dict[str, Any], view: Callable[[np.ndarray], np.ndarray]
   ) -> dict[str, Any]:
     """Decodes and makes a view; an undecodable image becomes black, of weight 0.
 
@@ -149,7 +146,7 @@ class _Loader:
     """
     index, weight = example["index"], 1.0
     try:
-      pixels = view(decode(example["image"]))
+      pixels = view(self._decode(example["image"]))
     except UndecodableImageError as error:
       if int(index) not in self._warned:
         self._warned.add(int(index))

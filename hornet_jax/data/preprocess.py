@@ -11,12 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from hornet_jax.data.decode import (
-  UndecodableImageError,
-  decode,
-  resize_and_center_crop,
-  to_rgb,
-)
+from hornet_jax.data.decode import UndecodableImageError, decode_pixels, to_pixels, to_rgb
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.errors import InputError
 
@@ -32,28 +28,20 @@ class Preprocessing:
   """How a trained model wants its images, and what it calls its classes.
 
   Attributes:
-    image_size: side in pixels.
-    crop_fraction: see `resize_and_center_crop`.
+    view: cropping and resizing.
     mean: of each channel, pixels in [0, 1].
     std: likewise.
     class_names: in the order of the logits.
   """
 
-  image_size: int
-  crop_fraction: float
+  view: EvalView
   mean: Sequence[float]
   std: Sequence[float]
   class_names: Sequence[str] = ()
 
   def __call__(self, images: ImageLike | Sequence[ImageLike]) -> np.ndarray:
     """`preprocess` with these values."""
-    return preprocess(
-      images,
-      image_size=self.image_size,
-      crop_fraction=self.crop_fraction,
-      mean=self.mean,
-      std=self.std,
-    )
+    return _preprocess(images, self.view, self.mean, self.std)
 
 
 def preprocess(
@@ -61,6 +49,7 @@ def preprocess(
   *,
   image_size: int = 224,
   crop_fraction: float = 0.875,
+  warp: bool = False,
   mean: Sequence[float] = IMAGENET_MEAN,
   std: Sequence[float] = IMAGENET_STD,
 ) -> np.ndarray:
@@ -70,18 +59,23 @@ def preprocess(
     images: one image or a sequence of them; see `ImageLike`. An array of four axes is a
       sequence.
     image_size: S in pixels.
-    crop_fraction: see `resize_and_center_crop`.
+    crop_fraction: see `EvalView`.
+    warp: see `EvalView`.
     mean: of each channel, pixels in [0, 1].
     std: likewise.
 
   Raises:
     InputError: if an image cannot be read, or is no image.
   """
-  if image_size < 1 or not 0 < crop_fraction <= 1:
-    raise InputError(
-      "`image_size` and `crop_fraction` must be pixels and a share: expected at least 1, and > 0 "
-      f"and <= 1, got {image_size} and {crop_fraction}."
-    )
+  return _preprocess(images, EvalView(image_size, crop_fraction, warp), mean, std)
+
+
+def _preprocess(
+  images: ImageLike | Sequence[ImageLike],
+  view: EvalView,
+  mean: Sequence[float],
+  std: Sequence[float],
+) -> np.ndarray:
   if _is_array(images):
     images = np.asarray(images)
     one = images.ndim < 4
@@ -90,7 +84,7 @@ def preprocess(
   if not one and not isinstance(images, Iterable):
     raise InputError(f"`images` must be {_EXPECTED}, or a sequence of such: got {type(images)}.")
   views = [
-    resize_and_center_crop(_open(image), image_size, crop_fraction)
+    view(_pixels_of(image))
     for image in ([images] if one else images)  # type: ignore[union-attr]
   ]
   if not views:
@@ -98,15 +92,15 @@ def preprocess(
   return np.asarray(normalize(jnp.stack(views), mean, std))
 
 
-def _open(image: ImageLike) -> Image.Image:
-  """An RGB image."""
+def _pixels_of(image: ImageLike) -> np.ndarray:
+  """uint8 [H, W, 4], see `decode_pixels`."""
   name = f"image {os.fspath(image)!r}" if isinstance(image, str | os.PathLike) else "`images`"
   try:
     if isinstance(image, str | os.PathLike):
-      return decode(pathlib.Path(image).read_bytes())
+      return decode_pixels(pathlib.Path(image).read_bytes())
     if isinstance(image, bytes | bytearray):
-      return decode(bytes(image))
-    return to_rgb(_from_pixels(image))
+      return decode_pixels(bytes(image))
+    return to_pixels(to_rgb(_from_pixels(image)))
   except (OSError, ValueError, UndecodableImageError) as error:
     raise InputError(f"{name} cannot be read: {error}") from error
 

@@ -17,7 +17,7 @@ from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.evaluate import Predictions, predict_split
-from hornet_jax.train.model import build_model
+from hornet_jax.train.model import build_eval_view, build_model
 from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
 from hornet_jax.train.settings import check_ranges
 from hornet_jax.train.sharding import (
@@ -63,6 +63,7 @@ class Experiment:
     other_eval_splits: likewise, of `eval.also`.
     total_steps: epochs * floor(N / B).
     steps_per_epoch: floor(N / B), as in the official code.
+    eval_view: cropping and resizing for evaluation.
     preprocess: uint8 images to the model's input.
     max_skipped_steps: `optimizer.max_skipped_steps`.
     eval_batch_size: the config's, rounded up to a multiple of the devices.
@@ -123,6 +124,7 @@ class Experiment:
     self._tx = adamw(**optimizer, trained=self._trained)
     self._mixing = MixSettings(**config["mix"])
     self._augmentation = Augmentation(**{name: data[name] for name in _AUGMENTATION})
+    self.eval_view = build_eval_view(data)
     self.preprocess = functools.partial(normalize, mean=data["mean"], std=data["std"])
 
   def check_batch(self) -> None:
@@ -253,9 +255,8 @@ class Experiment:
     data = self.config["data"]
     batches = eval_batches(
       split or self.eval_split,
-      image_size=data["image_size"],
+      view=self.eval_view,
       batch_size=self.eval_batch_size,
-      crop_fraction=data["eval_crop_fraction"],
       rows=process_rows(self.eval_batch_size, batch_sharding(self.mesh)).tolist(),
       num_threads=data["num_threads"],
     )

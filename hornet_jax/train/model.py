@@ -1,4 +1,4 @@
-"""The model that a config describes."""
+"""The model that a config describes, and how it looks at images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.errors import unknown_name
 from hornet_jax.models import HorNet, create_model
 
@@ -26,3 +27,13 @@ def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) 
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   jax.eval_shape(model.init, jax.random.key(0), images)
   return model
+
+
+def build_eval_view(settings: Mapping[str, Any]) -> EvalView:
+  """The evaluation view that `config.data` describes."""
+  return EvalView(
+    image_size=settings["image_size"],
+    crop_fraction=settings["eval_crop_fraction"],
+    warp=settings["eval_warp"],
+    imaging=settings["imaging"],
+  )

@@ -5,7 +5,6 @@ import json
 import numpy as np
 from etils import epath
 
-from hornet_jax.data.decode import decode, resize_and_center_crop
 from hornet_jax.report.page import Report, render
 from hornet_jax.train.files import write_file
 from hornet_jax.train.loop import Outcome
@@ -29,7 +28,7 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
 
   def image_of(example: int) -> np.ndarray:
     encoded = split.source[int(predictions.index[example])]["image"]
-    return resize_and_center_crop(decode(encoded), data["image_size"], data["eval_crop_fraction"])
+    return experiment.eval_view(experiment.eval_view.library.decode(encoded))
 
   report = Report(
     title=f"{config['model']['variant']} on {data['dataset']}",

@@ -17,12 +17,12 @@ from hornet_jax.models import HorNet
 from hornet_jax.models.global_filter import resize_filter
 from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.files import make_folder, write_file
-from hornet_jax.train.model import build_model
+from hornet_jax.train.model import build_eval_view, build_model
 from hornet_jax.train.workdir import load_class_names, load_config
 
 _SUFFIX = ".safetensors"
 _LISTED_PROBLEMS = 5
-_DATA_KEYS = ("image_size", "eval_crop_fraction", "mean", "std")
+_DATA_KEYS = ("image_size", "eval_crop_fraction", "eval_warp", "imaging", "mean", "std")
 
 
 class Trained(NamedTuple):
@@ -69,8 +69,7 @@ def load(
     build_model(config["model"], data["image_size"], len(class_names)),
     params,
     Preprocessing(
-      image_size=data["image_size"],
-      crop_fraction=data["eval_crop_fraction"],
+      build_eval_view(data),
       mean=data["mean"],
       std=data["std"],
       class_names=class_names,
