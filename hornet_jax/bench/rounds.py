@@ -9,23 +9,26 @@ import jax
 
 
 def time_interleaved(
-  candidates: Mapping[str, Callable[[], Any]], rounds: int
+  candidates: Mapping[str, Callable[[], Any]],
+  rounds: int,
+  clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
   """Seconds of each call, one call of every candidate a round.
 
   Taking turns lets a slow moment of the machine fall on all of them alike.
 
   Args:
-    candidates: functions that return JAX arrays, compiled already.
+    candidates: functions that return arrays, compiled already.
     rounds: counted rounds, after one that is not.
+    clock: in seconds; `time.process_time` counts those of the process on all cores.
   """
   seconds: dict[str, list[float]] = {name: [] for name in candidates}
   for counted in range(rounds + 1):
     for name, call in candidates.items():
-      begin = time.perf_counter()
+      begin = clock()
       jax.block_until_ready(call())
       if counted:
-        seconds[name].append(time.perf_counter() - begin)
+        seconds[name].append(clock() - begin)
   return seconds
 
 

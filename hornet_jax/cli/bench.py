@@ -7,9 +7,14 @@ import jax
 from tabulate import tabulate
 
 from hornet_jax.bench.depthwise import time_forward
+from hornet_jax.bench.input import REFERENCE, REFERENCE_RAND_AUGMENT, SIZE, time_input
 from hornet_jax.bench.rounds import ratio
 from hornet_jax.cli.arguments import positive_int
+from hornet_jax.cost import stage_costs
+from hornet_jax.models import create_model
 from hornet_jax.versions import versions
+
+_V5E_FLOPS = 197e12  # Google's figure for bf16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   depthwise.add_argument("--batch_size", type=positive_int, default=8)
   depthwise.add_argument("--rounds", type=positive_int, default=5)
 
+  depthwise.set_defaults(bench=_depthwise)
+  images = benchmarks.add_parser(
+    "input", help="JPEGs to training views against Pillow, tf.data and, if installed, timm"
+  )
+  images.add_argument("--images", type=positive_int, default=64)
+  images.add_argument("--rounds", type=positive_int, default=7)
+  images.add_argument("--chips", type=positive_int, default=256, help="v5e chips to feed")
+  images.add_argument("--mfu", type=float, default=0.4, help="assumed utilisation of their peak")
+  images.set_defaults(bench=_input)
+
 
 def run(args: argparse.Namespace) -> int:
+  args.bench(args)
+  print(", ".join(f"{name} {version}" for name, version in versions().items()))
+  return 0
+
+
+def _depthwise(args: argparse.Namespace) -> None:
   seconds = time_forward(args.variant, args.batch_size, args.rounds)
   rows = [
     [name, *(f"{summary(times):.3f}" for summary in (statistics.median, min, max))]
@@ -34,5 +55,34 @@ def run(args: argparse.Namespace) -> int:
   print(f"{args.variant}, forward, float32, batch {args.batch_size}, {device.device_kind}")
   headers = ["depthwise", "median s", "min s", "max s", "speed-up"]
   print(tabulate(rows, headers=headers, disable_numparse=True))
-  print(", ".join(f"{name} {version}" for name, version in versions().items()))
-  return 0
+
+
+def _input(args: argparse.Namespace) -> None:
+  timed = time_input(args.images, args.rounds)
+  rows = []
+  for name, one in timed.items():
+    reference = REFERENCE_RAND_AUGMENT if "RandAugment" in name else REFERENCE
+    rows.append(
+      [
+        name,
+        *(f"{summary(one.rates):.0f}" for summary in (statistics.median, min, max)),
+        f"{ratio(one.rates, timed[reference].rates):.2f}",
+        "" if one.difference is None else f"{one.difference:.2f}",
+      ]
+    )
+  print(f"JPEGs of 500x375 to training views of {SIZE}, images per CPU-second of one core")
+  headers = ["views", "median", "min", "max", "to Pillow", "mean pixel difference"]
+  print(tabulate(rows, headers=headers, disable_numparse=True))
+  print(_cores(args.chips, args.mfu, statistics.median(timed["ours, RandAugment"].rates)))
+
+
+def _cores(chips: int, mfu: float, rate: float) -> str:
+  """How many cores keep the chips busy."""
+  macs = sum(stage.macs for stage in stage_costs(create_model("hornet_tiny_7x7"), SIZE))
+  # Forward and backward are three times the forward pass.
+  wanted = mfu * chips * _V5E_FLOPS / (3 * 2 * macs)
+  return (
+    f"hornet_tiny_7x7 on {chips} v5e chips of {_V5E_FLOPS / 1e12:.0f} bf16 TFLOP/s at an assumed "
+    f"MFU of {mfu:g} takes {wanted:,.0f} images/s: {wanted / rate:,.0f} cores like this one, "
+    f"{wanted / rate / chips:.1f} a chip"
+  )
