@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -121,6 +122,8 @@ def _pillow_view(
 
 def _tf_data(encoded: Sequence[bytes], antialias: bool) -> Callable[[], list[np.ndarray]]:
   """A pipeline of one thread that decodes the box alone."""
+  # Before the import: its start-up messages would stand in the middle of the table.
+  os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
   try:
     import tensorflow as tf
   except ImportError as error:

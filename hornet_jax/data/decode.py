@@ -7,6 +7,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+_START_OF_SCAN = b"\xff\xda"
 _COLORSPACES = ("YCbCr", "Gray", "RGB")  # of JPEGs that libjpeg-turbo turns into RGB
 
 
@@ -80,7 +81,8 @@ def _is_plain_jpeg(encoded: bytes) -> bool:
   height, width, colorspace, _ = simplejpeg.decode_jpeg_header(encoded)
   if colorspace not in _COLORSPACES or height * width > (Image.MAX_IMAGE_PIXELS or math.inf):
     return False
-  if b"Exif\0\0" not in encoded:
+  # In front of the pixels, whose many bytes need no search.
+  if encoded.find(b"Exif\0\0", 0, encoded.find(_START_OF_SCAN)) < 0:
     return True
   with Image.open(io.BytesIO(encoded)) as image:
     return image.getexif().get(ExifTags.Base.Orientation, 1) == 1

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from hornet_jax.data.slide import slide
 from hornet_jax.errors import InputError
 
 MAX_MAGNITUDE = 10.0
@@ -128,37 +129,19 @@ def _rotate(image: Image.Image, strength: float) -> Image.Image:
   return image.rotate(30 * strength, Image.Resampling.BICUBIC, fillcolor=_FILL)
 
 
-def _affine(
-  image: Image.Image,
-  shear_x: float = 0.0,
-  shear_y: float = 0.0,
-  left: float = 0.0,
-  up: float = 0.0,
-) -> Image.Image:
-  """Pixel (x, y) comes from (x + shear_x y + left, y + shear_y x + up)."""
-  return image.transform(
-    image.size,
-    Image.Transform.AFFINE,
-    (1, shear_x, left, shear_y, 1, up),
-    Image.Resampling.BICUBIC,
-    fillcolor=_FILL,
+def _shear(along_rows: bool) -> Callable[[Image.Image, float], Image.Image]:
+  return lambda image, strength: slide(
+    image, shear=0.3 * strength, shift=0.0, along_rows=along_rows, fill=_FILL
   )
 
 
-def _shear_x(image: Image.Image, strength: float) -> Image.Image:
-  return _affine(image, shear_x=0.3 * strength)
+def _translate(along_rows: bool) -> Callable[[Image.Image, float], Image.Image]:
+  def translate(image: Image.Image, strength: float) -> Image.Image:
+    side = image.width if along_rows else image.height
+    shift = 0.45 * strength * side
+    return slide(image, shear=0.0, shift=shift, along_rows=along_rows, fill=_FILL)
 
-
-def _shear_y(image: Image.Image, strength: float) -> Image.Image:
-  return _affine(image, shear_y=0.3 * strength)
-
-
-def _translate_x(image: Image.Image, strength: float) -> Image.Image:
-  return _affine(image, left=0.45 * strength * image.width)
-
-
-def _translate_y(image: Image.Image, strength: float) -> Image.Image:
-  return _affine(image, up=0.45 * strength * image.height)
+  return translate
 
 
 OPS = {
@@ -173,9 +156,9 @@ OPS = {
   "ContrastIncreasing": Operation(_enhance(ImageEnhance.Contrast), has_sign=True),
   "BrightnessIncreasing": Operation(_enhance(ImageEnhance.Brightness), has_sign=True),
   "SharpnessIncreasing": Operation(_enhance(ImageEnhance.Sharpness), has_sign=True),
-  "ShearX": Operation(_shear_x, has_sign=True),
-  "ShearY": Operation(_shear_y, has_sign=True),
-  "TranslateXRel": Operation(_translate_x, has_sign=True),
-  "TranslateYRel": Operation(_translate_y, has_sign=True),
+  "ShearX": Operation(_shear(along_rows=True), has_sign=True),
+  "ShearY": Operation(_shear(along_rows=False), has_sign=True),
+  "TranslateXRel": Operation(_translate(along_rows=True), has_sign=True),
+  "TranslateYRel": Operation(_translate(along_rows=False), has_sign=True),
 }
 """The operations by timm's names."""
