@@ -56,6 +56,7 @@ def base_config() -> ConfigDict:
   config.optimizer.b2 = 0.999
   config.optimizer.eps = 1e-8
   config.optimizer.clip_norm = 5.0  # largest L2 norm of the whole gradient; 0: no clipping
+  config.optimizer.layer_decay = 1.0  # learning rate of a layer to that of the next; 1: none
   config.optimizer.accumulation_steps = 1  # parts of the batch, one after another on each device
   config.optimizer.clip_each_micro_step = False  # clip after each part too, as the official code
   config.optimizer.max_skipped_steps = 10  # updates in a row that are not finite: the run stops

@@ -17,14 +17,17 @@ from hornet_jax.train.losses import soft_cross_entropy
 from hornet_jax.train.optimizer import adamw, warmup_cosine
 
 
-def layer_scale(path, decay):
-  """The official factor on a learning rate: decay^(13 - layer id)."""
-  kind, number = official_key(path).split(".")[:2]
-  ids = {
-    "downsample_layers": {"0": 0, "1": 2, "2": 3, "3": 12},
-    "stages": {"0": 1, "1": 2, "2": 3, "3": 12},
-  }
-  return decay ** (13 - ids.get(kind, {}).get(number, 13))
+def _without_noise(filter_im):
+  """Of an imaginary part, [h, w, D], all but the bins that are their own conjugates.
+
+  There the output does not depend on it: the gradient is rounding noise, which Adam scales
+  up to whole steps.
+  """
+  known = np.array(filter_im)
+  height, width, _ = known.shape
+  for row in {0, height // 2} if height % 2 == 0 else {0}:
+    known[row, [0, width - 1]] = 0
+  return known
 
 
 @pytest.mark.parametrize("name", ["recipe_train_traj_gf", "recipe_train_traj_7x7_ld_accum"])
@@ -43,9 +46,14 @@ def test_training_trajectory(name):
   schedule = warmup_cosine(
     epochs["base"], epochs["final"], epochs["epochs"] * in_epoch, epochs["warmup_epochs"] * in_epoch
   )
-  decay = info["layer_decay"] or 1.0
-  scales = traverse_util.path_aware_map(lambda path, _: layer_scale(path, decay), params)
-  tx = adamw(b1=0.9, b2=0.999, eps=1e-8, weight_decay=info["weight_decay"], clip_norm=clip)
+  tx = adamw(
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    weight_decay=info["weight_decay"],
+    clip_norm=clip,
+    layer_decay=info["layer_decay"] or 1.0,
+  )
 
   def loss_fn(params, part):
     logits, _ = model.apply({"params": params}, part[0])
@@ -57,7 +65,7 @@ def test_training_trajectory(name):
       jax.value_and_grad(loss_fn), params, rows, steps=parts, num_devices=1, clip_norm=clip
     )
     updates, state = tx.update(grads, state, params)
-    params = jax.tree.map(lambda p, u, s: p + rate * s * u, params, updates, scales)
+    params = jax.tree.map(lambda p, u: p + rate * u, params, updates)
     return params, update_ema(ema, params, info["ema_decay"]), state, loss
 
   ema, state, losses = params, tx.init(params), []
@@ -65,17 +73,20 @@ def test_training_trajectory(name):
     params, ema, state, loss = update(params, ema, state, schedule(step))
     losses.append(float(loss))
   expected = np.reshape(info["losses"], (-1, parts)).mean(1)
-  np.testing.assert_allclose(losses, expected, rtol=2e-4)
+  np.testing.assert_allclose(losses, expected, rtol=1e-5)
   # Some parameters are stored whole, of the others their norms.
   for ours, prefix in ((params, "final/"), (ema, "final_ema/")):
     ours = traverse_util.flatten_dict(ours)
     stored = traverse_util.flatten_dict(params_from_official(golden.group(prefix)))
     assert stored
     for path, official in stored.items():
-      assert_close(ours[path], official, 1e-3, path)
+      if path[-1] == "filter_im":
+        assert_close(_without_noise(ours[path]), _without_noise(official), 1e-5, path)
+      else:
+        assert_close(ours[path], official, 1e-5, path)
   squares = collections.defaultdict(float)
   for path, leaf in traverse_util.flatten_dict(params).items():
     squares[official_key(path)] += float(jnp.sum(leaf**2))
   assert squares.keys() == info["final_l2_norms"].keys()
   for key, norm in info["final_l2_norms"].items():
-    assert squares[key] ** 0.5 == pytest.approx(norm, rel=1e-3), key
+    assert squares[key] ** 0.5 == pytest.approx(norm, rel=1e-5), key

@@ -183,6 +183,7 @@ def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_pat
     ("--init=", "--init must name a workdir or a file"),
     ("--init=/none", "`init.checkpoint`: `workdir` must be that of a run"),
     ("--config.optimizer.freeze_backbone=True", "must come with `init.checkpoint`"),
+    ("--config.optimizer.layer_decay=0.7", "those of four stages, got 2"),
   ],
 )
 def test_starts_that_cannot_be(argument, message, data_dir, tmp_path, capfd):

@@ -17,6 +17,7 @@ from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.evaluate import Predictions, predict_split
+from hornet_jax.train.layer_decay import layer_ids
 from hornet_jax.train.model import build_eval_view, build_model
 from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
 from hornet_jax.train.settings import check_ranges
@@ -134,7 +135,9 @@ class Experiment:
     check_mixing(self._mixing, batch_size // parts, self.mesh.size)
 
   def check_start(self) -> None:
-    """Raises `InputError` where a new run cannot start from `init.checkpoint`."""
+    """Raises `InputError` where a new run cannot start as the config says."""
+    if self.config["optimizer"]["layer_decay"] != 1:
+      layer_ids(self.abstract_state().params)
     if self._source is not None:
       start_from(self.abstract_state().params, self._source, self.train_split.class_names)
 

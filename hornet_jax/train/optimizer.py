@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import optax
 
+from hornet_jax.train.layer_decay import scale_by_layer
+
 
 def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int) -> optax.Schedule:
   """Linear warm-up that includes both ends, then a cosine that starts at the peak again.
@@ -57,6 +59,7 @@ def adamw(
   eps: float,
   weight_decay: float,
   clip_norm: float,
+  layer_decay: float = 1.0,
   trained: Callable[[Any], Any] | None = None,
 ) -> optax.GradientTransformation:
   """Clipping by the global L2 norm, then AdamW at a learning rate of 1.
@@ -73,6 +76,8 @@ def adamw(
     eps: added to the root of the second moment.
     weight_decay: of the parameters that `decay_mask` names.
     clip_norm: largest norm of the gradient; 0 for no clipping.
+    layer_decay: of the learning rate from each layer to the one before, see
+      `scale_by_layer`; 1 for none.
     trained: params -> tree of bools; the others get no update and need no moments. None
       for all.
   """
@@ -80,4 +85,6 @@ def adamw(
   if trained is not None:
     transforms = {True: tx, False: optax.set_to_zero()}
     tx = optax.partition(transforms, trained)
-  return optax.chain(optax.clip_by_global_norm(clip_norm), tx) if clip_norm > 0 else tx
+  clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm > 0 else []
+  scale = [scale_by_layer(layer_decay)] if layer_decay != 1 else []
+  return optax.chain(*clip, tx, *scale)

@@ -40,6 +40,7 @@ _RANGES = {
   "optimizer.b2": _FRACTION,
   "optimizer.eps": _POSITIVE,
   "optimizer.clip_norm": _NOT_NEGATIVE,
+  "optimizer.layer_decay": [(operator.gt, 0), (operator.le, 1)],
   "optimizer.accumulation_steps": _AT_LEAST_ONE,
   "optimizer.max_skipped_steps": _AT_LEAST_ONE,
   "loss.label_smoothing": _FRACTION,

@@ -1,0 +1,58 @@
+"""Layers and their learning rates are the official ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+from golden_data import Golden, official_key
+
+from hornet_jax import create_model
+from hornet_jax.errors import InputError
+from hornet_jax.models.layers import drop_path_rates
+from hornet_jax.train.layer_decay import layer_ids, scale_by_layer
+
+
+@pytest.fixture(scope="module")
+def golden():
+  return Golden("recipe_layer_ids_and_droppath").info
+
+
+def abstract_params(name):
+  model = create_model(name, depthwise="grouped", global_filter="fft")
+  images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  return jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+
+
+def test_every_parameter_has_the_official_layer(golden):
+  expected = golden["layer_id_by_prefix"]
+  seen = set()
+  for path, layer in traverse_util.flatten_dict(
+    layer_ids(abstract_params("hornet_tiny_gf"))
+  ).items():
+    key = official_key(path)
+    prefix = key if key in expected else ".".join(key.split(".")[:3])
+    prefix = prefix if prefix in expected else ".".join(key.split(".")[:2])
+    assert layer == expected[prefix], key
+    seen.add(prefix)
+  assert seen == expected.keys()
+
+
+def test_scales(golden):
+  updates = {name: {"w": jnp.ones(2)} for name in ("stem", "stage_0", "stage_1", "stage_3", "head")}
+  updates["stage_2"] = {f"block_{i}": {"w": jnp.ones(2)} for i in range(18)}
+  tx = scale_by_layer(0.7)
+  scaled, _ = tx.update(updates, tx.init(updates), updates)
+  ids = layer_ids(updates)
+  for layer, leaf in zip(jax.tree.leaves(ids), jax.tree.leaves(scaled), strict=True):
+    np.testing.assert_allclose(leaf, golden["lr_scale_for_layer_decay_0_7"][layer], rtol=1e-6)
+
+
+def test_drop_path_rates_are_the_official_ones(golden):
+  rates = drop_path_rates(0.2, (2, 3, 18, 2))
+  np.testing.assert_allclose(rates, golden["drop_path_rate_0_2_per_block"], atol=2e-8)
+
+
+def test_other_numbers_of_stages_are_refused():
+  with pytest.raises(InputError, match="those of four stages, got 2"):
+    layer_ids(abstract_params("hornet_nano_7x7"))
