@@ -1,5 +1,8 @@
 """Every key of a run, with its unit; experiments change what they need."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -102,3 +105,29 @@ def parse_arg(arg: str, **defaults: str | bool) -> dict[str, str | bool]:
       raise ValueError(f"config argument {part!r} is unknown: expected {', '.join(known)}")
     parsed[key] = value if separator else True
   return parsed
+
+
+def choose(name: str, key: Any, table: Mapping[Any, Any]) -> Any:
+  """`table[key]`; a `ValueError` names the keys where there is none."""
+  if key not in table:
+    raise ValueError(f"unknown {name} {key!r}: expected one of {', '.join(map(str, table))}")
+  return table[key]
+
+
+def shrink(config: ConfigDict) -> None:
+  """Makes an ImageNet run one of a minute on a laptop, with generated archives.
+
+  The small model has the same kind of filters, the recipe stays but for its sizes.
+  """
+  filters = "gf" if "_gf" in config.model.variant else "7x7"
+  config.model.variant = f"hornet_micro_{filters}"
+  config.model.patch_size = 2
+  config.epochs = 4.0
+  config.optimizer.warmup_epochs = min(config.optimizer.warmup_epochs, 1.0)
+  config.data.image_size = 32
+  config.data.batch_size = 32
+  config.data.eval_batch_size = 25
+  config.data.num_threads = 2
+  config.mix.group_size = 8
+  config.log.every_steps = 5
+  config.eval.every_epochs = 2.0

@@ -1,14 +1,18 @@
-"""`info [VARIANT]`."""
+"""`info [VARIANT]`, `info --config=FILE`."""
 
 import argparse
 import dataclasses
 import json
+from typing import Any
 
 from tabulate import tabulate
 
+from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cost import stage_costs
+from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, create_model, get_variant
+from hornet_jax.train.recipes import DEVIATIONS, compare, find_recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,9 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--image_size", type=positive_int, help="pixels; default: the variant's own")
   parser.add_argument("--num_classes", type=positive_int, default=1000)
   parser.add_argument("--json", action="store_true", help="for programs")
+  parser.add_argument("--config", help="FILE[:ARG]: a config beside the official run's settings")
 
 
 def run(args: argparse.Namespace) -> int:
+  if args.config:
+    print(_beside_official(config_flag.load(args.config, args.overrides)))
+    return 0
+  if args.overrides:
+    raise InputError(f"unrecognized arguments: {' '.join(args.overrides)}.")
   names = [args.variant] if args.variant else list(VARIANTS)
   infos = [_describe(name, args.image_size, args.num_classes) for name in names]
   if args.json:
@@ -30,6 +40,17 @@ def run(args: argparse.Namespace) -> int:
     rows = [[info[key] for key in keys] for info in infos]
     print(tabulate(rows, headers=keys, intfmt=","))
   return 0
+
+
+def _beside_official(config: dict[str, Any]) -> str:
+  recipe = find_recipe(config)
+  rows = [
+    [key, ours, official, "" if equal else "deviates"]
+    for key, ours, official, equal in compare(config, recipe)
+  ]
+  table = tabulate(rows, headers=["key", "config", "official", ""], disable_numparse=True)
+  lines = [f"{recipe.variant} on {recipe.dataset}", table, "In every run:"]
+  return "\n".join([*lines, *(f"- {deviation}" for deviation in DEVIATIONS)])
 
 
 def _describe(name: str, image_size: int | None, num_classes: int) -> dict:

@@ -1,0 +1,48 @@
+"""HorNet-L pretrained on ImageNet-22K, as the official training record has it.
+
+Question: what does pretraining on more classes give the large model?
+Command:  ./hornet prepare imagenet22k/winter21 --archives=DIR
+          ./hornet train --config=configs/imagenet22k.py:variant=large_gf --workdir=gs://BUCKET/RUN
+          then configs/imagenet1k_finetune.py.
+Hardware: at most 128 chips, for whole mixing groups of 32 images in the batch of 4,096.
+          --config.model.dtype=bfloat16 suits a TPU; the official runs are float32.
+Paper:    top-1 on ImageNet-1K after fine-tuning at 224: 86.8 (7x7) and 87.0 (gf).
+Ours:     not run.
+
+The official run is not evaluated. Here the end is, on a hundredth of the training images:
+whether it learnt, not how well it generalises.
+
+Arguments: `variant` (large_7x7 or large_gf), `dataset` (imagenet22k/winter21 or another build of
+it) and `runlocal`: the same run for a minute on a laptop, with what
+`prepare imagenet22k/winter21 --generated --data_dir=D` makes.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+# Clip norm by model. Source: official TRAINING.md.
+_MODELS = {"large_7x7": 5.0, "large_gf": 1.0}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  arguments = common.parse_arg(
+    arg, variant="large_7x7", dataset="imagenet22k/winter21", runlocal=False
+  )
+  config = common.base_config()
+  config.epochs = 90.0
+  config.model.variant = f"hornet_{arguments['variant']}"
+  config.data.dataset = arguments["dataset"]
+  config.data.train_split = "train"
+  config.data.eval_split = "train[:1%]"
+  config.data.num_threads = 16
+  config.mix.group_size = 32
+  config.optimizer.clip_norm = common.choose("variant", arguments["variant"], _MODELS)
+  config.optimizer.warmup_epochs = 5.0
+  config.optimizer.weight_decay = 0.1
+  config.ema.decay = 0.0  # no average
+  config.eval.every_epochs = 90.0
+  if arguments["runlocal"]:
+    common.shrink(config)
+    config.data.eval_split = "train[:25%]"
+  return config.lock()
