@@ -66,7 +66,12 @@ def base_config() -> ConfigDict:
   config.optimizer.freeze_backbone = False  # train the head alone
 
   config.init = ConfigDict()
-  config.init.checkpoint = ""  # workdir or .safetensors file to start from; empty: random weights
+  # Workdir, file of `export` or `convert`, published .pth or .h5, or a name such as
+  # official:hornet_tiny_gf; empty: random weights.
+  config.init.checkpoint = ""
+  # File with the number that each class has there (.npy, text, .pth); empty: a new head where
+  # the classes are others.
+  config.init.class_map = ""
 
   config.loss = ConfigDict()
   config.loss.label_smoothing = 0.1  # share of the target spread over all classes

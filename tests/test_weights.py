@@ -18,7 +18,8 @@ from hornet_jax.train.checkpoint import Checkpoints, load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.loop import train
 from hornet_jax.train.metrics import read_records
-from hornet_jax.train.weights import export, start_from
+from hornet_jax.train.start import start_from
+from hornet_jax.train.weights import export
 
 ARGUMENTS = [
   "--config=configs/digits.py:variant=nano_gf,runlocal",

@@ -15,6 +15,7 @@ COMMANDS = {
   "evaluate": "accuracy of a trained run",
   "predict": "classify image files with a trained run",
   "export": "write a trained run's weights to one file",
+  "convert": "a published checkpoint to a file of ours",
   "info": "the variants; stages, parameters and MACs of one",
   "data": "look at the data as the model sees it",
   "prepare": "build a dataset's files",

@@ -140,7 +140,7 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
   if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
     raise InputError(
       f"dataset {name!r} must be of image classification: expected the features `image` (Image) "
-      f"and `label` (ClassLabel), got {', '.join(f'`{k}`' for k in features) or 'none'}."
+      f"and `label` (ClassLabel), got {', '.join(f'`{k}`' for k in sorted(features)) or 'none'}."
     )
   skip_decoding = {"image": tfds.decode.SkipDecoding()}
   try:

@@ -28,9 +28,10 @@ from hornet_jax.train.sharding import (
   process_rows,
   replicated,
 )
+from hornet_jax.train.start import read_class_map, start_from
 from hornet_jax.train.state import TrainState, abstract_state, create_state
 from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
-from hornet_jax.train.weights import Trained, load, start_from
+from hornet_jax.train.weights import Trained, load
 
 _AUGMENTATION = [field.name for field in dataclasses.fields(Augmentation)]
 
@@ -139,7 +140,12 @@ class Experiment:
     if self.config["optimizer"]["layer_decay"] != 1:
       layer_ids(self.abstract_state().params)
     if self._source is not None:
-      start_from(self.abstract_state().params, self._source, self.train_split.class_names)
+      self._start_from(self.abstract_state().params, self._source)
+
+  def _start_from(self, params: Any, source: Trained) -> tuple[dict[str, Any], list[str]]:
+    path = self.config["init"]["class_map"]
+    class_map = read_class_map(path) if path else None
+    return start_from(params, source, self.train_split.class_names, class_map)
 
   def steps_of(self, epochs: float) -> int:
     """The nearest number of steps to so many epochs."""
@@ -160,7 +166,7 @@ class Experiment:
     state = create_state(self.model, self._tx, self._image_shape, self.mesh, seed)
     if source is None:
       return state, []
-    params, notes = start_from(state.params, source, self.train_split.class_names)
+    params, notes = self._start_from(state.params, source)
     params = self.place(params)
     # A copy: one buffer cannot be donated twice.
     ema_params = jax.tree.map(jnp.copy, params)

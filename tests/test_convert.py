@@ -1,0 +1,276 @@
+"""Published checkpoints become models of ours, through the command line."""
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import traverse_util
+from golden_data import Golden, assert_close, official_key
+from torch_files import official_checkpoint, write_torch_file
+
+import hornet_jax
+from hornet_jax import create_model
+from hornet_jax.cli.main import main
+from hornet_jax.convert.architecture import model_of
+from hornet_jax.convert.checkpoint import read_checkpoint
+from hornet_jax.convert.published import PUBLISHED, is_published, locate
+from hornet_jax.data.imagenet_classes import synsets
+from hornet_jax.errors import InputError
+from hornet_jax.models import VARIANTS
+from hornet_jax.train.start import read_class_map, start_from
+
+
+@pytest.fixture(scope="module")
+def golden():
+  return Golden("cls_gf_sq64_exact")
+
+
+@pytest.fixture(scope="module")
+def state_dict(golden):
+  return {k: np.asarray(v, np.float32) for k, v in golden.group("param/").items()}
+
+
+@pytest.fixture
+def official_file(state_dict, tmp_path):
+  return write_torch_file(tmp_path / "official.pth", official_checkpoint(state_dict))
+
+
+def assert_golden_logits(path, golden):
+  model, params, _ = hornet_jax.load(path)
+  images = jnp.asarray(golden.nhwc("input"))
+  logits = jax.jit(lambda p, x: model.apply({"params": p}, x)[0])(params, images)
+  assert_close(logits, golden.arrays["output"])
+
+
+def test_an_official_checkpoint_gives_the_official_logits(golden, official_file, tmp_path, capfd):
+  out, report = tmp_path / "new" / "model.safetensors", tmp_path / "report.txt"
+  assert main(["convert", str(official_file), f"--out={out}", f"--report={report}"]) == 0
+  printed = capfd.readouterr().out
+  assert "95,924 parameters, 10 classes" in printed
+  assert "hornet_tiny_7x7 with base_dim 8" in printed
+  assert "stage_2/block_0/gnconv/dwconv/filter_re" in report.read_text()
+  assert_golden_logits(out, golden)
+  preprocessing = hornet_jax.load(out).preprocessing
+  assert preprocessing.class_names == [str(k) for k in range(10)]
+  assert (preprocessing.view.image_size, preprocessing.view.crop_fraction) == (224, 0.875)
+
+
+def test_the_average_is_chosen_by_name(official_file, tmp_path):
+  out = tmp_path / "ema.safetensors"
+  assert main(["convert", str(official_file), f"--out={out}", "--weights=ema"]) == 0
+  raw = hornet_jax.load(official_file).params["head"]["kernel"]
+  np.testing.assert_array_equal(hornet_jax.load(out).params["head"]["kernel"], 0.5 * raw)
+
+
+def mmpretrain_names(state_dict):
+  renamed = {}
+  for name, value in state_dict.items():
+    if name.startswith("norm."):
+      new = f"backbone.norm3.{name.removeprefix('norm.')}"
+    elif name.startswith("head."):
+      new = f"head.fc.{name.removeprefix('head.')}"
+    elif name.endswith(("gamma1", "gamma2")):
+      new = f"backbone.{name}.weight"
+    else:
+      new = f"backbone.{name.replace('.pws.', '.projs.')}"
+    renamed[new] = value
+  return renamed
+
+
+def test_mmpretrains_names(golden, state_dict, tmp_path):
+  content = {"meta": {"epoch": 1}, "state_dict": mmpretrain_names(state_dict)}
+  assert_golden_logits(write_torch_file(tmp_path / "mm.pth", content), golden)
+
+
+def write_keras_file(path, state_dict):
+  """The layers and layouts of keras_cv_attention_models."""
+  with h5py.File(path, "w") as file:
+    for name, value in state_dict.items():
+      layer, weight, value = keras_entry(name, value)
+      file[f"model_weights/{layer}/{layer}/{weight}:0"] = value
+  return path
+
+
+def keras_entry(name, value):
+  parts = name.split(".")
+  if parts[0] == "downsample_layers":
+    layer = "stem" if parts[1] == "0" else f"stack{int(parts[1]) + 1}"
+    layer += "_ln" if value.ndim == 1 and (parts[2] == "1") == (parts[1] == "0") else "_conv"
+  elif parts[0] in ("norm", "head"):
+    layer = {"norm": "pre_output_ln", "head": "predictions"}[parts[0]]
+  else:
+    block = f"stack{int(parts[1]) + 1}_block{int(parts[2]) + 1}_"
+    inner = ".".join(parts[3:-1]) or parts[3]
+    if inner.startswith("gnconv.pws."):
+      layer = f"{block}gnconv_pw{int(inner[-1]) + 1}_conv"
+    else:
+      layer = (
+        block
+        + {
+          "norm1": "attn_ln",
+          "norm2": "mlp_ln",
+          "pwconv1": "mlp_Dense_0",
+          "pwconv2": "mlp_Dense_1",
+          "gamma1": "1_gamma",
+          "gamma2": "2_gamma",
+          "gnconv.proj_in": "gnconv_pre_conv",
+          "gnconv.proj_out": "gnconv_output_conv",
+          "gnconv.dwconv": "gnconv_list_dw_conv",
+          "gnconv.dwconv.dw": "gnconv_gf_dw_conv",
+          "gnconv.dwconv.pre_norm": "gnconv_gf_pre_ln",
+          "gnconv.dwconv.post_norm": "gnconv_gf_post_ln",
+        }[inner]
+      )
+  if name.endswith("complex_weight"):
+    return f"{block}gnconv_gf_complex_dense", "complex_weight", value.transpose(3, 1, 2, 0)
+  if name.endswith(("gamma1", "gamma2")):
+    return layer, "weight", value
+  if layer.endswith("_ln"):
+    return layer, {"weight": "gamma", "bias": "beta"}[parts[-1]], value
+  if parts[-1] == "bias":
+    return layer, "bias", value
+  if "dw_conv" in layer:
+    return layer, "depthwise_kernel", value.transpose(2, 3, 0, 1)
+  if value.ndim == 4:
+    return layer, "kernel", value.transpose(2, 3, 1, 0)
+  return layer, "kernel", value.T
+
+
+def test_names_of_keras_cv_attention_models(golden, state_dict, tmp_path):
+  file = write_keras_file(tmp_path / "hornet.h5", state_dict)
+  assert_golden_logits(file, golden)
+  with h5py.File(file, "a") as opened:
+    opened["model_weights/other_layer/kernel:0"] = np.zeros(3)
+  with pytest.raises(InputError, match="1 unknown: model_weights/other_layer/kernel:0"):
+    read_checkpoint(file)
+
+
+def test_what_does_not_fit_is_listed(state_dict, tmp_path):
+  def message(content):
+    with pytest.raises(InputError) as caught:
+      read_checkpoint(write_torch_file(tmp_path / "bad.pth", content))
+    return str(caught.value)
+
+  missing = dict(state_dict)
+  del missing["stages.2.1.norm1.bias"]
+  assert "stage_2/block_1/norm1/bias is missing" in message({"model": missing})
+  assert "1 unknown: stages.0.0.extra.weight" in message(
+    {"model": {**state_dict, "stages.0.0.extra.weight": np.zeros(2, np.float32)}}
+  )
+  other = {**state_dict, "norm.bias": np.zeros(5, np.float32)}
+  assert "norm/bias is (5,) instead of (64,)" in message({"model": other})
+  assert "must hold a HorNet" in message({"model": {"fc.weight": np.zeros((2, 2), np.float32)}})
+  assert "it holds epoch" in message({"epoch": 3})
+  with pytest.raises(InputError, match="weights under model_ema or ema_state_dict"):
+    read_checkpoint(write_torch_file(tmp_path / "raw.pth", {"model": state_dict}), "ema")
+
+
+@pytest.mark.parametrize("name", [n for n, v in VARIANTS.items() if v.origin == "paper"])
+def test_every_published_model_is_told_by_its_shapes(name):
+  model = create_model(name, depthwise="grouped", global_filter="fft")
+  images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+  shapes = {}
+  for path, leaf in traverse_util.flatten_dict(params).items():
+    shape = leaf.shape
+    if len(shape) == 4:  # HWIO
+      shape = (shape[3], shape[2], *shape[:2])
+    elif path[-1].startswith("filter_"):
+      shape = (shape[2], *shape[:2], 2)
+    shapes[official_key(path)] = np.broadcast_to(np.float32(0), shape)
+  assert model_of(shapes) == (name, {})
+
+
+def test_fine_tuning_takes_rows_of_the_head_and_resizes_filters(golden, official_file, tmp_path):
+  source = hornet_jax.load(official_file)
+  filters = ("7x7", "7x7", (6, 4), (3, 2))
+  model = source.model.clone(num_classes=3, filters=filters)
+  params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+  class_map = read_class_map("tests/golden/torch_class_map.pth")
+  new, notes = start_from(params, source, ["a", "b", "c"], class_map)
+  for name in ("kernel", "bias"):
+    expected = source.params["head"][name][..., [5, 2, 9]]
+    np.testing.assert_array_equal(new["head"][name], expected)
+  assert "head: 3 of 10 classes, by the class map" in notes
+  assert new["stage_2"]["block_0"]["gnconv"]["dwconv"]["filter_re"].shape[:2] == (6, 4)
+  np.testing.assert_array_equal(
+    new["stem"]["conv"]["kernel"], source.params["stem"]["conv"]["kernel"]
+  )
+  for wrong, message in (
+    ([1, 2], "got 2"),
+    ([1, 2, 10], "got 1 to 10"),
+    ([1, 1, 2], "got some twice"),
+  ):
+    with pytest.raises(InputError, match=f"3 different numbers below 10, {message}"):
+      start_from(params, source, ["a", "b", "c"], np.array(wrong))
+  plain = create_model("hornet_nano_7x7", num_classes=3)
+  seven = jax.eval_shape(plain.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+  with pytest.raises(InputError, match=r"and \d+ more"):
+    start_from(seven, source, ["a", "b", "c"])
+
+
+def test_class_maps_of_every_kind(tmp_path):
+  (tmp_path / "map.txt").write_text("5\n2\n9\n")
+  np.save(tmp_path / "map.npy", np.array([5, 2, 9]))
+  for path in (tmp_path / "map.txt", tmp_path / "map.npy", "tests/golden/torch_class_map.pth"):
+    np.testing.assert_array_equal(read_class_map(str(path)), [5, 2, 9])
+  (tmp_path / "map.txt").write_text("a\n")
+  np.save(tmp_path / "map.npy", np.zeros((2, 2)))
+  for path in (tmp_path / "map.txt", tmp_path / "map.npy", tmp_path / "none.txt"):
+    with pytest.raises(InputError, match=r"`init\.class_map`: .* must be a list of integers"):
+      read_class_map(str(path))
+
+
+def test_published_checkpoints_are_found_or_said_to_be_missing(
+  official_file, tmp_path, monkeypatch, capfd
+):
+  monkeypatch.setenv("HORNET_CACHE", str(tmp_path))
+  assert is_published("official:hornet_tiny_gf")
+  assert not is_published("runs/official")
+  monkeypatch.setattr("urllib.request.urlopen", no_network)
+  assert main(["convert", "official:hornet_tiny_gf", f"--out={tmp_path / 'a.safetensors'}"]) == 2
+  message = capfd.readouterr().err
+  assert message.count("\n") == 1
+  assert "https://cloud.tsinghua.edu.cn/f/395dd6c443ed4a339739/?dl=1: no route" in message
+  place = tmp_path / "official_hornet_tiny_gf.pth"
+  assert f"put it at {place}" in message
+  official_file.rename(place)
+  assert locate("official:hornet_tiny_gf") == place
+  assert hornet_jax.load("official:hornet_tiny_gf").model.base_dim == 8
+  (tmp_path / "mmpretrain_hornet_tiny_gf.pth").write_bytes(b"other")
+  with pytest.raises(InputError, match=r"checksum 4c35a66b\.\.\.: got d9298a10"):
+    locate("mmpretrain:hornet_tiny_gf")
+  with pytest.raises(InputError, match="Did you mean 'official:hornet_tiny_gf'"):
+    locate("official:hornet_tiny_gff")
+
+
+def no_network(url, timeout):
+  raise OSError("no route to host")
+
+
+def test_the_registry_is_well_formed():
+  for name, published in PUBLISHED.items():
+    variant = name.partition(":")[2].removesuffix("_in22k")
+    assert variant in VARIANTS, name
+    assert published.url.startswith("https://")
+  assert len({published.url for published in PUBLISHED.values()}) == len(PUBLISHED)
+
+
+def test_a_thousand_classes_are_those_of_imagenet(state_dict, tmp_path):
+  names = synsets()
+  assert len(names) == 1000
+  assert names == sorted(names)
+  assert names[0] == "n01440764"
+  head = {
+    "head.weight": np.zeros((1000, 64), np.float32),
+    "head.bias": np.zeros(1000, np.float32),
+  }
+  file = write_torch_file(tmp_path / "a.pth", {"model": {**state_dict, **head}})
+  out = tmp_path / "a.safetensors"
+  assert main(["convert", str(file), f"--out={out}", "--image_size=384"]) == 0
+  preprocessing = hornet_jax.load(out).preprocessing
+  assert preprocessing.class_names == names
+  assert (preprocessing.view.image_size, preprocessing.view.warp) == (384, True)
+  assert set(safetensors.numpy.load(out.read_bytes())) >= {"head/kernel", "stem/conv/kernel"}
