@@ -2,17 +2,21 @@
 
 import argparse
 import pathlib
+import tempfile
 
+from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.data.datasets import DATASETS, default_splits, open_split
 from hornet_jax.data.folder import ImageFolder, read_folder
+from hornet_jax.data.generated import write_imagenet_archives
 from hornet_jax.data.prepare import (
   check_name_is_free,
   convert,
   prepare,
   prepare_fashion_mnist,
   prepare_folder,
+  prepare_imagenet,
   printable,
 )
 from hornet_jax.errors import InputError, unknown_name
@@ -24,6 +28,9 @@ _FLAGS = {
   "name": ("folder",),
   "eval_fraction": ("folder",),
   "idx": ("fashion_mnist",),
+  "archives": ("imagenet2012",),
+  "partial": ("imagenet2012",),
+  "generated": ("imagenet2012",),
 }
 
 
@@ -44,6 +51,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--idx", type=pathlib.Path, help="fashion_mnist: folder of its idx files")
   parser.add_argument(
+    "--archives", type=pathlib.Path, help="imagenet2012: folder of the two published tar files"
+  )
+  parser.add_argument(
+    "--partial",
+    action="store_true",
+    default=None,
+    help="imagenet2012: the archives hold fewer images, on purpose",
+  )
+  parser.add_argument(
+    "--generated",
+    action="store_true",
+    default=None,
+    help="imagenet2012: make-believe images, to try a run; needs a --data_dir of its own",
+  )
+  parser.add_argument(
     "--data_dir", default="", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets"
   )
 
@@ -59,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
   if args.dataset not in DATASETS:
     raise unknown_name("dataset", args.dataset, [*DATASETS, "folder", "tfrecord"])
-  if args.idx:
+  if args.archives or args.generated:
+    path = _prepare_imagenet(args)
+  elif args.idx:
     path = prepare_fashion_mnist(args.idx, args.data_dir)
   else:
     path = prepare(args.dataset, args.data_dir)
@@ -68,6 +92,24 @@ def run(args: argparse.Namespace) -> int:
     print(f"{opened.name}: {len(opened.source):,} images, {len(opened.class_names)} classes")
   print(f"in {path}")
   return 0
+
+
+def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
+  if not args.generated:
+    path, removed = prepare_imagenet(args.archives, args.data_dir, partial=bool(args.partial))
+  elif args.archives or not args.data_dir:
+    raise InputError(
+      "--generated needs a --data_dir of its own and no --archives: nobody should take its images "
+      "for ImageNet."
+    )
+  else:
+    with tempfile.TemporaryDirectory() as temporary:
+      write_imagenet_archives(pathlib.Path(temporary))
+      path, removed = prepare_imagenet(pathlib.Path(temporary), args.data_dir, partial=True)
+    print("generated images, not ImageNet")
+  for folder in removed:
+    print(f"removed what an interrupted build left in {folder}")
+  return path
 
 
 def _check_flags(args: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from absl import logging
+
 from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.errors import InputError
@@ -26,6 +28,17 @@ def build_known(name: str, data_dir: str) -> None:
   else:
     builder = tfds.builder(dataset.tfds_name, data_dir=data_dir, file_format=ARRAY_RECORD)
   builder.download_and_prepare()
+
+
+def build_imagenet(archives: str, data_dir: str) -> None:
+  """Builds TFDS's imagenet2012 from the archives in a folder."""
+  import tensorflow_datasets as tfds
+
+  if sys.stderr.isatty():
+    tfds.enable_progress_bar()
+  builder = tfds.builder("imagenet2012", data_dir=data_dir, file_format=ARRAY_RECORD)
+  config = tfds.download.DownloadConfig(manual_dir=archives)
+  builder.download_and_prepare(download_config=config)
 
 
 def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:
@@ -143,12 +156,14 @@ def convert_tfrecord(source: str, target: str) -> None:
 
 KINDS = {
   "known": build_known,
+  "imagenet2012": build_imagenet,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "tfrecord": convert_tfrecord,
 }
 
 if __name__ == "__main__":
+  logging.set_verbosity(logging.ERROR)  # not that of a split without an archive
   try:
     KINDS[sys.argv[1]](*sys.argv[2:])
   except InputError as error:

@@ -23,12 +23,14 @@ class Dataset:
     eval_split: TFDS split to evaluate on.
     tfds_name: in TFDS's catalogue, with the config where it has several.
     builder: instead, dotted path of our module that holds the TFDS `Builder`.
+    needs_archives: whether a person has to get its archives.
   """
 
   train_split: str
   eval_split: str
   tfds_name: str = ""
   builder: str = ""
+  needs_archives: bool = False
 
 
 DATASETS: dict[str, Dataset] = {
@@ -38,6 +40,7 @@ DATASETS: dict[str, Dataset] = {
   "cifar10": Dataset("train", "test", tfds_name="cifar10"),
   "cifar100": Dataset("train", "test", tfds_name="cifar100"),
   "fashion_mnist": Dataset("train", "test", tfds_name="fashion_mnist"),
+  "imagenet2012": Dataset("train", "validation", tfds_name="imagenet2012", needs_archives=True),
   "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
 }
 
@@ -95,7 +98,8 @@ def check_prepared(name: str, data_dir: str) -> epath.Path:
   if name in DATASETS:
     raise InputError(
       f"dataset {name!r} is not prepared: expected it in {where}. "
-      f"Hint: run `python -m hornet_jax prepare {name}`."
+      f"Hint: run `python -m hornet_jax prepare {name}"
+      f"{' --archives=DIR' if DATASETS[name].needs_archives else ''}`."
     )
   folders = [p.name for p in where.iterdir()] if where.is_dir() else []
   own = [folder for folder in folders if find_prepared(folder, data_dir)]

@@ -19,11 +19,13 @@ import hornet_jax
 from hornet_jax.data.datasets import (
   ARRAY_RECORD,
   DATASETS,
+  check_prepared,
   find_prepared,
   get_dataset,
   resolve_data_dir,
 )
 from hornet_jax.data.folder import ImageFolder
+from hornet_jax.data.imagenet_archives import check_archives
 from hornet_jax.errors import InputError
 
 _FOLDER_VERSION = "1.0.0"
@@ -35,9 +37,46 @@ def prepare(name: str, data_dir: str) -> epath.Path:
   Raises:
     InputError: if the dataset is unknown or the build failed, with the last line of its output.
   """
-  get_dataset(name)
+  known = get_dataset(name)
   prepared = find_prepared(name, data_dir)
+  if prepared is None and known.needs_archives:
+    check_prepared(name, data_dir)
   return prepared or _build(name, data_dir, "known", name)
+
+
+def prepare_imagenet(
+  archives: pathlib.Path, data_dir: str, *, partial: bool = False
+) -> tuple[epath.Path, list[str]]:
+  """Makes sure that imagenet2012 is prepared, from the published archives.
+
+  Args:
+    archives: folder of the two tar files.
+    data_dir: where datasets are prepared.
+    partial: whether they may hold fewer images than the published ones.
+
+  Returns:
+    The folder of the dataset's files, and what an interrupted build had left and is removed.
+
+  Raises:
+    InputError: if an archive is missing, is not whole or holds another number of images, the
+      disk is too small or the build failed.
+  """
+  prepared = find_prepared("imagenet2012", data_dir)
+  if prepared:
+    return prepared, []
+  target = resolve_data_dir(data_dir)
+  removed = _remove_incomplete(target / "imagenet2012")
+  check_archives(archives, target, partial=partial)
+  path = _build("imagenet2012", data_dir, "imagenet2012", os.fspath(archives.resolve()))
+  return path, removed
+
+
+def _remove_incomplete(folder: epath.Path) -> list[str]:
+  """Deletes the folders that TFDS builds in; it cannot go on in them."""
+  found = sorted(folder.glob("*incomplete*")) if folder.exists() else []
+  for path in found:
+    path.rmtree()
+  return [os.fspath(path) for path in found]
 
 
 def prepare_fashion_mnist(idx_dir: pathlib.Path, data_dir: str) -> epath.Path:
@@ -157,20 +196,25 @@ def _build(name: str, data_dir: str, kind: str, argument: str) -> epath.Path:
 def _run(*arguments: str, label: str) -> None:
   """Runs `hornet_jax.data.build`, which is found wherever this process found the package."""
   path = [os.fspath(pathlib.Path(hornet_jax.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+  # On a terminal TFDS shows how far it is.
+  watched = sys.stderr.isatty()
   child = subprocess.run(
     [sys.executable, "-m", "hornet_jax.data.build", *arguments],
     check=False,
-    capture_output=True,
+    stdout=subprocess.PIPE,
+    stderr=None if watched else subprocess.PIPE,
     text=True,
     env=os.environ
     | {
       "PYTHONPATH": os.pathsep.join(filter(None, path)),
       # TensorFlow must not take the accelerator.
       "CUDA_VISIBLE_DEVICES": "",
+      "TF_CPP_MIN_LOG_LEVEL": "3",
+      "TF_ENABLE_ONEDNN_OPTS": "0",
     },
   )
   if child.returncode != 0:
-    output = (child.stdout + child.stderr).strip() or "no output"
+    output = (child.stdout + (child.stderr or "")).strip() or "what went wrong stands above."
     prefix = f"hornet-prepare-{label}-"
     with tempfile.NamedTemporaryFile("w", prefix=prefix, suffix=".log", delete=False) as log:
       log.write(output)

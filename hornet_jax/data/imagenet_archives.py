@@ -1,0 +1,75 @@
+"""The archives that ImageNet-1K is distributed in, checked before hours are spent on them."""
+
+import pathlib
+import shutil
+import tarfile
+
+from etils import epath
+from tqdm import tqdm
+
+from hornet_jax.errors import InputError
+
+TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
+VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
+# Source: arXiv 1409.0575, table 2.
+_COUNTS = {TRAIN_ARCHIVE: 1_281_167, VALIDATION_ARCHIVE: 50_000}
+# The prepared files hold the same bytes; while they are shuffled, as many again lie beside.
+_SPACE = 2
+
+
+def check_archives(folder: pathlib.Path, target: epath.Path, *, partial: bool) -> None:
+  """Raises `InputError` where the archives cannot be made into the dataset.
+
+  Args:
+    folder: of the archives.
+    target: where the dataset is going to lie.
+    partial: whether archives may hold fewer images than the published ones.
+  """
+  missing = [name for name in _COUNTS if not (folder / name).is_file()]
+  if missing:
+    raise InputError(
+      f"`archives` must hold {' and '.join(_COUNTS)}: {', '.join(missing)} not in {folder}. "
+      "Hint: image-net.org gives them to who agrees to its terms."
+    )
+  check_space([folder / name for name in _COUNTS], target)
+  for name, count in _COUNTS.items():
+    found = _count_images(folder / name)
+    if found != count and not partial:
+      raise InputError(
+        f"{folder / name} must hold {count:,} images: got {found:,}. Hint: download it again, or "
+        "say --partial where that is meant."
+      )
+
+
+def check_space(archives: list[pathlib.Path], target: epath.Path) -> None:
+  """Raises `InputError` where the disk cannot take what becomes of the archives."""
+  local = pathlib.Path(target)
+  existing = next((p for p in (local, *local.parents) if p.exists()), None)
+  if "://" in str(target) or existing is None:
+    return  # an object store has no end
+  needed = _SPACE * sum(archive.stat().st_size for archive in archives)
+  free = shutil.disk_usage(existing).free
+  if free < needed:
+    raise InputError(
+      f"`data_dir` must have room for the dataset and as much again while it is shuffled: expected "
+      f"{needed / 1e9:.1f} GB at {existing}, got {free / 1e9:.1f} GB. Hint: choose another "
+      "--data_dir."
+    )
+
+
+def _count_images(archive: pathlib.Path) -> int:
+  """Files in an archive, and in the archives within; reads names alone."""
+  count = 0
+  try:
+    with tarfile.open(archive) as outer:
+      for member in tqdm(outer, f"counting {archive.name}", unit="file", disable=None):
+        if member.name.endswith(".tar"):
+          with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+            count += sum(1 for image in inner if image.isfile())
+        elif member.isfile():
+          count += 1
+  except (tarfile.TarError, EOFError, OSError) as error:
+    raise InputError(
+      f"{archive} must be a whole tar archive: {error}. Hint: download it again."
+    ) from error
+  return count
