@@ -90,6 +90,7 @@ def test_a_run_tells_what_a_person_wants_to_know(run):
   assert [r["step"] for r in records if "eval/top1" in r] == [22, 44]
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_run_ends_bit_equal(run, tmp_path, data_dir):
   workdir, _ = run
   other = tmp_path / "w"
@@ -119,6 +120,7 @@ def test_killed_and_interrupted_run_ends_bit_equal(run, tmp_path, data_dir):
   assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
 def test_another_seed_differs(run, tmp_path, data_dir):
   first = read_records(epath.Path(run[0]))[0]
   # From another folder, and with a relative workdir.

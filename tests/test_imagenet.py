@@ -30,7 +30,7 @@ def archives(tmp_path_factory):
 def prepared(archives, tmp_path_factory):
   """Built by the command, after a build that was killed."""
   data_dir = tmp_path_factory.mktemp("data")
-  left = data_dir / "imagenet2012" / "5.1.0.incomplete.ABC123"
+  left = data_dir / "imagenet2012" / "incomplete.ABC123_5.1.0"
   left.mkdir(parents=True)
   arguments = [f"--archives={archives}", f"--data_dir={data_dir}", "--partial"]
   assert main(["prepare", "imagenet2012", *arguments]) == 0

@@ -170,4 +170,5 @@ def _timm_views() -> dict[str, View]:
       transform(Image.open(io.BytesIO(content)).convert("RGB"))
     )
 
-  return {"timm": make(None), "timm, RandAugment": make(RAND_AUGMENT)}
+  # Without the deviation: at 10 timm posterizes to no bit, which Pillow 13 refuses.
+  return {"timm": make(None), "timm, RandAugment": make(RAND_AUGMENT.replace("-mstd0.5", ""))}
