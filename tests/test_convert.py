@@ -141,7 +141,20 @@ def keras_entry(name, value):
 def test_names_of_keras_cv_attention_models(golden, state_dict, tmp_path):
   file = write_keras_file(tmp_path / "hornet.h5", state_dict)
   assert_golden_logits(file, golden)
+  assert hash(hornet_jax.load(file).model) == hash(hornet_jax.load(file).model)
   with h5py.File(file, "a") as opened:
+    # As Keras 3 calls it.
+    group = opened["model_weights/stack1_block1_gnconv_list_dw_conv"]
+    layer = group["stack1_block1_gnconv_list_dw_conv"]
+    layer.move("depthwise_kernel:0", "kernel")
+  assert_golden_logits(file, golden)
+  with h5py.File(file, "a") as opened:
+    layout = h5py.VirtualLayout((3,), np.float32)
+    opened.create_virtual_dataset("model_weights/stem_ln/other/beta:0", layout)
+  with pytest.raises(InputError, match=r"must hold its numbers itself: .*stem_ln"):
+    read_checkpoint(file)
+  with h5py.File(file, "a") as opened:
+    del opened["model_weights/stem_ln/other"]
     opened["model_weights/other_layer/kernel:0"] = np.zeros(3)
   with pytest.raises(InputError, match="1 unknown: model_weights/other_layer/kernel:0"):
     read_checkpoint(file)
@@ -161,6 +174,8 @@ def test_what_does_not_fit_is_listed(state_dict, tmp_path):
   )
   other = {**state_dict, "norm.bias": np.zeros(5, np.float32)}
   assert "norm/bias is (5,) instead of (64,)" in message({"model": other})
+  broken = {**state_dict, "norm.bias": np.full(64, np.nan, np.float32)}
+  assert "norm.bias is not finite" in message({"model": broken})
   assert "must hold a HorNet" in message({"model": {"fc.weight": np.zeros((2, 2), np.float32)}})
   assert "it holds epoch" in message({"epoch": 3})
   with pytest.raises(InputError, match="weights under model_ema or ema_state_dict"):
@@ -233,14 +248,14 @@ def test_published_checkpoints_are_found_or_said_to_be_missing(
   assert main(["convert", "official:hornet_tiny_gf", f"--out={tmp_path / 'a.safetensors'}"]) == 2
   message = capfd.readouterr().err
   assert message.count("\n") == 1
-  assert "https://cloud.tsinghua.edu.cn/f/395dd6c443ed4a339739/?dl=1: no route" in message
+  assert "https://cloud.tsinghua.edu.cn/f/511faad0bde94dfcaa54/?dl=1: no route" in message
   place = tmp_path / "official_hornet_tiny_gf.pth"
   assert f"put it at {place}" in message
   official_file.rename(place)
   assert locate("official:hornet_tiny_gf") == place
   assert hornet_jax.load("official:hornet_tiny_gf").model.base_dim == 8
   (tmp_path / "mmpretrain_hornet_tiny_gf.pth").write_bytes(b"other")
-  with pytest.raises(InputError, match=r"checksum 4c35a66b\.\.\.: got d9298a10"):
+  with pytest.raises(InputError, match=r"sha256 4c35a66b\.\.\.: got d9298a10"):
     locate("mmpretrain:hornet_tiny_gf")
   with pytest.raises(InputError, match="Did you mean 'official:hornet_tiny_gf'"):
     locate("official:hornet_tiny_gff")
@@ -255,6 +270,7 @@ def test_the_registry_is_well_formed():
     variant = name.partition(":")[2].removesuffix("_in22k")
     assert variant in VARIANTS, name
     assert published.url.startswith("https://")
+    assert len(published.digest) in (0, 8, 32)
   assert len({published.url for published in PUBLISHED.values()}) == len(PUBLISHED)
 
 

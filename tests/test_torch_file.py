@@ -1,5 +1,6 @@
 """Files of `torch.save` are read without PyTorch, and nothing in them is executed."""
 
+import contextlib
 import os
 import pathlib
 import zipfile
@@ -71,6 +72,19 @@ def test_an_unknown_storage_or_function_is_refused(tmp_path):
     file = write_torch_file(tmp_path / "a.pth", {"x": _Global(module, name)})
     with pytest.raises(InputError, match=f"asks for {module}.{name}"):
       read_torch_file(file)
+
+
+@pytest.mark.parametrize(
+  "name", ["torch._utils\n_rebuild_tensor_v2", "torch._utils\n_rebuild_parameter", "torch\ndevice"]
+)
+def test_a_file_cannot_change_how_the_next_is_read(tmp_path, name):
+  """BUILD sets attributes of what is on the stack: here __call__, of the given name."""
+  file = tmp_path / "sets.pth"
+  with zipfile.ZipFile(file, "w") as archive:
+    archive.writestr("a/data.pkl", b"\x80\x02c" + name.encode() + b"\nN}U\x08__call__K\x01s\x86b.")
+  with contextlib.suppress(InputError):
+    read_torch_file(file, lambda content: {"x": content})
+  test_tensors_of_a_real_file()
 
 
 def test_older_files_say_so():

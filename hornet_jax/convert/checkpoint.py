@@ -69,6 +69,9 @@ def read_checkpoint(path: pathlib.Path, weights: str = "raw") -> Converted:
   images = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
   wanted = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
   problems = differences(wanted, params)
+  problems += [
+    f"{name} is not finite" for name, value in state_dict.items() if not np.isfinite(value).all()
+  ]
   if problems:
     raise InputError(f"{path} must hold {variant}, whole and nothing else: {listed(problems)}.")
   return Converted(variant, overrides, num_classes, size, params)

@@ -4,6 +4,7 @@ import pathlib
 import re
 from typing import Any
 
+import h5py
 import numpy as np
 
 from hornet_jax.errors import InputError
@@ -38,13 +39,13 @@ def read_keras_file(path: pathlib.Path) -> dict[str, np.ndarray]:
   Raises:
     InputError: if it cannot be read or holds other layers; they are named.
   """
-  import h5py  # comes with TensorFlow
-
   state_dict: dict[str, np.ndarray] = {}
   unknown = []
 
   def visit(name: str, item: Any) -> None:
     if isinstance(item, h5py.Dataset):
+      if item.external or item.is_virtual:
+        raise InputError(f"{path} must hold its numbers itself: {name} lies in another file.")
       *_, layer, weight = name.split("/")
       entry = _official(layer, weight.partition(":")[0], np.asarray(item))
       if entry is None:
@@ -55,7 +56,7 @@ def read_keras_file(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
     with h5py.File(path) as file:
       file.visititems(visit)
-  except OSError as error:
+  except (OSError, RuntimeError) as error:
     raise InputError(f"{path} must be a readable HDF5 file: {error}.") from error
   if unknown:
     raise InputError(
@@ -77,7 +78,7 @@ def _official(layer: str, weight: str, value: np.ndarray) -> tuple[str, np.ndarr
     return f"{module}.complex_weight", value.transpose(3, 1, 2, 0)  # [2, h, w, C]
   if module.rpartition(".")[2] in ("gamma1", "gamma2"):
     return module, value
-  if weight == "depthwise_kernel":
+  if layer.endswith("dw_conv") and value.ndim == 4:  # depthwise_kernel, in Keras 3 kernel
     return f"{module}.weight", value.transpose(2, 3, 0, 1)  # [k, k, C, 1]
   if weight not in _LEAVES:
     return None

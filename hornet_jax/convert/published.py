@@ -20,12 +20,14 @@ class Published:
   """One file.
 
   Attributes:
-    url: where it is, or was: some links of 2022 are dead.
-    sha256: the first digits of its checksum, where its publisher gives them; else empty.
+    url: where it is, or was: links have died before.
+    algorithm: of the checksum, a name of `hashlib`.
+    digest: the first digits of the checksum; empty where its publisher gives none.
   """
 
   url: str
-  sha256: str = ""
+  algorithm: str = "sha256"
+  digest: str = ""
 
 
 def _official(link: str) -> Published:
@@ -34,20 +36,25 @@ def _official(link: str) -> Published:
 
 def _mmpretrain(name: str, sha256: str) -> Published:
   root = "https://download.openmmlab.com/mmclassification/v0/hornet"
-  return Published(f"{root}/hornet-{name}_3rdparty_in1k_20220915-{sha256}.pth", sha256)
+  return Published(f"{root}/hornet-{name}_3rdparty_in1k_20220915-{sha256}.pth", digest=sha256)
+
+
+def _keras(name: str, md5: str) -> Published:
+  root = "https://github.com/leondgarse/keras_cv_attention_models/releases/download/hornet"
+  return Published(f"{root}/{name}.h5", "md5", md5)
 
 
 PUBLISHED = {
   # Source: README of the official repository. _in22k: pretrained on ImageNet-22K, with its head.
-  "official:hornet_tiny_7x7": _official("762f05c3c8cd4743b534"),
-  "official:hornet_tiny_gf": _official("395dd6c443ed4a339739"),
-  "official:hornet_small_7x7": _official("9d7043023da14e4b8b2e"),
-  "official:hornet_small_gf": _official("19eef725b2e64692b8b0"),
-  "official:hornet_base_7x7": _official("836ab04898c646c389ce"),
-  "official:hornet_base_gf": _official("60f706e36f6b4098a1f9"),
-  "official:hornet_large_7x7_in22k": _official("4de41e26cb254c28a61a"),
-  "official:hornet_large_gf_in22k": _official("8679b6acf63c41e285d9"),
-  "official:hornet_large_gf_img384_in22k": _official("f36957d46eef47da9c25"),
+  "official:hornet_tiny_7x7": _official("1ca970586c6043709a3f"),
+  "official:hornet_tiny_gf": _official("511faad0bde94dfcaa54"),
+  "official:hornet_small_7x7": _official("46422799db2941f7b684"),
+  "official:hornet_small_gf": _official("8405c984bf084d2ba85a"),
+  "official:hornet_base_7x7": _official("5c86cb3d655d4c17a959"),
+  "official:hornet_base_gf": _official("6c84935e63b547f383fb"),
+  "official:hornet_large_7x7_in22k": _official("a76f7ce114ad4e9c8ffb"),
+  "official:hornet_large_gf_in22k": _official("12c99a79e77341e59681"),
+  "official:hornet_large_gf_img384_in22k": _official("9253bd0d50c84ab1b71e"),
   # Source: mmpretrain, configs/hornet/metafile.yml. The official weights under other names.
   "mmpretrain:hornet_tiny_7x7": _mmpretrain("tiny", "0e8eedff"),
   "mmpretrain:hornet_tiny_gf": _mmpretrain("tiny-gf", "4c35a66b"),
@@ -55,6 +62,24 @@ PUBLISHED = {
   "mmpretrain:hornet_small_gf": _mmpretrain("small-gf", "649ca492"),
   "mmpretrain:hornet_base_7x7": _mmpretrain("base", "a06176bb"),
   "mmpretrain:hornet_base_gf": _mmpretrain("base-gf", "82c06fa7"),
+  # Source: keras_cv_attention_models, hornet/hornet.py. Likewise.
+  "keras:hornet_tiny_7x7": _keras("hornet_tiny_224_imagenet", "7bdafa31599cb863b42d960b9d7f5ae4"),
+  "keras:hornet_tiny_gf": _keras("hornet_tiny_gf_224_imagenet", "49323a163df84196e9d40a65289e54a9"),
+  "keras:hornet_small_7x7": _keras("hornet_small_224_imagenet", "4ac8b8552a750303d65cae5fa0ff8013"),
+  "keras:hornet_small_gf": _keras(
+    "hornet_small_gf_224_imagenet", "79ae2409e29b125ba9978227f353cd7e"
+  ),
+  "keras:hornet_base_7x7": _keras("hornet_base_224_imagenet", "b5e808fe5996a8cc980552994f5ca875"),
+  "keras:hornet_base_gf": _keras("hornet_base_gf_224_imagenet", "c08c8dc1666c4afbc98e856fa7e53c99"),
+  "keras:hornet_large_7x7_in22k": _keras(
+    "hornet_large_224_imagenet22k", "27e7a8f18657c82cf9ad07dc21df9a35"
+  ),
+  "keras:hornet_large_gf_in22k": _keras(
+    "hornet_large_gf_224_imagenet22k", "ffd3e68dae2a365d0ecb5df2f0ea881b"
+  ),
+  "keras:hornet_large_gf_img384_in22k": _keras(
+    "hornet_large_gf_384_imagenet22k", "1e3bd0f4b63f65ff7aa3397129ff7a23"
+  ),
 }
 
 
@@ -75,14 +100,16 @@ def locate(name: str) -> pathlib.Path:
     raise unknown_name("published checkpoint", name, PUBLISHED)
   published = PUBLISHED[name]
   cache = pathlib.Path(os.environ.get("HORNET_CACHE") or "~/.cache/hornet_jax").expanduser()
-  path = cache / f"{name.replace(':', '_')}.pth"
+  suffix = ".h5" if published.url.endswith(".h5") else ".pth"
+  path = cache / f"{name.replace(':', '_')}{suffix}"
   if not path.exists():
     _download(name, published.url, path)
-  digest = _sha256(path)
-  if not digest.startswith(published.sha256):
+  with path.open("rb") as file:
+    digest = hashlib.file_digest(file, published.algorithm).hexdigest()
+  if not digest.startswith(published.digest):
     raise InputError(
-      f"{path} must have the checksum {published.sha256}...: got {digest[:8]}. Hint: delete it, "
-      "and get it again."
+      f"{path} must have the {published.algorithm} {published.digest[:8]}...: got {digest[:8]}. "
+      "Hint: delete it, and get it again."
     )
   return path
 
@@ -104,8 +131,3 @@ def _download(name: str, url: str, path: pathlib.Path) -> None:
       f"at {path}."
     ) from error
   partial.replace(path)
-
-
-def _sha256(path: pathlib.Path) -> str:
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """PyTorch's checkpoint files, read without PyTorch and without running what is in them."""
 
 import collections
+import functools
 import math
 import pathlib
 import pickle
@@ -49,10 +50,10 @@ class Ignored:
   """Stands where an object of no use to us was."""
 
   def __init__(self, *args: Any, **kwargs: Any):
-    pass
+    """Takes no notice of what it was made from."""
 
   def __setstate__(self, state: Any) -> None:
-    pass
+    """Takes no notice of what it was."""
 
 
 class _Tensor:
@@ -135,14 +136,17 @@ class _Unpickler(pickle.Unpickler):
   def find_class(self, module: str, name: str) -> Any:
     if (module, name) == ("collections", "OrderedDict"):
       return collections.OrderedDict
-    if (module, name) in (("torch._utils", "_rebuild_tensor_v2"), ("torch", "Size")):
-      return tuple if name == "Size" else _Tensor
+    if (module, name) == ("torch", "Size"):
+      return tuple
+    # Fresh objects: a pickle may set attributes, which must not outlive the file.
+    if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+      return functools.partial(_Tensor)
     if (module, name) == ("torch._utils", "_rebuild_parameter"):
-      return _data_of_parameter
+      return functools.partial(_data_of_parameter)
     if module == "torch" and name in _DTYPES:
       return _DTYPES[name]
     if (module, name) in _IGNORED:
-      return Ignored
+      return type("Ignored", (Ignored,), {})
     raise InputError(
       f"{self._path} must hold tensors and plain values only: it asks for {module}.{name}. "
       "Nothing of it was executed. Hint: do not load this file elsewhere unless you trust it."

@@ -23,12 +23,16 @@ def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) 
   variant, dtype = fields.pop("variant"), fields.pop("dtype")
   if dtype not in _DTYPES:
     raise unknown_name("dtype", dtype, _DTYPES)
-  if "filters" in fields:  # lists, where they come from JSON
-    fields["filters"] = [f if isinstance(f, str) else tuple(f) for f in fields["filters"]]
+  # Lists, where they come from JSON; a model has to be hashable.
+  fields = {key: _tuples(value) for key, value in fields.items()}
   model = create_model(variant, num_classes=num_classes, dtype=_DTYPES[dtype], **fields)
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   jax.eval_shape(model.init, jax.random.key(0), images)
   return model
+
+
+def _tuples(value: Any) -> Any:
+  return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def build_eval_view(settings: Mapping[str, Any]) -> EvalView:
