@@ -9,7 +9,8 @@ from tabulate import tabulate
 
 from hornet_jax.data.datasets import DATASETS, default_splits, open_split
 from hornet_jax.data.folder import ImageFolder, read_folder
-from hornet_jax.data.generated import write_imagenet_archives
+from hornet_jax.data.generated import write_imagenet22k_archives, write_imagenet_archives
+from hornet_jax.data.imagenet22k import BUILDS
 from hornet_jax.data.prepare import (
   check_name_is_free,
   convert,
@@ -17,20 +18,23 @@ from hornet_jax.data.prepare import (
   prepare_fashion_mnist,
   prepare_folder,
   prepare_imagenet,
+  prepare_imagenet22k,
   printable,
 )
 from hornet_jax.errors import InputError, unknown_name
 
 _NAMED_AT_MOST = 20
+_IMAGENET_22K = tuple(f"imagenet22k/{build}" for build in BUILDS)
 # Flag -> the datasets that it is for.
 _FLAGS = {
   "path": ("folder", "tfrecord"),
   "name": ("folder",),
   "eval_fraction": ("folder",),
   "idx": ("fashion_mnist",),
-  "archives": ("imagenet2012",),
+  "archives": ("imagenet2012", *_IMAGENET_22K),
+  "classes": _IMAGENET_22K,
   "partial": ("imagenet2012",),
-  "generated": ("imagenet2012",),
+  "generated": ("imagenet2012", *_IMAGENET_22K),
 }
 
 
@@ -51,7 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--idx", type=pathlib.Path, help="fashion_mnist: folder of its idx files")
   parser.add_argument(
-    "--archives", type=pathlib.Path, help="imagenet2012: folder of the two published tar files"
+    "--archives",
+    type=pathlib.Path,
+    help="imagenet2012: folder of the two published tar files; imagenet22k: folder of one tar a "
+    "synset, or one tar of all",
+  )
+  parser.add_argument(
+    "--classes", type=pathlib.Path, help="imagenet22k: text file of the synsets to keep"
   )
   parser.add_argument(
     "--partial",
@@ -63,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--generated",
     action="store_true",
     default=None,
-    help="imagenet2012: make-believe images, to try a run; needs a --data_dir of its own",
+    help="imagenet2012, imagenet22k: make-believe images, to try a run; needs a --data_dir of "
+    "its own",
   )
   parser.add_argument(
     "--data_dir", default="", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets"
@@ -87,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
     path = prepare_fashion_mnist(args.idx, args.data_dir)
   else:
     path = prepare(args.dataset, args.data_dir)
-  for split in default_splits(args.dataset, args.data_dir):
+  defaults = default_splits(args.dataset, args.data_dir)
+  for split in dict.fromkeys(name.partition("[")[0] for name in defaults):
     opened = open_split(args.dataset, split, args.data_dir)
     print(f"{opened.name}: {len(opened.source):,} images, {len(opened.class_names)} classes")
   print(f"in {path}")
@@ -96,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
   if not args.generated:
-    path, removed = prepare_imagenet(args.archives, args.data_dir, partial=bool(args.partial))
+    path, removed = _from_archives(args, args.archives)
   elif args.archives or not args.data_dir:
     raise InputError(
       "--generated needs a --data_dir of its own and no --archives: nobody should take its images "
@@ -104,12 +116,28 @@ def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
     )
   else:
     with tempfile.TemporaryDirectory() as temporary:
-      write_imagenet_archives(pathlib.Path(temporary))
-      path, removed = prepare_imagenet(pathlib.Path(temporary), args.data_dir, partial=True)
+      args.partial = True
+      is_1k = args.dataset == "imagenet2012"
+      write = write_imagenet_archives if is_1k else write_imagenet22k_archives
+      write(pathlib.Path(temporary))
+      path, removed = _from_archives(args, pathlib.Path(temporary))
     print("generated images, not ImageNet")
   for folder in removed:
     print(f"removed what an interrupted build left in {folder}")
+  left_out = path / "left_out.txt"
+  if left_out.exists() and (lines := left_out.read_text().splitlines()):
+    print(f"left out, {len(lines):,} in all, every one named in {left_out}:")
+    for line in lines[:_NAMED_AT_MOST]:
+      print(f"  {line.replace(chr(9), ': ')}")
   return path
+
+
+def _from_archives(
+  args: argparse.Namespace, archives: pathlib.Path
+) -> tuple[epath.Path, list[str]]:
+  if args.dataset == "imagenet2012":
+    return prepare_imagenet(archives, args.data_dir, partial=bool(args.partial))
+  return prepare_imagenet22k(args.dataset, archives, args.data_dir, args.classes)
 
 
 def _check_flags(args: argparse.Namespace) -> None:

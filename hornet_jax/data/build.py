@@ -7,13 +7,14 @@ import importlib
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import logging
 
 from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
 from hornet_jax.data.idx import read_mnist_files
+from hornet_jax.data.imagenet22k import Archives
 from hornet_jax.errors import InputError
 
 
@@ -39,6 +40,48 @@ def build_imagenet(archives: str, data_dir: str) -> None:
   builder = tfds.builder("imagenet2012", data_dir=data_dir, file_format=ARRAY_RECORD)
   config = tfds.download.DownloadConfig(manual_dir=archives)
   builder.download_and_prepare(download_config=config)
+
+
+def build_imagenet22k(archives: str, build: str, classes_file: str, data_dir: str) -> None:
+  """Builds ImageNet-22K from archives in one pass; the images are stored byte by byte.
+
+  Args:
+    archives: see `Archives`.
+    build: its name in `BUILDS`.
+    classes_file: with one synset a line.
+    data_dir: of prepared datasets.
+  """
+  import tensorflow_datasets as tfds
+
+  source = Archives(pathlib.Path(archives))
+  class_names = pathlib.Path(classes_file).read_text().split()
+
+  def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    for image in source.images(class_names):
+      key = f"{image.synset}/{image.name}"
+      yield key, {"image": image.content, "label": image.synset, "file_name": key}
+
+  if sys.stderr.isatty():
+    tfds.enable_progress_bar()
+  features = tfds.features.FeaturesDict(
+    {
+      "image": tfds.features.Image(),
+      "label": tfds.features.ClassLabel(names=class_names),
+      "file_name": tfds.features.Text(),
+    }
+  )
+  builder = _store(
+    data_dir,
+    name="imagenet22k",
+    config=build,
+    version="1.0.0",
+    description=f"ImageNet-22K, {build}: {len(class_names)} classes.",
+    features=features,
+    split_datasets={"train": examples()},
+    homepage="https://image-net.org",
+  )
+  lines = [f"{name}\t{reason}\n" for name, reason in source.left_out.items()]
+  (pathlib.Path(builder.data_dir) / "left_out.txt").write_text("".join(lines))
 
 
 def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:
@@ -102,13 +145,14 @@ def build_folder(description_file: str, data_dir: str) -> None:
   )
 
 
-def _store(data_dir: str, **description: Any) -> None:
+def _store(data_dir: str, **description: Any) -> Any:
   import tensorflow_datasets as tfds
 
   builder = tfds.dataset_builders.AdhocBuilder(
     data_dir=data_dir, file_format=ARRAY_RECORD, **description
   )
   builder.download_and_prepare()
+  return builder
 
 
 def convert_tfrecord(source: str, target: str) -> None:
@@ -154,9 +198,10 @@ def convert_tfrecord(source: str, target: str) -> None:
   dataset_info.write_dataset_info_proto(info, dataset_info_dir=new)
 
 
-KINDS = {
+KINDS: dict[str, Callable[..., None]] = {
   "known": build_known,
   "imagenet2012": build_imagenet,
+  "imagenet22k": build_imagenet22k,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "tfrecord": convert_tfrecord,

@@ -8,6 +8,7 @@ from typing import Any
 
 from etils import epath
 
+from hornet_jax.data.imagenet22k import BUILDS
 from hornet_jax.errors import InputError, unknown_name
 
 ARRAY_RECORD = "array_record"
@@ -41,6 +42,12 @@ DATASETS: dict[str, Dataset] = {
   "cifar100": Dataset("train", "test", tfds_name="cifar100"),
   "fashion_mnist": Dataset("train", "test", tfds_name="fashion_mnist"),
   "imagenet2012": Dataset("train", "validation", tfds_name="imagenet2012", needs_archives=True),
+  **{
+    f"imagenet22k/{build}": Dataset(
+      "train", "train[:1%]", tfds_name=f"imagenet22k/{build}", needs_archives=True
+    )
+    for build in BUILDS
+  },
   "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
 }
 

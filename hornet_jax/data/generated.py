@@ -44,6 +44,14 @@ def write_imagenet_archives(
   (folder / VALIDATION_ARCHIVE).write_bytes(tar_of(images))
 
 
+def write_imagenet22k_archives(folder: pathlib.Path, num_synsets: int = 20) -> None:
+  """Writes one tar a synset, of 10 images each."""
+  rng = np.random.default_rng(0)
+  for synset in synsets()[:num_synsets]:
+    images = [(f"{synset}_{i}.JPEG", _encoded(_picture(synset, rng), i)) for i in range(10)]
+    (folder / f"{synset}.tar").write_bytes(tar_of(images))
+
+
 def tar_of(members: list[tuple[str, bytes]]) -> bytes:
   """A tar archive of files, as bytes."""
   buffer = io.BytesIO()

@@ -25,7 +25,8 @@ from hornet_jax.data.datasets import (
   resolve_data_dir,
 )
 from hornet_jax.data.folder import ImageFolder
-from hornet_jax.data.imagenet_archives import check_archives
+from hornet_jax.data.imagenet22k import Archives, read_class_list
+from hornet_jax.data.imagenet_archives import check_archives, check_space
 from hornet_jax.errors import InputError
 
 _FOLDER_VERSION = "1.0.0"
@@ -68,6 +69,48 @@ def prepare_imagenet(
   removed = _remove_incomplete(target / "imagenet2012")
   check_archives(archives, target, partial=partial)
   path = _build("imagenet2012", data_dir, "imagenet2012", os.fspath(archives.resolve()))
+  return path, removed
+
+
+def prepare_imagenet22k(
+  name: str, archives: pathlib.Path, data_dir: str, classes: pathlib.Path | None = None
+) -> tuple[epath.Path, list[str]]:
+  """Makes sure that a build of ImageNet-22K is prepared; `left_out.txt` names what is not used.
+
+  Args:
+    name: such as `imagenet22k/winter21`.
+    archives: folder of one tar a synset, or one tar of everything.
+    data_dir: where datasets are prepared.
+    classes: text file of the synsets to keep; None for all that the archives hold, which
+      one tar of everything takes a pass of its own to tell.
+
+  Returns:
+    As `prepare_imagenet`.
+
+  Raises:
+    InputError: if archives or class list are missing or broken, the disk is too small or the
+      build failed.
+  """
+  prepared = find_prepared(name, data_dir)
+  if prepared:
+    return prepared, []
+  if name.endswith("/processed") and classes is None:
+    raise InputError(
+      "`classes` must name the synsets of the processed build: expected --classes=FILE with the "
+      "10,450 of arXiv 2104.10972, one a line, got none."
+    )
+  target = resolve_data_dir(data_dir)
+  source = Archives(archives.resolve())
+  check_space(source.files(), target)
+  removed = _remove_incomplete(target / name)
+  class_names = read_class_list(classes) if classes else source.synsets()
+  if not class_names:
+    raise InputError(f"`archives` must hold images of synsets: found none in {archives}.")
+  with tempfile.TemporaryDirectory() as temporary:
+    file = pathlib.Path(temporary) / "classes.txt"
+    file.write_text("\n".join(class_names))
+    build = name.partition("/")[2]
+    path = _build(name, data_dir, "imagenet22k", os.fspath(source.path), build, os.fspath(file))
   return path, removed
 
 
@@ -185,9 +228,9 @@ def printable(name: str | os.PathLike[str]) -> str:
   return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _build(name: str, data_dir: str, kind: str, argument: str) -> epath.Path:
+def _build(name: str, data_dir: str, kind: str, *arguments: str) -> epath.Path:
   target = resolve_data_dir(data_dir)
-  _run(kind, argument, os.fspath(target), label=name)
+  _run(kind, *arguments, os.fspath(target), label=name)
   prepared = find_prepared(name, data_dir)
   assert prepared, name
   return prepared
@@ -215,7 +258,7 @@ def _run(*arguments: str, label: str) -> None:
   )
   if child.returncode != 0:
     output = (child.stdout + (child.stderr or "")).strip() or "what went wrong stands above."
-    prefix = f"hornet-prepare-{label}-"
+    prefix = f"hornet-prepare-{label.replace('/', '-')}-"
     with tempfile.NamedTemporaryFile("w", prefix=prefix, suffix=".log", delete=False) as log:
       log.write(output)
     raise InputError(
