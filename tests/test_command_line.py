@@ -135,6 +135,7 @@ def run_main(capfd, *arguments):
   return status, capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_complete_run_goes_on_with_a_longer_total(run, tmp_path, data_dir, capfd, caplog):
   workdir = tmp_path / "copy"
   shutil.copytree(run[0], workdir)

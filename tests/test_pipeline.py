@@ -13,8 +13,8 @@ from hornet_jax.data.decode import decode
 from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import eval_batches, train_batches
 
-PADDED = Augmentation("padded", crop_padding=2)
-TRAIN = {"image_size": 16, "batch_size": 64, "augmentation": PADDED, "seed": 7}
+OFFICIAL = Augmentation("random_resized", flip_rate=0.5, rand_augment="rand-m9-mstd0.5-inc1")
+TRAIN = {"image_size": 16, "batch_size": 64, "augmentation": OFFICIAL, "seed": 7}
 EVAL = {"view": EvalView(16, 1.0), "batch_size": 64}
 
 
