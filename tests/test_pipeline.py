@@ -57,9 +57,14 @@ def test_starting_late_is_a_seek(splits):
     assert_equal(batch, expected)
 
 
-def test_each_example_once_per_pass_in_a_new_order(splits):
-  batches = take(train_batches(splits["train"], **TRAIN), 45)
-  stream = np.concatenate([batch["index"] for batch in batches])
+@pytest.mark.parametrize("readers", [1, 2, 4])
+def test_each_example_once_per_pass_in_a_new_order(splits, readers):
+  parts = [
+    take(train_batches(splits["train"], **TRAIN, rows=rows.tolist()), 45)
+    for rows in np.arange(64).reshape(readers, -1)
+  ]
+  steps = zip(*parts, strict=True)
+  stream = np.concatenate([part["index"] for step in steps for part in step])
   first, second = stream[:1437], stream[1437:2874]
   for one_pass in (first, second):
     np.testing.assert_array_equal(np.sort(one_pass), np.arange(1437))
