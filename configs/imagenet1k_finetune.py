@@ -2,10 +2,13 @@
 
 Question: what does the larger image give the pretrained model?
 Command:  ./hornet train --config=configs/imagenet1k_finetune.py:variant=large_gf \\
-            --init=RUN_OF_imagenet22k --config.init.class_map=in1k_to_21k_map.pth \\
-            --workdir=gs://BUCKET/RUN
-          The head starts from the rows of the 22K head that the class map names (the official
-          file, or one of integers), the filters of _gf are resized to the larger grid.
+            --init=RUN_OF_imagenet22k --workdir=gs://BUCKET/RUN
+          From a published checkpoint of ImageNet-22K, whose classes have no names:
+            --init=official:hornet_large_gf_in22k \\
+            --config.init.class_map=in1k_to_21k_map.pth
+          The head starts from the rows of the 22K head that stand for the 1,000 classes, by
+          WordNet id or by the class map (the official file, or one of integers); the filters of
+          _gf are resized to the larger grid.
 Hardware: chips that divide the batch of 512. --config.model.dtype=bfloat16 suits a TPU; the
           official runs are float32.
 Paper:    top-1 at 384 87.3 (gf); at 224 86.8 (7x7) and 87.0 (gf).

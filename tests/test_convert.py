@@ -1,5 +1,7 @@
 """Published checkpoints become models of ours, through the command line."""
 
+import dataclasses
+
 import h5py
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,8 @@ from hornet_jax.convert.published import PUBLISHED, is_published, locate
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS
-from hornet_jax.train.start import read_class_map, start_from
+from hornet_jax.train.class_map import read_class_map
+from hornet_jax.train.start import start_from
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +216,13 @@ def test_fine_tuning_takes_rows_of_the_head_and_resizes_filters(golden, official
   np.testing.assert_array_equal(
     new["stem"]["conv"]["kernel"], source.params["stem"]["conv"]["kernel"]
   )
+  # A head whose classes have WordNet ids needs no map; other names may mean anything.
+  ids = [f"n0000000{k}" for k in range(10)]
+  named = source._replace(preprocessing=dataclasses.replace(source.preprocessing, class_names=ids))
+  by_id, notes = start_from(params, named, [ids[5], ids[2], ids[9]])
+  np.testing.assert_array_equal(by_id["head"]["kernel"], new["head"]["kernel"])
+  assert "head: 3 of 10 classes, by WordNet id" in notes
+  assert "new head: the classes are others" in start_from(params, source, ["5", "2", "9"])[1]
   for wrong, message in (
     ([1, 2], "got 2"),
     ([1, 2, 10], "got 1 to 10"),
@@ -234,7 +244,7 @@ def test_class_maps_of_every_kind(tmp_path):
   (tmp_path / "map.txt").write_text("a\n")
   np.save(tmp_path / "map.npy", np.zeros((2, 2)))
   for path in (tmp_path / "map.txt", tmp_path / "map.npy", tmp_path / "none.txt"):
-    with pytest.raises(InputError, match=r"`init\.class_map`: .* must be a list of integers"):
+    with pytest.raises(InputError, match=r"class map .* must be a list of integers"):
       read_class_map(str(path))
 
 

@@ -64,8 +64,8 @@ def test_eight_devices_equal_one(load):
   # Evaluation is the same as well, example by example.
   results = [
     experiment.predict(
-      experiment.compile_eval_step(), experiment.place(jax.device_get(state.params))
-    )
+      experiment.compile_eval_step(), [experiment.place(jax.device_get(state.params))]
+    )[0]
     for experiment in (one, eight)
   ]
   assert len(results[0].label) == 360

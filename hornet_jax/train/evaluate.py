@@ -1,8 +1,7 @@
 """Accuracy over a whole split, every example counted once."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -23,6 +22,7 @@ class Predictions:
     confidence: probability of the predicted class, float32 [N].
     loss: cross-entropy, float32 [N].
     rank: number of classes that scored above the true one, int [N].
+    key: as the batches carried it, int [N]; None where they did not.
   """
 
   index: np.ndarray
@@ -31,6 +31,7 @@ class Predictions:
   confidence: np.ndarray
   loss: np.ndarray
   rank: np.ndarray
+  key: np.ndarray | None = None
 
   def metrics(self) -> dict[str, float]:
     """Mean loss, top-1 and top-5 accuracy; accuracies as fractions."""
@@ -40,36 +41,49 @@ class Predictions:
       "top5": float(np.mean(self.rank < 5)),
     }
 
+  def select(self, chosen: np.ndarray) -> "Predictions":
+    """Those of some examples, bool [N]."""
+    fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    given = {name: values for name, values in fields.items() if values is not None}
+    return Predictions(**{name: values[chosen] for name, values in given.items()})
+
 
 def predict_split(
-  eval_step: Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]],
-  params: Any,
-  batches: Iterable[Batch],
+  eval_steps: Sequence[Callable[[dict[str, jax.Array]], dict[str, jax.Array]]],
+  batches: Iterator[Batch],
   batch_size: int,
   mesh: Mesh,
-) -> Predictions:
-  """Runs a split through the model.
+) -> list[Predictions]:
+  """Runs a split, read once, through several models, such as one with several weights.
 
   Results come back replicated, so every process holds those of the whole split and the
   sums do not depend on the mesh.
 
   Args:
-    eval_step: jitted, with replicated outputs.
-    params: of the model.
+    eval_steps: of each model: batch -> results, jitted, with replicated outputs.
     batches: this process's rows of the split's batches, padding of weight 0.
     batch_size: rows of the global batch.
     mesh: the devices.
+
+  Returns:
+    The results of each model.
   """
   sharding = batch_sharding(mesh)
-  parts: list[dict[str, np.ndarray]] = []
+  parts: list[list[dict[str, np.ndarray]]] = []
   running = None
   for batch in batches:
-    dispatched = eval_step(params, to_devices(batch, batch_size, sharding))
+    placed = to_devices(batch, batch_size, sharding)
+    dispatched = [eval_step(placed) for eval_step in eval_steps]
     # Fetched one batch late: the device stays busy and batches do not pile up on it.
     if running is not None:
       parts.append(jax.device_get(running))
     running = dispatched
   parts.append(jax.device_get(running))
+  return [_counted(of_model) for of_model in zip(*parts, strict=True)]
+
+
+def _counted(parts: Sequence[dict[str, np.ndarray]]) -> Predictions:
+  """The rows that count."""
   results = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
   counted = results.pop("weight") > 0
   return Predictions(**{key: values[counted] for key, values in results.items()})

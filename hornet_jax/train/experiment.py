@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from hornet_jax.data.mix import MixSettings, check_mixing
 from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError
+from hornet_jax.train.class_map import read_class_map
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.evaluate import Predictions, predict_split
 from hornet_jax.train.layer_decay import layer_ids
@@ -28,7 +29,7 @@ from hornet_jax.train.sharding import (
   process_rows,
   replicated,
 )
-from hornet_jax.train.start import read_class_map, start_from
+from hornet_jax.train.start import start_from
 from hornet_jax.train.state import TrainState, abstract_state, create_state
 from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
 from hornet_jax.train.weights import Trained, load
@@ -259,8 +260,16 @@ class Experiment:
       num_threads=data["num_threads"],
     )
 
-  def predict(self, eval_step, params: Any, split: Split | None = None) -> Predictions:
-    """Results of every example of a split; None for the evaluation split."""
+  def predict(
+    self, eval_step, weights: Sequence[Any], split: Split | None = None
+  ) -> list[Predictions]:
+    """Results of every example of a split, for each of several parameters.
+
+    Args:
+      eval_step: compiled.
+      weights: parameters, on the devices.
+      split: None for the evaluation split.
+    """
     data = self.config["data"]
     batches = eval_batches(
       split or self.eval_split,
@@ -269,4 +278,5 @@ class Experiment:
       rows=process_rows(self.eval_batch_size, batch_sharding(self.mesh)).tolist(),
       num_threads=data["num_threads"],
     )
-    return predict_split(eval_step, params, batches, self.eval_batch_size, self.mesh)
+    eval_steps = [functools.partial(eval_step, params) for params in weights]
+    return predict_split(eval_steps, batches, self.eval_batch_size, self.mesh)

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 from etils import epath
 
-from hornet_jax.data.datasets import Split
 from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.evaluate import Predictions
@@ -259,19 +258,17 @@ def _record(
 def _evaluate(experiment: Experiment, eval_step, state: TrainState) -> Evaluation:
   """Evaluates with the raw and with the averaged weights, on every evaluation split."""
   metrics: dict[str, float] = {}
-
-  def evaluate(prefix: str, params: Any, split: Split) -> Predictions:
-    predictions = experiment.predict(eval_step, params, split)
+  weights = {"eval": state.params, "eval_ema": state.ema_params}
+  averaged: Predictions | None = None
+  for split in (*experiment.other_eval_splits, experiment.eval_split):
     other = "" if split is experiment.eval_split else f"{split.name}/"
-    for name, value in predictions.metrics().items():
-      metrics[f"{prefix}/{other}{name}"] = value
-    return predictions
-
-  for split in experiment.other_eval_splits:
-    evaluate("eval", state.params, split)
-    evaluate("eval_ema", state.ema_params, split)
-  evaluate("eval", state.params, experiment.eval_split)
-  return metrics, evaluate("eval_ema", state.ema_params, experiment.eval_split)
+    of_weights = experiment.predict(eval_step, list(weights.values()), split)
+    for prefix, predictions in zip(weights, of_weights, strict=True):
+      for name, value in predictions.metrics().items():
+        metrics[f"{prefix}/{other}{name}"] = value
+    averaged = of_weights[-1]
+  assert averaged is not None, "the evaluation split comes last"
+  return metrics, averaged
 
 
 def _log_evaluation(step: int, metrics: Mapping[str, float], log: MetricsLog) -> None:

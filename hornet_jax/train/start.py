@@ -1,6 +1,5 @@
 """Starting a run from a trained model."""
 
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +8,9 @@ import numpy as np
 from flax import traverse_util
 
 from hornet_jax.convert.checkpoint import differences, listed
-from hornet_jax.convert.torch_file import read_torch_file
 from hornet_jax.errors import InputError
 from hornet_jax.models.global_filter import resize_filter
+from hornet_jax.train.class_map import check_class_map, map_by_synset
 from hornet_jax.train.weights import Trained
 
 
@@ -24,8 +23,8 @@ def start_from(
   """Initial parameters of a run that starts from a trained model.
 
   Everything is taken over; spectral filters of another grid are resized. The head is taken
-  over where the classes are the same, or class by class where a map says which; else it
-  stays as initialised.
+  over where the classes are the same; class by class where a map says which, or where all
+  are among those of the source by their WordNet ids; else it stays as initialised.
 
   Source: official main.py, `--finetune`.
 
@@ -45,11 +44,16 @@ def start_from(
   wanted = traverse_util.flatten_dict(dict(params), sep="/")
   given = traverse_util.flatten_dict(source.params, sep="/")
   notes = []
+  source_names = list(source.preprocessing.class_names)
   if class_map is not None:
-    _check_map(class_map, len(class_names), len(source.preprocessing.class_names))
-    notes.append(f"head: {len(class_map)} of {source.model.num_classes} classes, by the class map")
+    check_class_map(class_map, len(class_names), len(source_names))
+    by = "the class map"
+  elif list(class_names) != source_names:
+    class_map, by = map_by_synset(class_names, source_names), "WordNet id"
+  if class_map is not None:
+    notes.append(f"head: {len(class_map)} of {source.model.num_classes} classes, by {by}")
     given |= {name: given[name][..., class_map] for name in ("head/kernel", "head/bias")}
-  elif list(class_names) != list(source.preprocessing.class_names):
+  elif list(class_names) != source_names:
     notes.append("new head: the classes are others")
     given = {path: leaf for path, leaf in given.items() if not path.startswith("head/")}
     given |= {path: leaf for path, leaf in wanted.items() if path.startswith("head/")}
@@ -66,45 +70,3 @@ def start_from(
     )
   in_order = {path: given[path] for path in wanted}
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)
-
-
-def _check_map(class_map: np.ndarray, num_classes: int, source_classes: int) -> None:
-  problem = ""
-  if len(class_map) != num_classes:
-    problem = f"got {len(class_map)}"
-  elif not ((class_map >= 0) & (class_map < source_classes)).all():
-    problem = f"got {class_map.min()} to {class_map.max()}"
-  elif len(set(class_map.tolist())) < len(class_map):
-    problem = "got some twice"
-  if problem:
-    raise InputError(
-      f"`init.class_map` must name a class of the source for each class: expected {num_classes} "
-      f"different numbers below {source_classes}, {problem}."
-    )
-
-
-def read_class_map(path: str) -> np.ndarray:
-  """A list of class numbers, int64 [K].
-
-  Args:
-    path: of a `.npy` file, of a text file with one number a line, or of a tensor in a
-      `.pth`, such as the official in1k_to_21k_map.pth.
-
-  Raises:
-    InputError: if it is none of them.
-  """
-  file = pathlib.Path(path)
-  try:
-    if file.suffix in (".pth", ".pt"):
-      numbers = read_torch_file(file, lambda content: {"map": content})["map"]
-    elif file.suffix == ".npy":
-      numbers = np.load(file, allow_pickle=False)
-    else:
-      numbers = np.loadtxt(file, np.int64, ndmin=1)
-  except (OSError, KeyError, ValueError) as error:
-    raise InputError(f"`init.class_map`: {file} must be a list of integers: {error}.") from error
-  if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
-    raise InputError(
-      f"`init.class_map`: {file} must be a list of integers: got {numbers.dtype} {numbers.shape}."
-    )
-  return numbers.astype(np.int64)
