@@ -40,7 +40,8 @@ def base_config() -> ConfigDict:
   config.data.imaging = "turbo"  # what decodes and resizes: turbo or pillow, the slower reference
   config.data.mean = (0.485, 0.456, 0.406)  # of each channel, pixels in [0, 1]
   config.data.std = (0.229, 0.224, 0.225)
-  config.data.num_threads = 2  # readers per process
+  config.data.num_threads = 2  # readers, in each of
+  config.data.num_processes = 0  # so many processes a host, beside the one that trains; 0: in it
   config.data.max_undecodable = 100  # unreadable images per process, after which the run stops
 
   config.mix = ConfigDict()
@@ -133,6 +134,7 @@ def shrink(config: ConfigDict) -> None:
   config.data.batch_size = 32
   config.data.eval_batch_size = 25
   config.data.num_threads = 2
+  config.data.num_processes = 0
   config.mix.group_size = 8
   config.log.every_steps = 5
   config.eval.every_epochs = 2.0

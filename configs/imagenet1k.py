@@ -41,7 +41,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.model.drop_path_rate = drop_path_rate
   config.data.dataset = "imagenet2012"
   config.data.rand_augment = rand_augment
-  config.data.num_threads = 16
+  config.data.num_processes = 16
   config.mix.group_size = group_size
   config.optimizer.clip_norm = clip_norm
   if arguments["runlocal"]:

@@ -45,7 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.batch_size = 512
   config.data.eval_batch_size = 512
   config.data.eval_warp = config.data.image_size >= 384
-  config.data.num_threads = 16
+  config.data.num_processes = 16
   config.mix.mixup_alpha = 0.0
   config.mix.cutmix_alpha = 0.0
   config.mix.group_size = 16

@@ -4,4 +4,5 @@ import sys
 
 from hornet_jax.cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":  # and not in the processes that read data
+  sys.exit(main())

@@ -43,7 +43,7 @@ def train_arguments(workdir, data_dir, **overrides):
 
 
 def start(arguments, folder=ROOT):
-  """The command in a process of its own, as from a shell in `folder`."""
+  """The command in a session of its own, as from a shell in `folder`."""
   environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
   return subprocess.Popen(
     [sys.executable, "-m", "hornet_jax", *arguments],
@@ -52,6 +52,7 @@ def start(arguments, folder=ROOT):
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
+    start_new_session=True,
   )
 
 
@@ -60,8 +61,30 @@ def signal_after_checkpoint(process, workdir, step, number):
   while not (workdir / "checkpoints" / str(step)).exists():
     assert process.poll() is None, process.communicate()[0]
     time.sleep(0.02)
-  process.send_signal(number)
+  if number == signal.SIGKILL:
+    process.send_signal(number)
+  else:
+    os.killpg(process.pid, number)  # as a terminal and a scheduler do
   return process.communicate()[0]
+
+
+def process_group(path):
+  """Of a process in /proc that has not ended."""
+  try:
+    state, _, group, *_ = (path / "stat").read_text().rpartition(")")[2].split()
+  except OSError:
+    return None
+  return None if state == "Z" else int(group)
+
+
+def assert_nobody_is_left(group):
+  """Waits until every process of a group has ended."""
+  deadline = time.monotonic() + 30
+  while time.monotonic() < deadline:
+    if not any(process_group(path) == group for path in pathlib.Path("/proc").glob("[0-9]*")):
+      return
+    time.sleep(0.1)
+  pytest.fail(f"processes of group {group} are left")
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +117,19 @@ def test_a_run_tells_what_a_person_wants_to_know(run):
 def test_killed_and_interrupted_run_ends_bit_equal(run, tmp_path, data_dir):
   workdir, _ = run
   other = tmp_path / "w"
-  arguments = train_arguments(other, data_dir)
+  arguments = train_arguments(other, data_dir, **{"data.num_processes": 2})
 
   interrupted = start(arguments)
   output = signal_after_checkpoint(interrupted, other, 5, signal.SIGINT)
   assert interrupted.returncode == 130, output
   assert re.search(r"stopped after step \d+ of 44; the same command goes on", output)
+  assert "Traceback" not in output
 
   killed = start(arguments)
   output = signal_after_checkpoint(killed, other, 20, signal.SIGKILL)
   assert killed.returncode == -signal.SIGKILL
   assert re.search(r"going on after step \d+ of 44", output)
+  assert_nobody_is_left(killed.pid)
 
   finished = start(arguments)
   output = finished.communicate()[0]

@@ -1,8 +1,12 @@
 """The input pipeline: the same batches for every number of readers, each example once."""
 
+import contextlib
 import dataclasses
 import itertools
 import logging
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -55,6 +59,23 @@ def test_starting_late_is_a_seek(splits):
   late = train_batches(splits["train"], **TRAIN, start_step=27, num_threads=1)
   for expected, batch in zip(batches[27:], late, strict=False):
     assert_equal(batch, expected)
+
+
+def test_processes_that_read_give_the_same_batches_and_end(splits):
+  expected = take(train_batches(splits["train"], **TRAIN), 8)[3:]
+  before = set(multiprocessing.active_children())
+  batches = train_batches(splits["train"], **TRAIN, start_step=3, num_threads=1, num_processes=2)
+  with contextlib.closing(batches):
+    for batch in expected:
+      assert_equal(next(batches), batch)
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    for worker in workers:
+      # Of Ctrl-C every process of a terminal hears: the one that trains decides.
+      os.kill(worker.pid, signal.SIGINT)
+      os.kill(worker.pid, signal.SIGTERM)
+    take(batches, 8)
+  assert not any(worker.is_alive() for worker in workers)
 
 
 @pytest.mark.parametrize("readers", [1, 2, 4])

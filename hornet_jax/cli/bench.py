@@ -1,6 +1,7 @@
 """`bench`: times what is claimed to be fast."""
 
 import argparse
+import os
 import statistics
 
 import jax
@@ -8,12 +9,14 @@ from tabulate import tabulate
 
 from hornet_jax.bench.depthwise import time_forward
 from hornet_jax.bench.input import REFERENCE, REFERENCE_RAND_AUGMENT, SIZE, time_input
+from hornet_jax.bench.readers import time_readers
 from hornet_jax.bench.rounds import ratio
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cost import stage_costs
 from hornet_jax.models import create_model
 from hornet_jax.versions import versions
 
+_READERS = [(1, 0), (2, 0), (4, 0), (1, 1), (1, 2), (2, 2)]  # threads and processes
 _V5E_FLOPS = 197e12  # Google's figure for bf16
 
 
@@ -35,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   images.add_argument("--chips", type=positive_int, default=256, help="v5e chips to feed")
   images.add_argument("--mfu", type=float, default=0.4, help="assumed utilisation of their peak")
   images.set_defaults(bench=_input)
+  readers = benchmarks.add_parser(
+    "readers", help="the whole input pipeline by the number of threads and processes"
+  )
+  readers.add_argument("--batches", type=positive_int, default=20, help="of 64, in a round")
+  readers.add_argument("--rounds", type=positive_int, default=3)
+  readers.set_defaults(bench=_readers)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,6 +83,16 @@ def _input(args: argparse.Namespace) -> None:
   headers = ["views", "median", "min", "max", "to Pillow", "mean pixel difference"]
   print(tabulate(rows, headers=headers, disable_numparse=True))
   print(_cores(args.chips, args.mfu, statistics.median(timed["ours, RandAugment"].rates)))
+
+
+def _readers(args: argparse.Namespace) -> None:
+  rates = time_readers(_READERS, args.batches, args.rounds)
+  rows = [
+    [threads, processes or "none", *(f"{f(of):.0f}" for f in (statistics.median, min, max))]
+    for (threads, processes), of in rates.items()
+  ]
+  print(f"batches of training views of {SIZE} with RandAugment, images/s, {os.cpu_count()} cores")
+  print(tabulate(rows, headers=["threads", "processes", "median", "min", "max"]))
 
 
 def _cores(chips: int, mfu: float, rate: float) -> str:

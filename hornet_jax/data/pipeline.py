@@ -5,24 +5,29 @@ the seed and the position alone: not on the number of processes, readers or thre
 A position is a step, so resuming is a seek.
 """
 
+import atexit
+import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import grain
 import numpy as np
+from absl import flags
 
 from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.eval_view import EvalView
+from hornet_jax.data.worker import follow_parent
 from hornet_jax.errors import InputError
 
 _logger = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 """`image` uint8 [b, S, S, 3]; `label` int32 [b]; `weight` float32 [b], 0 for rows that
-must not count; `index` int32 [b], the example's number in its split, -1 for padding."""
+must not count; `index` int32 [b], the example's number in its split, -1 for padding; `key`
+int32 [b], where it was asked for."""
 
 _BATCHES_AHEAD = 4
 
@@ -37,7 +42,8 @@ def train_batches(
   start_step: int = 0,
   rows: Sequence[int] | None = None,
   num_threads: int = 2,
-) -> Iterator[Batch]:
+  num_processes: int = 0,
+) -> Generator[Batch, None, None]:
   """Endless batches of augmented examples, shuffled anew on every pass.
 
   The shuffled stream runs on across passes: no example is left out at their end.
@@ -50,7 +56,8 @@ def train_batches(
     seed: of the order and the augmentation.
     start_step: number of global batches to skip, without reading them.
     rows: rows of the global batch to deliver; None for all.
-    num_threads: readers.
+    num_threads: readers in each process.
+    num_processes: that read and decode; 0 for this one alone.
 
   Raises:
     InputError: if the split has fewer examples than a batch.
@@ -61,12 +68,10 @@ def train_batches(
       f"{split.name}, got {batch_size}."
     )
 
-  def load(example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    return loader.load(example, lambda pixels: augmentation.view(pixels, image_size, rng))
-
   loader = _Loader(split.name, image_size, augmentation.library.decode)
+  load = _TrainLoader(loader, augmentation)
   dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(load)
-  return _iterate(dataset, batch_size, rows, num_threads, start_step)
+  return _iterate(dataset, batch_size, rows, num_threads, num_processes, start_step)
 
 
 def eval_batches(
@@ -76,7 +81,8 @@ def eval_batches(
   batch_size: int,
   rows: Sequence[int] | None = None,
   num_threads: int = 2,
-) -> Iterator[Batch]:
+  key: Callable[[dict[str, Any]], int] | None = None,
+) -> Generator[Batch, None, None]:
   """Every example of a split once, in order; the last batch padded with weight 0.
 
   Args:
@@ -85,10 +91,13 @@ def eval_batches(
     batch_size: rows of the global batch.
     rows: rows of the global batch to deliver; None for all.
     num_threads: readers.
+    key: a number of each stored example that its batch row carries, 0 for padding; None for
+      none.
   """
 
   def load(example: dict[str, Any]) -> dict[str, Any]:
-    return loader.load(example, view)
+    loaded = loader.load(example, view)
+    return loaded | {"key": np.int32(key(example))} if key else loaded
 
   loader = _Loader(split.name, view.image_size, view.library.decode)
   padding = {
@@ -97,19 +106,15 @@ def eval_batches(
     "weight": np.float32(0),
     "index": np.int32(-1),
   }
+  if key:
+    padding["key"] = np.int32(0)
   dataset = _PaddedDataset(_numbered(split).map(load), batch_size, padding)
-  return _iterate(dataset, batch_size, rows, num_threads, start_step=0)
+  return _iterate(dataset, batch_size, rows, num_threads)
 
 
 def _numbered(split: Split) -> grain.MapDataset:
   """The examples, each with its number in the split."""
-  count = len(split.source)
-
-  def number(position: int, example: dict[str, Any]) -> dict[str, Any]:
-    # Positions run on in later passes.
-    return {**example, "index": np.int32(position % count)}
-
-  return grain.MapDataset.source(split.source).map_with_index(number)
+  return grain.MapDataset.source(split.source).map_with_index(_Number(len(split.source)))
 
 
 def _iterate(
@@ -117,15 +122,51 @@ def _iterate(
   batch_size: int,
   rows: Sequence[int] | None,
   num_threads: int,
-  start_step: int,
-) -> Iterator[Batch]:
+  num_processes: int = 0,
+  start_step: int = 0,
+) -> Generator[Batch, None, None]:
   rows = range(batch_size) if rows is None else rows
   dataset = _RowsDataset(dataset, batch_size, rows).batch(len(rows), drop_remainder=True)
   ahead = max(_BATCHES_AHEAD, num_threads)
   options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=ahead)
-  iterator = iter(dataset.to_iter_dataset(options))
-  iterator.set_state({"next_index": start_step})
-  return iterator
+  batches = dataset[start_step:].to_iter_dataset(options)
+  if num_processes:
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()  # Grain asks absl for flags that nobody has to give
+    # Worker i makes the batches i, i + n, ...: they arrive in their order.
+    workers = grain.MultiprocessingOptions(num_workers=num_processes)
+    batches = batches.mp_prefetch(workers, follow_parent)
+  iterator = iter(batches)
+  # Ends threads and processes: with the generator, or at the latest with this process, before
+  # it waits for them.
+  atexit.register(iterator.close)
+  try:
+    yield from iterator
+  finally:
+    atexit.unregister(iterator.close)
+    iterator.close()
+
+
+# What is called for each example is a class, as nested functions do not reach other processes.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Number:
+  count: int
+
+  def __call__(self, position: int, example: dict[str, Any]) -> dict[str, Any]:
+    # Positions run on in later passes.
+    return {**example, "index": np.int32(position % self.count)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainLoader:
+  loader: "_Loader"
+  augmentation: Augmentation
+
+  def __call__(self, example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    size = self.loader.image_size
+    return self.loader.load(example, lambda pixels: self.augmentation.view(pixels, size, rng))
 
 
 class _Loader:
@@ -133,7 +174,7 @@ class _Loader:
 
   def __init__(self, split_name: str, image_size: int, decode: Callable[[bytes], np.ndarray]):
     self._split_name = split_name
-    self._image_size = image_size
+    self.image_size = image_size
     self._decode = decode
     self._warned: set[int] = set()
 
@@ -151,7 +192,7 @@ class _Loader:
       if int(index) not in self._warned:
         self._warned.add(int(index))
         _logger.warning("example %d of %s left out: %s", index, self._split_name, error)
-      pixels, weight = np.zeros((self._image_size, self._image_size, 3), np.uint8), 0.0
+      pixels, weight = np.zeros((self.image_size, self.image_size, 3), np.uint8), 0.0
     return {
       "image": pixels,
       "label": np.int32(example["label"]),

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -246,7 +246,7 @@ class Experiment:
       for key, (shape, dtype) in leaves.items()
     }
 
-  def train_batches(self, start_step: int) -> Iterator[Batch]:
+  def train_batches(self, start_step: int) -> Generator[Batch, None, None]:
     """This process's rows of the training batches after `start_step` steps."""
     data = self.config["data"]
     return train_batches(
@@ -258,6 +258,7 @@ class Experiment:
       start_step=start_step,
       rows=process_rows(data["batch_size"], batch_sharding(self.mesh)).tolist(),
       num_threads=data["num_threads"],
+      num_processes=data["num_processes"],
     )
 
   def predict(

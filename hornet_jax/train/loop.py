@@ -1,5 +1,6 @@
 """The training loop."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -183,7 +184,11 @@ def _train_steps(
   undecodable: set[int] = set()
   pending: tuple[int, Any] | None = None
   evaluation: Evaluation | None = None
-  with StopRequest() as stop, Progress(total_steps, start_step, batch_size) as progress:
+  with (
+    contextlib.closing(batches),
+    StopRequest() as stop,
+    Progress(total_steps, start_step, batch_size) as progress,
+  ):
     for step in range(start_step + 1, total_steps + 1):
       batch = next(batches)
       undecodable.update(batch["index"][batch["weight"] == 0].tolist())

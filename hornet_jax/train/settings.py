@@ -25,6 +25,7 @@ _RANGES = {
   "data.flip_rate": _PROBABILITY,
   "data.erasing_rate": _FRACTION,
   "data.eval_crop_fraction": [(operator.gt, 0), (operator.le, 1)],
+  "data.num_processes": _NOT_NEGATIVE,
   "data.num_threads": _AT_LEAST_ONE,
   "data.max_undecodable": _NOT_NEGATIVE,
   "mix.mixup_alpha": _NOT_NEGATIVE,

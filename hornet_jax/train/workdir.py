@@ -17,6 +17,7 @@ MAY_CHANGE = (
   "data.data_dir",
   "data.eval_batch_size",
   "data.max_undecodable",
+  "data.num_processes",
   "data.num_threads",
   "optimizer.max_skipped_steps",
   "log.",

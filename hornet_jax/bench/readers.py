@@ -1,0 +1,48 @@
+"""Batches of training views by the number of threads and processes that read."""
+
+import contextlib
+import time
+
+from hornet_jax.bench.input import RAND_AUGMENT, SIZE, photographs
+from hornet_jax.data.augment import Augmentation
+from hornet_jax.data.datasets import Split
+from hornet_jax.data.pipeline import train_batches
+
+_BATCH_SIZE = 64
+_WARM_UP = 4  # batches
+
+
+def time_readers(
+  readers: list[tuple[int, int]], num_batches: int, rounds: int
+) -> dict[tuple[int, int], list[float]]:
+  """Images per second of the whole pipeline, JPEGs of 500x375 with RandAugment to 224.
+
+  Args:
+    readers: threads of each process, and processes; 0 processes for this one alone.
+    num_batches: counted in each round, after some that are not.
+    rounds: interleaved rounds.
+  """
+  source = [{"image": image, "label": 0} for image in photographs(4 * _BATCH_SIZE)]
+  split = Split("photographs", source, ["photograph"])
+  augmentation = Augmentation("random_resized", flip_rate=0.5, rand_augment=RAND_AUGMENT)
+  rates: dict[tuple[int, int], list[float]] = {entry: [] for entry in readers}
+  for _ in range(rounds):
+    for threads, processes in readers:
+      batches = train_batches(
+        split,
+        image_size=SIZE,
+        batch_size=_BATCH_SIZE,
+        augmentation=augmentation,
+        seed=0,
+        num_threads=threads,
+        num_processes=processes,
+      )
+      with contextlib.closing(batches):
+        for _ in range(_WARM_UP * max(processes, 1)):
+          next(batches)
+        begin = time.perf_counter()
+        for _ in range(num_batches):
+          next(batches)
+        seconds = time.perf_counter() - begin
+      rates[threads, processes].append(num_batches * _BATCH_SIZE / seconds)
+  return rates
