@@ -21,7 +21,8 @@ ALLOWED = {
   "train": {"convert", "data", "models", "report", "versions"},
   "report": {"cost", "models"},
   "bench": {"cost", "data", "models"},
-  "cli": {"bench", "convert", "cost", "data", "models", "train", "versions"},
+  "suite": {"data", "train"},
+  "cli": {"bench", "convert", "cost", "data", "models", "suite", "train", "versions"},
 }
 PURE = {"ops", "models"}
 PURE_LIBRARIES = {"jax", "flax", "jaxtyping", "numpy"}

@@ -1,4 +1,4 @@
-"""`evaluate`: the accuracy of a run's checkpoint."""
+"""`evaluate`: the accuracy of a run's checkpoint, on its own data or on the suite."""
 
 import argparse
 import json
@@ -7,30 +7,41 @@ from collections.abc import Mapping
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.cli import suite
+from hornet_jax.errors import InputError
 from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.workdir import check_dataset, load_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument("--workdir", required=True, help="of a trained run")
+  parser.add_argument(
+    "--workdir", required=True, help="of a trained run; with --suite also a file or a name"
+  )
   parser.add_argument(
     "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
   )
   parser.add_argument("--json", action="store_true", help="for programs")
+  suite.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+  if args.suite:
+    return suite.run(args)
+  foreign = [f"--{flag}" for flag in suite.FLAGS if getattr(args, flag) is not None]
+  if foreign:
+    raise InputError(f"{', '.join(foreign)} must come with --suite: it is missing.")
   workdir = epath.Path(args.workdir)
   experiment = Experiment(load_config(workdir))
   check_dataset(experiment.train_split, workdir)
   step, params, ema_params = load_params(workdir / "checkpoints", args.checkpoint)
   eval_step = experiment.compile_eval_step()
   metrics, rows = {}, []
+  weights = {"averaged": experiment.place(ema_params), "raw": experiment.place(params)}
   for split in (experiment.eval_split, *experiment.other_eval_splits):
     of_split = {}
-    for name, weights in (("averaged", ema_params), ("raw", params)):
-      predictions = experiment.predict(eval_step, experiment.place(weights), split)
+    of_weights = experiment.predict(eval_step, list(weights.values()), split)
+    for name, predictions in zip(weights, of_weights, strict=True):
       of_split[name] = predictions.metrics()
       rows.append([split.name, name, len(predictions.label), *_formatted(of_split[name])])
     metrics[split.name] = of_split

@@ -9,6 +9,7 @@ from typing import Any
 from etils import epath
 
 from hornet_jax.data.imagenet22k import BUILDS
+from hornet_jax.data.imagenet_variants import VARIANTS
 from hornet_jax.errors import InputError, unknown_name
 
 ARRAY_RECORD = "array_record"
@@ -20,7 +21,7 @@ class Dataset:
   """An image classification dataset that can be prepared by its name.
 
   Attributes:
-    train_split: TFDS split to train on.
+    train_split: TFDS split to train on; empty for those that are for evaluation only.
     eval_split: TFDS split to evaluate on.
     tfds_name: in TFDS's catalogue, with the config where it has several.
     builder: instead, dotted path of our module that holds the TFDS `Builder`.
@@ -47,6 +48,10 @@ DATASETS: dict[str, Dataset] = {
       "train", "train[:1%]", tfds_name=f"imagenet22k/{build}", needs_archives=True
     )
     for build in BUILDS
+  },
+  **{
+    name: Dataset("", "test", tfds_name=variant.tfds_name, needs_archives=True)
+    for name, variant in VARIANTS.items()
   },
   "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
 }
@@ -119,7 +124,13 @@ def default_splits(name: str, data_dir: str) -> tuple[str, str]:
   Those of `DATASETS`; for others `train`, and `validation` or else `test`.
   """
   if name in DATASETS:
-    return DATASETS[name].train_split, DATASETS[name].eval_split
+    known = DATASETS[name]
+    if not known.train_split:
+      raise InputError(
+        f"dataset {name!r} is for evaluation: expected one to train on. Hint: "
+        f"--config.eval.also=('{name}/{known.eval_split}',) evaluates on it too."
+      )
+    return known.train_split, known.eval_split
   splits = _read_only_builder(name, data_dir).info.splits
   held_out = next((split for split in ("validation", "test") if split in splits), None)
   if "train" not in splits or held_out is None:

@@ -1,17 +1,26 @@
 """Archives in ImageNet's format with made-up images, to try a whole run on a laptop."""
 
 import colorsys
+import gzip
 import io
 import pathlib
 import tarfile
+import zipfile
 
 import numpy as np
 from PIL import Image
 
 from hornet_jax.data.imagenet_archives import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from hornet_jax.data.imagenet_classes import synsets, validation_synsets
+from hornet_jax.data.imagenet_variants import CORRUPTIONS, SEVERITIES, VARIANTS
 
 NUM_TRAIN, NUM_VALIDATION = 200, 50
+_IN_ARCHIVE = {
+  "noise": CORRUPTIONS[:3],
+  "blur": CORRUPTIONS[3:7],
+  "weather": CORRUPTIONS[7:11],
+  "digital": CORRUPTIONS[11:],
+}
 
 
 def write_imagenet_archives(
@@ -50,6 +59,40 @@ def write_imagenet22k_archives(folder: pathlib.Path, num_synsets: int = 20) -> N
   for synset in synsets()[:num_synsets]:
     images = [(f"{synset}_{i}.JPEG", _encoded(_picture(synset, rng), i)) for i in range(10)]
     (folder / f"{synset}.tar").write_bytes(tar_of(images))
+
+
+def write_variant_archives(name: str, folder: pathlib.Path, num_classes: int = 5) -> None:
+  """Writes the archives of an evaluation set around ImageNet, two images a class and corruption.
+
+  Args:
+    name: in `VARIANTS`.
+    folder: for the archives.
+    num_classes: the first of the 1,000.
+  """
+  rng = np.random.default_rng(0)
+  numbered = name == "imagenet_v2"
+
+  def images(folder_name: str) -> list[tuple[str, bytes]]:
+    found = []
+    for k, synset in enumerate(synsets()[:num_classes]):
+      for i in range(2):
+        file_name = f"ILSVRC2012_val_{2 * k + i + 1:08d}.JPEG"
+        path = f"{folder_name}/{k if numbered else synset}/{file_name}"
+        found.append((path, _encoded(_picture(synset, rng), i)))
+    return found
+
+  for archive in VARIANTS[name].archives:
+    path, root = folder / archive, archive.partition(".")[0]
+    if path.suffix == ".zip":
+      with zipfile.ZipFile(path, "w") as file:
+        for image_name, content in images(root):
+          file.writestr(image_name, content)
+      continue
+    folders = [root]
+    if name == "imagenet_c":
+      folders = [f"{corruption}/{k}" for corruption in _IN_ARCHIVE[root] for k in SEVERITIES]
+    content = tar_of([image for part in folders for image in images(part)])
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def tar_of(members: list[tuple[str, bytes]]) -> bytes:

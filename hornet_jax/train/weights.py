@@ -70,25 +70,40 @@ def load(
   Raises:
     InputError: if there is no trained model at `path`, or a file is to give one of several.
   """
+  return as_trained(*read_model(path, checkpoint=checkpoint, raw=raw))
+
+
+def is_one_file(path: str | epath.PathLike) -> bool:
+  """Whether a path of `load` is that of a file, or a name, with one set of weights."""
+  name = os.fspath(path)
+  return is_published(name) or epath.Path(name).suffix in (_SUFFIX, *SUFFIXES)
+
+
+def read_model(
+  path: str | epath.PathLike, *, checkpoint: str | int = "last", raw: bool = False
+) -> tuple[Described, dict[str, Any]]:
+  """What `load` loads: the model's own words, and its parameters."""
   name = os.fspath(path)
   path = epath.Path(path).expanduser()
-  is_file = is_published(name) or path.suffix in (_SUFFIX, *SUFFIXES)
-  if is_file and (raw or checkpoint != "last"):
+  if is_one_file(name) and (raw or checkpoint != "last"):
     raise InputError(
       f"{name} holds the weights of one checkpoint: expected neither `checkpoint` nor `raw`, "
       f"got checkpoint={checkpoint!r}, raw={raw}. Hint: load the workdir instead."
     )
   if is_published(name):
-    described, params = described_checkpoint(read_checkpoint(locate(name)))
-  elif path.suffix in SUFFIXES:
-    described, params = described_checkpoint(read_checkpoint(pathlib.Path(path)))
-  elif is_file:
-    described, params = _read(path)
-  else:
-    config = load_config(path)
-    described = Described(config["model"], config["data"], load_class_names(path))
-    _, raw_params, ema_params = load_params(path / "checkpoints", checkpoint)
-    params = raw_params if raw else ema_params
+    return described_checkpoint(read_checkpoint(locate(name)))
+  if path.suffix in SUFFIXES:
+    return described_checkpoint(read_checkpoint(pathlib.Path(path)))
+  if path.suffix == _SUFFIX:
+    return _read(path)
+  config = load_config(path)
+  described = Described(config["model"], config["data"], load_class_names(path))
+  _, raw_params, ema_params = load_params(path / "checkpoints", checkpoint)
+  return described, raw_params if raw else ema_params
+
+
+def as_trained(described: Described, params: dict[str, Any]) -> Trained:
+  """The model that its own words describe."""
   data = described.data
   return Trained(
     build_model(described.model, data["image_size"], len(described.class_names)),
@@ -147,6 +162,11 @@ def check_file(file: epath.Path) -> None:
   make_folder(file.parent)
 
 
+def evaluation_settings(described: Described) -> dict[str, Any]:
+  """Of its data settings, those that evaluation depends on."""
+  return {key: described.data[key] for key in _DATA_KEYS}
+
+
 def write_model(
   file: epath.Path, described: Described, params: Any, notes: Mapping[str, str]
 ) -> None:
@@ -164,7 +184,7 @@ def write_model(
   """
   metadata = {
     "model": json.dumps(described.model),
-    "data": json.dumps({key: described.data[key] for key in _DATA_KEYS}),
+    "data": json.dumps(evaluation_settings(described)),
     "class_names": json.dumps(list(described.class_names)),
     **notes,
   }

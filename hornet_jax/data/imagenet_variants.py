@@ -1,0 +1,233 @@
+"""The evaluation sets around ImageNet-1K, out of their archives as published."""
+
+import dataclasses
+import functools
+import pathlib
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+from hornet_jax.data.imagenet_classes import synsets
+from hornet_jax.errors import InputError
+
+CORRUPTIONS = (
+  "gaussian_noise",
+  "shot_noise",
+  "impulse_noise",
+  "defocus_blur",
+  "glass_blur",
+  "motion_blur",
+  "zoom_blur",
+  "snow",
+  "frost",
+  "fog",
+  "brightness",
+  "contrast",
+  "elastic_transform",
+  "pixelate",
+  "jpeg_compression",
+)
+"""Those of ImageNet-C that its score counts. Source: arXiv 1903.12261, section 4."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+_CLASS = r"(?P<label>n\d{8})"
+_SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """An evaluation set whose classes are among the 1,000.
+
+  Attributes:
+    archives: names of its files as published.
+    num_images: in all of them.
+    homepage: where they are.
+    tfds_name: of the prepared dataset, that of TFDS where TFDS knows it.
+    layout: pattern of the folders that an image lies in; `label` is a synset, or the number
+      of a class.
+  """
+
+  archives: tuple[str, ...]
+  num_images: int
+  homepage: str
+  tfds_name: str
+  layout: str = _CLASS
+
+
+VARIANTS = {
+  # Folders are synsets, or numbers from 0 on: "10" comes before "2" where names are sorted.
+  # Source: arXiv 1902.10811.
+  "imagenet_v2": Variant(
+    ("imagenetv2-matched-frequency.tar.gz",),
+    10_000,
+    "https://github.com/modestyachts/ImageNetV2",
+    "imagenet_v2/matched-frequency",
+    layout=r"(?P<label>n\d{8}|\d{1,3})",
+  ),
+  # Source: arXiv 1907.07174.
+  "imagenet_a": Variant(
+    ("imagenet-a.tar",),
+    7_500,
+    "https://github.com/hendrycks/natural-adv-examples",
+    "imagenet_a",
+  ),
+  # Source: arXiv 2006.16241.
+  "imagenet_r": Variant(
+    ("imagenet-r.tar",), 30_000, "https://github.com/hendrycks/imagenet-r", "imagenet_r"
+  ),
+  # Source: arXiv 1905.13549.
+  "imagenet_sketch": Variant(
+    ("ImageNet-Sketch.zip",),
+    50_889,
+    "https://github.com/HaohanWang/ImageNet-Sketch",
+    "imagenet_sketch",
+  ),
+  # Source: arXiv 1903.12261; extra.tar holds corruptions that its score does not count.
+  "imagenet_c": Variant(
+    ("noise.tar", "blur.tar", "weather.tar", "digital.tar"),
+    50_000 * len(CORRUPTIONS) * len(SEVERITIES),
+    "https://github.com/hendrycks/robustness",
+    "imagenet_c",
+    layout=rf"(?P<corruption>{'|'.join(CORRUPTIONS)})/(?P<severity>[1-5])/{_CLASS}",
+  ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class VariantImage:
+  """One image.
+
+  Attributes:
+    label: number of its class among the 1,000.
+    name: the last folders and the file, such as `fog/3/n01440764/ILSVRC2012_val_00000293.JPEG`.
+    read: gives its encoded bytes, at once or never: archives are read in their order.
+  """
+
+  label: int
+  name: str
+  read: Callable[[], bytes]
+
+
+class VariantArchives:
+  """The images of one evaluation set; whatever is not used is named.
+
+  Attributes:
+    variant: what the archives are expected to hold.
+    left_out: name in the archives -> why it is not used.
+  """
+
+  def __init__(self, name: str, path: pathlib.Path):
+    """Finds the archives.
+
+    Args:
+      name: in `VARIANTS`.
+      path: one archive (tar or zip), a folder of the published ones, or an unpacked folder.
+
+    Raises:
+      InputError: if there is nothing, or some of the published archives are missing.
+    """
+    self.variant = VARIANTS[name]
+    self.left_out: dict[str, str] = {}
+    self._name = name
+    self._layout = re.compile(rf"(?:.*/)?(?P<name>{self.variant.layout}/[^/]+)")
+    self._class_numbers = {synset: k for k, synset in enumerate(synsets())}
+    self._sources = self._find(path)
+
+  def files(self) -> list[pathlib.Path]:
+    """The archives; none where they are unpacked."""
+    return [source for source in self._sources if source.is_file()]
+
+  def check_count(self, *, partial: bool) -> None:
+    """Raises `InputError` unless the archives hold as many images as the published ones.
+
+    Args:
+      partial: whether some are enough.
+    """
+    found, expected = sum(1 for _ in self.images()), self.variant.num_images
+    self.left_out.clear()  # filled again when the images are read
+    if found == 0 or (found != expected and not partial):
+      raise InputError(
+        f"`archives` must hold the {expected:,} images of {self._name}: got {found:,}. Hint: "
+        f"{' and '.join(self.variant.archives)} of {self.variant.homepage}; --partial where fewer "
+        "are meant."
+      )
+
+  def images(self) -> Iterator[VariantImage]:
+    """Every image, in the order of the archives."""
+    for source in self._sources:
+      try:
+        for name, read in tqdm(_members(source), source.name, unit="file", disable=None):
+          image = self._image(name, read)
+          if isinstance(image, VariantImage):
+            yield image
+          else:
+            self.left_out[f"{source.name}/{name}"] = image
+      except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(
+          f"{source} must be a whole tar or zip archive: {error}. Hint: download it again."
+        ) from error
+
+  def _find(self, path: pathlib.Path) -> list[pathlib.Path]:
+    published = [path / name for name in self.variant.archives]
+    missing = [file.name for file in published if not file.is_file()]
+    if path.is_file() or (path.is_dir() and len(missing) == len(published)):
+      return [path]
+    if missing:
+      raise InputError(
+        f"`archives` must hold {' and '.join(self.variant.archives)}, or what they unpack to: "
+        f"{', '.join(missing)} not in {path}. Hint: they are at {self.variant.homepage}."
+      )
+    return published
+
+  def _image(self, name: str, read: Callable[[], bytes] | None) -> VariantImage | str:
+    """The image, or why it is none."""
+    path = pathlib.PurePosixPath(name)
+    if read is None or path.is_absolute() or ".." in path.parts:
+      return "a name that leads outside, or no regular file"
+    match = self._layout.fullmatch(path.as_posix())
+    if match is None or path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+      return "no image in a folder of its class"
+    folder = match["label"]
+    label = int(folder) if folder.isdecimal() else self._class_numbers.get(folder)
+    return "of another class" if label is None else VariantImage(label, match["name"], read)
+
+
+def _members(source: pathlib.Path) -> Iterator[tuple[str, Callable[[], bytes] | None]]:
+  """Name and reader of all that is no folder; no reader where it is no regular file."""
+  if source.is_dir():
+    for path in sorted(source.rglob("*")):
+      if not path.is_dir():
+        yield path.relative_to(source).as_posix(), path.read_bytes if path.is_file() else None
+  elif zipfile.is_zipfile(source):
+    with zipfile.ZipFile(source) as archive:
+      for info in archive.infolist():
+        if not info.is_dir():
+          yield info.filename, functools.partial(archive.read, info)
+  else:
+    with tarfile.open(source) as tar:
+      for member in tar:
+        if not member.isdir():
+          yield member.name, functools.partial(_read, tar, member) if member.isreg() else None
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+  file = tar.extractfile(member)
+  assert file, "a regular file"
+  return file.read()
+
+
+def corruption_of(file_name: str) -> int:
+  """Number of the corruption and the severity that an image of ImageNet-C has.
+
+  Args:
+    file_name: as `VariantImage.name`.
+
+  Returns:
+    5 times the number in `CORRUPTIONS`, plus the number in `SEVERITIES`.
+  """
+  corruption, severity, *_ = file_name.split("/")
+  return CORRUPTIONS.index(corruption) * len(SEVERITIES) + SEVERITIES.index(int(severity))
