@@ -26,7 +26,7 @@ ALLOWED = {
 }
 PURE = {"ops", "models"}
 PURE_LIBRARIES = {"jax", "flax", "jaxtyping", "numpy"}
-TENSORFLOW = {"tensorflow", "tensorflow_datasets"}
+TENSORFLOW = {"apache_beam", "tensorflow", "tensorflow_datasets"}
 
 
 def imports(path):

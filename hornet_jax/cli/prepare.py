@@ -7,19 +7,27 @@ import tempfile
 from etils import epath
 from tabulate import tabulate
 
-from hornet_jax.data.datasets import DATASETS, default_splits, open_split
+from hornet_jax.data.datasets import DATASETS, open_split
 from hornet_jax.data.folder import ImageFolder, read_folder
-from hornet_jax.data.generated import write_imagenet22k_archives, write_imagenet_archives
+from hornet_jax.data.generated import (
+  write_imagenet22k_archives,
+  write_imagenet_archives,
+  write_variant_archives,
+)
 from hornet_jax.data.imagenet22k import BUILDS
+from hornet_jax.data.imagenet_variants import VARIANTS
 from hornet_jax.data.prepare import (
   check_name_is_free,
   convert,
   prepare,
   prepare_fashion_mnist,
   prepare_folder,
+  printable,
+)
+from hornet_jax.data.prepare_imagenet import (
   prepare_imagenet,
   prepare_imagenet22k,
-  printable,
+  prepare_imagenet_variant,
 )
 from hornet_jax.errors import InputError, unknown_name
 
@@ -31,10 +39,11 @@ _FLAGS = {
   "name": ("folder",),
   "eval_fraction": ("folder",),
   "idx": ("fashion_mnist",),
-  "archives": ("imagenet2012", *_IMAGENET_22K),
+  "archives": ("imagenet2012", *_IMAGENET_22K, *VARIANTS),
   "classes": _IMAGENET_22K,
-  "partial": ("imagenet2012",),
-  "generated": ("imagenet2012", *_IMAGENET_22K),
+  "beam_options": _IMAGENET_22K,
+  "partial": ("imagenet2012", *VARIANTS),
+  "generated": ("imagenet2012", *_IMAGENET_22K, *VARIANTS),
 }
 
 
@@ -56,25 +65,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--idx", type=pathlib.Path, help="fashion_mnist: folder of its idx files")
   parser.add_argument(
     "--archives",
-    type=pathlib.Path,
+    type=epath.Path,
     help="imagenet2012: folder of the two published tar files; imagenet22k: folder of one tar a "
-    "synset, or one tar of all",
+    "synset, or one tar of all; the sets around ImageNet: folder of their archives, or one of "
+    "them, or what they unpack to",
   )
   parser.add_argument(
     "--classes", type=pathlib.Path, help="imagenet22k: text file of the synsets to keep"
   )
   parser.add_argument(
+    "--beam_options",
+    help="imagenet22k, of one tar a synset: build it on Apache Beam with these flags of it, such "
+    "as --beam_options='--runner=DirectRunner --direct_running_mode=multi_processing "
+    "--direct_num_workers=8' (default: one process)",
+  )
+  parser.add_argument(
     "--partial",
     action="store_true",
     default=None,
-    help="imagenet2012: the archives hold fewer images, on purpose",
+    help="imagenet2012 and the sets around it: the archives hold fewer images, on purpose",
   )
   parser.add_argument(
     "--generated",
     action="store_true",
     default=None,
-    help="imagenet2012, imagenet22k: make-believe images, to try a run; needs a --data_dir of "
-    "its own",
+    help="imagenet2012, imagenet22k and the sets around ImageNet: make-believe images, to try a "
+    "run; needs a --data_dir of its own",
   )
   parser.add_argument(
     "--data_dir", default="", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets"
@@ -98,8 +114,9 @@ def run(args: argparse.Namespace) -> int:
     path = prepare_fashion_mnist(args.idx, args.data_dir)
   else:
     path = prepare(args.dataset, args.data_dir)
-  defaults = default_splits(args.dataset, args.data_dir)
-  for split in dict.fromkeys(name.partition("[")[0] for name in defaults):
+  known = DATASETS[args.dataset]
+  splits = (name.partition("[")[0] for name in (known.train_split, known.eval_split) if name)
+  for split in dict.fromkeys(splits):
     opened = open_split(args.dataset, split, args.data_dir)
     print(f"{opened.name}: {len(opened.source):,} images, {len(opened.class_names)} classes")
   print(f"in {path}")
@@ -117,10 +134,8 @@ def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
   else:
     with tempfile.TemporaryDirectory() as temporary:
       args.partial = True
-      is_1k = args.dataset == "imagenet2012"
-      write = write_imagenet_archives if is_1k else write_imagenet22k_archives
-      write(pathlib.Path(temporary))
-      path, removed = _from_archives(args, pathlib.Path(temporary))
+      _write_archives(args.dataset, pathlib.Path(temporary))
+      path, removed = _from_archives(args, epath.Path(temporary))
     print("generated images, not ImageNet")
   for folder in removed:
     print(f"removed what an interrupted build left in {folder}")
@@ -132,12 +147,23 @@ def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
   return path
 
 
-def _from_archives(
-  args: argparse.Namespace, archives: pathlib.Path
-) -> tuple[epath.Path, list[str]]:
+def _write_archives(dataset: str, folder: pathlib.Path) -> None:
+  if dataset in VARIANTS:
+    write_variant_archives(dataset, folder)
+  elif dataset == "imagenet2012":
+    write_imagenet_archives(folder)
+  else:
+    write_imagenet22k_archives(folder)
+
+
+def _from_archives(args: argparse.Namespace, archives: epath.Path) -> tuple[epath.Path, list[str]]:
+  if args.dataset in _IMAGENET_22K:
+    options = args.beam_options or ""
+    return prepare_imagenet22k(args.dataset, archives, args.data_dir, args.classes, options)
+  local, partial = pathlib.Path(archives), bool(args.partial)
   if args.dataset == "imagenet2012":
-    return prepare_imagenet(archives, args.data_dir, partial=bool(args.partial))
-  return prepare_imagenet22k(args.dataset, archives, args.data_dir, args.classes)
+    return prepare_imagenet(local, args.data_dir, partial=partial)
+  return prepare_imagenet_variant(args.dataset, local, args.data_dir, partial=partial)
 
 
 def _check_flags(args: argparse.Namespace) -> None:

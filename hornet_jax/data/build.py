@@ -6,6 +6,7 @@ Run by `prepare` in a process of its own: `python -m hornet_jax.data.build KIND 
 import importlib
 import json
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,8 @@ from absl import logging
 
 from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
 from hornet_jax.data.idx import read_mnist_files
-from hornet_jax.data.imagenet22k import Archives
+from hornet_jax.data.imagenet_classes import synsets
+from hornet_jax.data.imagenet_variants import VariantArchives
 from hornet_jax.errors import InputError
 
 
@@ -42,45 +44,75 @@ def build_imagenet(archives: str, data_dir: str) -> None:
   builder.download_and_prepare(download_config=config)
 
 
-def build_imagenet22k(archives: str, build: str, classes_file: str, data_dir: str) -> None:
-  """Builds ImageNet-22K from archives in one pass; the images are stored byte by byte.
+def build_imagenet22k(
+  archives: str, build: str, classes_file: str, beam_options: str, data_dir: str
+) -> None:
+  """Builds ImageNet-22K from archives.
 
   Args:
-    archives: see `Archives`.
+    archives: see `find_archives`.
     build: its name in `BUILDS`.
     classes_file: with one synset a line.
+    beam_options: flags of Apache Beam, which then builds it; empty to build it in this process.
     data_dir: of prepared datasets.
   """
   import tensorflow_datasets as tfds
 
-  source = Archives(pathlib.Path(archives))
-  class_names = pathlib.Path(classes_file).read_text().split()
-
-  def examples() -> Iterator[tuple[str, dict[str, Any]]]:
-    for image in source.images(class_names):
-      key = f"{image.synset}/{image.name}"
-      yield key, {"image": image.content, "label": image.synset, "file_name": key}
+  from hornet_jax.data.builders.imagenet22k import imagenet22k_dataset_builder
 
   if sys.stderr.isatty():
     tfds.enable_progress_bar()
-  features = tfds.features.FeaturesDict(
-    {
-      "image": tfds.features.Image(),
-      "label": tfds.features.ClassLabel(names=class_names),
-      "file_name": tfds.features.Text(),
-    }
+  builder = imagenet22k_dataset_builder.Builder(
+    config=build,
+    archives=archives,
+    class_names=pathlib.Path(classes_file).read_text().split(),
+    on_beam=bool(beam_options),
+    data_dir=data_dir,
+    file_format=ARRAY_RECORD,
   )
+  config = tfds.download.DownloadConfig()
+  if beam_options:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    config = config.replace(beam_options=PipelineOptions(shlex.split(beam_options)))
+  builder.download_and_prepare(download_config=config)
+
+
+def build_imagenet_variant(name: str, archives: str, data_dir: str) -> None:
+  """Builds an evaluation set around ImageNet from its archives; the images stay as they are.
+
+  Args:
+    name: in `VARIANTS`.
+    archives: see `VariantArchives`.
+    data_dir: of prepared datasets.
+  """
+  import tensorflow_datasets as tfds
+
+  source = VariantArchives(name, pathlib.Path(archives))
+
+  def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    for image in source.images():
+      yield image.name, {"image": image.read(), "label": image.label, "file_name": image.name}
+
+  variant = source.variant
+  stored_name, _, config = variant.tfds_name.partition("/")
   builder = _store(
     data_dir,
-    name="imagenet22k",
-    config=build,
+    name=stored_name,
+    config=config or None,
     version="1.0.0",
-    description=f"ImageNet-22K, {build}: {len(class_names)} classes.",
-    features=features,
-    split_datasets={"train": examples()},
-    homepage="https://image-net.org",
+    description=f"{name}, from {' and '.join(variant.archives)}.",
+    features=tfds.features.FeaturesDict(
+      {
+        "image": tfds.features.Image(),
+        "label": tfds.features.ClassLabel(names=synsets()),
+        "file_name": tfds.features.Text(),
+      }
+    ),
+    split_datasets={"test": examples()},
+    homepage=variant.homepage,
   )
-  lines = [f"{name}\t{reason}\n" for name, reason in source.left_out.items()]
+  lines = [f"{path}\t{reason}\n" for path, reason in source.left_out.items()]
   (pathlib.Path(builder.data_dir) / "left_out.txt").write_text("".join(lines))
 
 
@@ -202,6 +234,7 @@ KINDS: dict[str, Callable[..., None]] = {
   "known": build_known,
   "imagenet2012": build_imagenet,
   "imagenet22k": build_imagenet22k,
+  "imagenet_variant": build_imagenet_variant,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "tfrecord": convert_tfrecord,

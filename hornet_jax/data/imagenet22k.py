@@ -1,24 +1,34 @@
 """ImageNet-22K out of its archives, image by image: nothing is extracted to disk.
 
 The archives are a folder of one tar a synset (`n01440764.tar`), or one tar of everything, such
-as `winter21_whole.tar.gz`, of such tars or of folders of images.
+as `winter21_whole.tar.gz`, of such tars or of folders of images. Each is read on its own, so
+that many machines can read a folder of them; their `Report`s add up.
 """
 
 import collections
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import multiprocessing.pool
 import pathlib
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Set
+
+from etils import epath
 
 from hornet_jax.data.decode import UndecodableImageError, decode_pixels
 from hornet_jax.errors import InputError
 
-BUILDS = ("fall11", "winter21", "processed")
+BUILDS = {
+  "fall11": "as released in the fall of 2011",
+  "winter21": "as released in the winter of 2021",
+  "processed": "the classes with many images, arXiv 2104.10972",
+}
+"""The releases, and what each of them is."""
+
 _SYNSET = re.compile(r"n\d{8}")
 _THREADS = 4
 _CHUNK = 256  # images that are in memory at once
@@ -39,113 +49,182 @@ class ArchivedImage:
   content: bytes
 
 
-class Archives:
-  """What the archives hold; whatever is not used is named.
+@dataclasses.dataclass
+class Report:
+  """What became of the files of an archive.
 
   Attributes:
-    path: of a folder of tars, or of one tar.
-    left_out: name in the archives -> why it is not used.
+    left_out: of each file that is not used, its name in the archives, and why.
+    used: synset -> images used.
+    unwanted: synset that is no class -> files.
   """
 
-  def __init__(self, path: pathlib.Path):
-    self.path = path
-    self.left_out: dict[str, str] = {}
-
-  def files(self) -> list[pathlib.Path]:
-    """The tars; `InputError` where there is none."""
-    if self.path.is_file():
-      return [self.path]
-    found = sorted(self.path.glob("*.tar")) if self.path.is_dir() else []
-    if not found:
-      raise InputError(
-        f"`archives` must be a folder of one tar a synset, such as n01440764.tar, or one tar of "
-        f"all: found none at {self.path}."
-      )
-    return found
-
-  def synsets(self) -> list[str]:
-    """Those that hold a file, sorted; reads one tar of everything once through."""
-    counts = collections.Counter(synset for synset, _, _ in self._members(names_only=True))
-    return sorted(counts)
-
-  def images(self, synsets: Sequence[str]) -> Iterator[ArchivedImage]:
-    """Every image of the given synsets that decodes, once."""
-    wanted = set(synsets)
-    seen: collections.Counter[str] = collections.Counter()
-    others: collections.Counter[str] = collections.Counter()
-
-    def candidates() -> Iterator[ArchivedImage]:
-      known: set[bytes | str] = set()
-      at = ""
-      for synset, name, content in self._members():
-        if synset not in wanted:
-          others[synset] += 1
-          continue
-        if synset != at:
-          known, at = set(), synset  # archives go synset by synset
-        seen[synset] += 1
-        digest = hashlib.sha256(content).digest()
-        if name in known or digest in known:
-          self.left_out[f"{synset}/{name}"] = "a duplicate, by name or by content"
-          continue
-        known |= {name, digest}
-        yield ArchivedImage(synset, name, content)
-
-    with multiprocessing.pool.ThreadPool(_THREADS) as pool:
-      stream = candidates()
-      while chunk := list(itertools.islice(stream, _CHUNK)):
-        for image, reason in zip(chunk, pool.map(_why_undecodable, chunk), strict=True):
-          if reason is None:
-            yield image
-          else:
-            self.left_out[f"{image.synset}/{image.name}"] = reason
-    for synset, count in sorted(others.items()):
-      self.left_out[synset] = f"not in the class list: {count} files"
-    for synset in sorted(wanted - seen.keys()):
-      self.left_out[synset] = "without an image"
-
-  def _members(self, names_only: bool = False) -> Iterator[tuple[str, str, bytes]]:
-    """(synset, file name, content) of every regular file."""
-    for file in self.files():
-      try:
-        with tarfile.open(file, "r|*") as tar:  # a stream: compressed archives do not seek
-          synset = file.stem if _SYNSET.fullmatch(file.stem) else ""
-          yield from self._walk(tar, file.name, synset, names_only)
-      except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(
-          f"{file} must be a whole tar archive: {error}. Hint: download it again."
-        ) from error
-
-  def _walk(
-    self, tar: tarfile.TarFile, archive: str, synset: str, names_only: bool
-  ) -> Iterator[tuple[str, str, bytes]]:
-    empty = True
-    for member in tar:
-      where = f"{archive}/{member.name}"
-      path = pathlib.PurePosixPath(member.name)
-      if member.isdir():
-        continue
-      if path.is_absolute() or ".." in path.parts or not member.isreg():
-        self.left_out[where] = "a name that leads outside, or no regular file"
-        continue
-      if path.suffix == ".tar" and not synset:
-        with tarfile.open(fileobj=_opened(tar, member), mode="r|") as inner:
-          yield from self._walk(inner, where, path.stem, names_only)
-        continue
-      of = synset or path.parent.name
-      if not _SYNSET.fullmatch(of):
-        self.left_out[where] = "not in a synset"
-        continue
-      empty = False
-      yield of, path.name, b"" if names_only else _opened(tar, member).read()
-    if synset and empty:
-      self.left_out[archive] = "an archive without an image"
+  left_out: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+  used: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+  unwanted: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
 
-def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
+def find_archives(path: epath.Path, on_beam: bool = False) -> list[epath.Path]:
+  """The tars, sorted.
+
+  Args:
+    path: of a folder of one tar a synset, or of one tar of everything; local, or a bucket's.
+    on_beam: whether many processes are to read them.
+
+  Raises:
+    InputError: if there are none, they are not named after synsets, or there is but one for
+      many processes.
+  """
+  if path.is_file() and on_beam:
+    raise InputError(
+      "`archives` must be a folder of one tar a synset for Apache Beam: expected such as "
+      f"n01440764.tar in it, got the one file {path}, which only one process can read, from its "
+      "start. Hint: leave --beam_options out."
+    )
+  if path.is_file():
+    return [path]
+  found = sorted(path.glob("*.tar")) if path.is_dir() else []
+  others = [archive.name for archive in found if not _synset_of(archive)]
+  if others or not found:
+    raise InputError(
+      "`archives` must be a folder of one tar a synset, such as n01440764.tar, or one tar of all: "
+      f"found {', '.join(others[:3]) or 'none'} at {path}."
+    )
+  return found
+
+
+def find_synsets(archives: Iterable[epath.Path]) -> list[str]:
+  """Those that hold a file, sorted; one tar of everything is read once through for them."""
+  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    return sorted(set[str]().union(*pool.map(_synsets_in, archives)))
+
+
+def read_images(
+  archive: epath.Path, class_names: Set[str], report: Report
+) -> Iterator[ArchivedImage]:
+  """Every image of an archive that has a class and decodes, once.
+
+  Args:
+    archive: one of `find_archives`.
+    class_names: synsets to keep.
+    report: to which is added what became of the files.
+
+  Raises:
+    InputError: if the archive is not whole.
+  """
+  with _errors_named(archive), multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    stream = _without_duplicates(archive, class_names, report)
+    while chunk := list(itertools.islice(stream, _CHUNK)):
+      for image, reason in zip(chunk, pool.map(_why_undecodable, chunk), strict=True):
+        if reason is None:
+          report.used[image.synset] += 1
+          yield image
+        else:
+          report.left_out.append((f"{image.synset}/{image.name}", reason))
+
+
+def left_out_text(reports: Iterable[Report], class_names: Set[str]) -> str:
+  """What is not used, one a line: its name, a tab, why; sorted.
+
+  Args:
+    reports: of all the archives, in any order.
+    class_names: synsets that were kept.
+  """
+  total = Report()
+  for report in reports:
+    total.left_out += report.left_out
+    total.used += report.used
+    total.unwanted += report.unwanted
+  for synset, count in total.unwanted.items():
+    total.left_out.append((synset, f"not in the class list: {count} files"))
+  for synset in class_names - total.used.keys():
+    total.left_out.append((synset, "without an image"))
+  return "".join(sorted(f"{name}\t{reason}\n" for name, reason in total.left_out))
+
+
+def _without_duplicates(
+  archive: epath.Path, class_names: Set[str], report: Report
+) -> Iterator[ArchivedImage]:
+  known: set[bytes | str] = set()
+  at = ""
+  for synset, name, read in _members(archive, report):
+    if synset not in class_names:
+      report.unwanted[synset] += 1
+      continue
+    if synset != at:
+      known, at = set(), synset  # archives go synset by synset
+    content = read()
+    digest = hashlib.sha256(content).digest()
+    if name in known or digest in known:
+      report.left_out.append((f"{synset}/{name}", "a duplicate, by name or by content"))
+      continue
+    known |= {name, digest}
+    yield ArchivedImage(synset, name, content)
+
+
+def _members(archive: epath.Path, report: Report) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+  """(synset, file name, how to read it, at once or never) of every regular file."""
+  # A stream: compressed archives do not seek.
+  with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+    yield from _walk(tar, archive.name, _synset_of(archive), report)
+
+
+@contextlib.contextmanager
+def _errors_named(archive: epath.Path) -> Iterator[None]:
+  try:
+    yield
+  except (tarfile.TarError, EOFError, OSError) as error:
+    raise InputError(
+      f"{archive} must be a whole tar archive: {error}. Hint: download it again."
+    ) from error
+
+
+def _walk(
+  tar: tarfile.TarFile, archive: str, synset: str, report: Report
+) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+  empty = True
+  for member in tar:
+    # No line breaks, nor bytes that are no text.
+    printable = member.name.isprintable()
+    name = member.name if printable else member.name.encode("unicode_escape").decode()
+    path, where = pathlib.PurePosixPath(name), f"{archive}/{name}"
+    if member.isdir():
+      continue
+    if path.is_absolute() or ".." in path.parts or not member.isreg():
+      report.left_out.append((where, "a name that leads outside, or no regular file"))
+      continue
+    read = functools.partial(_read, tar, member)
+    if path.suffix == ".tar" and not synset:
+      with tarfile.open(fileobj=tar.extractfile(member), mode="r|") as inner:
+        yield from _walk(inner, where, path.stem, report)
+      continue
+    of = synset or path.parent.name
+    if not _SYNSET.fullmatch(of):
+      report.left_out.append((where, "not in a synset"))
+      continue
+    empty = False
+    yield of, path.name, read
+  if synset and empty:
+    report.left_out.append((archive, "an archive without an image"))
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
   file = tar.extractfile(member)
   assert file, "a regular file"
-  return file
+  return file.read()
+
+
+def _synset_of(archive: epath.Path) -> str:
+  """That which a tar is named after, or none."""
+  return archive.stem if _SYNSET.fullmatch(archive.stem) else ""
+
+
+def _synsets_in(archive: epath.Path) -> set[str]:
+  members = _members(archive, Report())
+  if _synset_of(archive):
+    members = itertools.islice(members, 1)  # the others are of the same
+  with _errors_named(archive):
+    return {synset for synset, _, _ in members}
 
 
 def _why_undecodable(image: ArchivedImage) -> str | None:

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 import tarfile
+from collections.abc import Sequence
 
 from etils import epath
 from tqdm import tqdm
@@ -41,13 +42,13 @@ def check_archives(folder: pathlib.Path, target: epath.Path, *, partial: bool) -
       )
 
 
-def check_space(archives: list[pathlib.Path], target: epath.Path) -> None:
+def check_space(archives: Sequence[epath.PathLike], target: epath.Path) -> None:
   """Raises `InputError` where the disk cannot take what becomes of the archives."""
   local = pathlib.Path(target)
   existing = next((p for p in (local, *local.parents) if p.exists()), None)
   if "://" in str(target) or existing is None:
     return  # an object store has no end
-  needed = _SPACE * sum(archive.stat().st_size for archive in archives)
+  needed = _SPACE * sum(epath.Path(archive).stat().length for archive in archives)
   free = shutil.disk_usage(existing).free
   if free < needed:
     raise InputError(

@@ -25,8 +25,6 @@ from hornet_jax.data.datasets import (
   resolve_data_dir,
 )
 from hornet_jax.data.folder import ImageFolder
-from hornet_jax.data.imagenet22k import Archives, read_class_list
-from hornet_jax.data.imagenet_archives import check_archives, check_space
 from hornet_jax.errors import InputError
 
 _FOLDER_VERSION = "1.0.0"
@@ -42,90 +40,13 @@ def prepare(name: str, data_dir: str) -> epath.Path:
   prepared = find_prepared(name, data_dir)
   if prepared is None and known.needs_archives:
     check_prepared(name, data_dir)
-  return prepared or _build(name, data_dir, "known", name)
-
-
-def prepare_imagenet(
-  archives: pathlib.Path, data_dir: str, *, partial: bool = False
-) -> tuple[epath.Path, list[str]]:
-  """Makes sure that imagenet2012 is prepared, from the published archives.
-
-  Args:
-    archives: folder of the two tar files.
-    data_dir: where datasets are prepared.
-    partial: whether they may hold fewer images than the published ones.
-
-  Returns:
-    The folder of the dataset's files, and what an interrupted build had left and is removed.
-
-  Raises:
-    InputError: if an archive is missing, is not whole or holds another number of images, the
-      disk is too small or the build failed.
-  """
-  prepared = find_prepared("imagenet2012", data_dir)
-  if prepared:
-    return prepared, []
-  target = resolve_data_dir(data_dir)
-  removed = _remove_incomplete(target / "imagenet2012")
-  check_archives(archives, target, partial=partial)
-  path = _build("imagenet2012", data_dir, "imagenet2012", os.fspath(archives.resolve()))
-  return path, removed
-
-
-def prepare_imagenet22k(
-  name: str, archives: pathlib.Path, data_dir: str, classes: pathlib.Path | None = None
-) -> tuple[epath.Path, list[str]]:
-  """Makes sure that a build of ImageNet-22K is prepared; `left_out.txt` names what is not used.
-
-  Args:
-    name: such as `imagenet22k/winter21`.
-    archives: folder of one tar a synset, or one tar of everything.
-    data_dir: where datasets are prepared.
-    classes: text file of the synsets to keep; None for all that the archives hold, which
-      one tar of everything takes a pass of its own to tell.
-
-  Returns:
-    As `prepare_imagenet`.
-
-  Raises:
-    InputError: if archives or class list are missing or broken, the disk is too small or the
-      build failed.
-  """
-  prepared = find_prepared(name, data_dir)
-  if prepared:
-    return prepared, []
-  if name.endswith("/processed") and classes is None:
-    raise InputError(
-      "`classes` must name the synsets of the processed build: expected --classes=FILE with the "
-      "10,450 of arXiv 2104.10972, one a line, got none."
-    )
-  target = resolve_data_dir(data_dir)
-  source = Archives(archives.resolve())
-  check_space(source.files(), target)
-  removed = _remove_incomplete(target / name)
-  class_names = read_class_list(classes) if classes else source.synsets()
-  if not class_names:
-    raise InputError(f"`archives` must hold images of synsets: found none in {archives}.")
-  with tempfile.TemporaryDirectory() as temporary:
-    file = pathlib.Path(temporary) / "classes.txt"
-    file.write_text("\n".join(class_names))
-    build = name.partition("/")[2]
-    path = _build(name, data_dir, "imagenet22k", os.fspath(source.path), build, os.fspath(file))
-  return path, removed
-
-
-def _remove_incomplete(folder: epath.Path) -> list[str]:
-  """Deletes the folders that TFDS builds in; it cannot go on in them."""
-  found = sorted(folder.glob("*incomplete*")) if folder.exists() else []
-  for path in found:
-    path.rmtree()
-  return [os.fspath(path) for path in found]
+  return prepared or build(name, data_dir, "known", name)
 
 
 def prepare_fashion_mnist(idx_dir: pathlib.Path, data_dir: str) -> epath.Path:
   """`prepare("fashion_mnist")` from local idx files."""
   prepared = find_prepared("fashion_mnist", data_dir)
-  return prepared or _build("fashion_mnist", data_dir, "fashion_mnist", os.fspath(idx_dir))
+  return prepared or build("fashion_mnist", data_dir, "fashion_mnist", os.fspath(idx_dir))
 
 
 def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
@@ -156,7 +77,7 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
   with tempfile.TemporaryDirectory() as temporary:
     file = pathlib.Path(temporary) / "folder.json"
     file.write_text(json.dumps(description))
-    prepared = _build(name, data_dir, "folder", os.fspath(file))
+    prepared = build(name, data_dir, "folder", os.fspath(file))
   lines = [f"{printable(path)}\t{reason}\n" for path, reason in folder.left_out.items()]
   if lines:
     (prepared / "left_out.txt").write_text("".join(lines))
@@ -228,7 +149,18 @@ def printable(name: str | os.PathLike[str]) -> str:
   return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _build(name: str, data_dir: str, kind: str, *arguments: str) -> epath.Path:
+def build(name: str, data_dir: str, kind: str, *arguments: str) -> epath.Path:
+  """Runs a builder of `hornet_jax.data.build` and finds what it made.
+
+  Args:
+    name: of the dataset.
+    data_dir: where datasets are prepared.
+    kind: of builder, a key of its `KINDS`.
+    *arguments: of the builder, all but the folder that it writes to.
+
+  Raises:
+    InputError: if the build failed, with the last line of its output.
+  """
   target = resolve_data_dir(data_dir)
   _run(kind, *arguments, os.fspath(target), label=name)
   prepared = find_prepared(name, data_dir)

@@ -1,0 +1,1 @@
+"""ImageNet-22K, from its archives."""
