@@ -35,12 +35,21 @@ from hornet_jax.train.weights import Described, Trained, write_model
 LABELS = [synsets().index(synset) for synset in validation_synsets()[:6]]
 
 
-def answer(prediction, confidence=0.75):
-  """A picture that tells `Oracle` what to answer: a PNG, by whatever name it goes."""
-  color = (prediction % 256, prediction // 256, round(256 * confidence))
+def answer(prediction, confidence=0.75, cropped=None):
+  """A picture that tells `Oracle` what to answer: a PNG, by whatever name it goes.
+
+  Where its border is cropped away it tells the answer `cropped`, if that is another one.
+  """
+  picture = Image.new("RGB", (8, 8), _color(prediction, confidence))
+  if cropped is not None:
+    picture.paste(_color(cropped, confidence), (1, 1, 7, 7))
   buffer = io.BytesIO()
-  Image.new("RGB", (8, 8), color).save(buffer, "PNG")
+  picture.save(buffer, "PNG")
   return buffer.getvalue()
+
+
+def _color(prediction, confidence):
+  return prediction % 256, prediction // 256, round(256 * confidence)
 
 
 class Oracle(nn.Module):
@@ -60,7 +69,7 @@ class Oracle(nn.Module):
 
 
 def oracle(class_names, **fields):
-  view = EvalView(8, 1.0)
+  view = EvalView(8, 0.5)
   return Trained(
     Oracle(num_classes=len(class_names), **fields),
     {},
@@ -82,7 +91,9 @@ def corrupted(corruption, severity):
   """Two images of each: both right at severity 1, one at 2 and 3, none above."""
   right = {1: 2, 2: 1, 3: 1, 4: 0, 5: 0}[severity]
   folder = f"{corruption}/{severity}/{synsets()[20]}"
-  return [(f"{folder}/ILSVRC2012_val_0000000{i}.JPEG", answer(20 + (i >= right))) for i in range(2)]
+  # These images are cropped already: cropped once more they would answer wrong.
+  answers = [answer(20 if i < right else 21, cropped=22) for i in range(2)]
+  return [(f"{folder}/ILSVRC2012_val_0000000{i}.JPEG", a) for i, a in enumerate(answers)]
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +107,8 @@ def archives(tmp_path_factory):
     answer(LABELS[1]),
     answer(wrong[2]),
     answer(wrong[3]),
-    answer(LABELS[4], 0.5),
-    answer(wrong[5], 0.5),
+    answer(LABELS[4], 0.25),
+    answer(wrong[5], 0.25),
   ]
   images = [(f"ILSVRC2012_val_{i + 1:08d}.JPEG", image) for i, image in enumerate(answers)]
   (folder / "ILSVRC2012_img_val.tar").write_bytes(tar_of(images))
@@ -168,8 +179,8 @@ def test_imagenet_and_real(suite, data_dir, real_file):
   rows, _ = rows_of(suite, "val", data_dir, labels)
   assert (rows["val"]["images"], rows["val"]["classes"]) == (6, 1000)
   assert rows["val"]["top1"] == 3 / 6
-  # Confidence 0.75 with 2 of 4 right, and 0.5 with 1 of 2: 4/6 * 0.25 + 2/6 * 0.
-  assert rows["val"]["calibration_error"] == pytest.approx(1 / 6, abs=1e-6)
+  # Confidence 0.75 with 2 of 4 right, and 0.25 with 1 of 2: 4/6 * 0.25 + 2/6 * 0.25.
+  assert rows["val"]["calibration_error"] == pytest.approx(0.25, abs=1e-6)
   # Images 2 and 6 have no label; of the others 1, 3 and 5 are right.
   assert (rows["real"]["images"], rows["real"]["top1"]) == (4, 3 / 4)
 
