@@ -18,7 +18,10 @@ def base_config() -> ConfigDict:
   config.model.drop_path_rate = 0.2  # probability for the last block; grows linearly from 0
   config.model.global_filter = "dft"  # dft or fft
   config.model.dtype = "float32"  # of the computation: float32 or bfloat16; parameters are float32
-  config.model.remat = False  # recompute each block in the backward pass to save memory
+  config.model.scan = True  # compile the equal blocks of a stage once
+  # Recomputed in the backward pass to save memory: none, full (all of each block), dense (all but
+  # the outputs of linear layers) or dots (all but matrix products).
+  config.model.remat = "none"
 
   config.data = ConfigDict()
   config.data.dataset = "digits"  # `python -m hornet_jax prepare --help` lists them

@@ -10,6 +10,7 @@ from golden_data import assert_close
 from hornet_jax import create_model, list_models
 from hornet_jax.models.layers import drop_path_factors, drop_path_rates
 from hornet_jax.models.registry import VARIANTS
+from hornet_jax.models.stage import REMAT
 
 IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
 
@@ -92,8 +93,8 @@ def test_initial_weights():
       np.testing.assert_allclose(np.std(value), expected, rtol=0.25)
 
 
-def test_bfloat16_and_remat(params, images):
-  """One compile: float32, bfloat16 and recomputed blocks beside each other."""
+def test_bfloat16(params, images):
+  """One compile: float32 and bfloat16 beside each other."""
 
   def loss(params, model):
     logits, out = model.apply({"params": params}, images)
@@ -102,17 +103,9 @@ def test_bfloat16_and_remat(params, images):
   @jax.jit
   def run(params):
     gradient = jax.value_and_grad(loss, has_aux=True)
-    return (
-      gradient(params, tiny()),
-      gradient(params, tiny(remat=True)),
-      gradient(params, tiny(dtype=jnp.bfloat16)),
-    )
+    return gradient(params, tiny()), gradient(params, tiny(dtype=jnp.bfloat16))
 
-  ((_, (logits, _)), grads), ((_, (same, _)), same_grads), ((_, (rough, stage)), rough_grads) = run(
-    params
-  )
-  np.testing.assert_array_equal(logits, same)
-  jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), grads, same_grads)
+  ((_, (logits, _)), grads), ((_, (rough, stage)), rough_grads) = run(params)
   assert logits.dtype == rough.dtype == jnp.float32
   assert stage.dtype == jnp.bfloat16
   assert_close(rough, logits, 0.1)
@@ -188,16 +181,58 @@ def test_unknown_names():
     create_model("hornet_tiny_7x7", num_classes=-1)
 
 
+def test_scan_and_remat_change_nothing(images):
+  """One compile: blocks dropped at random, unrolled and looped over, with every policy."""
+  deep = tiny(depths=(1, 3), drop_path_rate=0.5, layer_scale_init=0.5)
+  params = jax.jit(deep.init)(jax.random.key(0), images)["params"]
+  assert abstract_params(deep) == abstract_params(deep.clone(scan=True))
+  keys = jax.random.split(jax.random.key(1), len(images))
+
+  def loss(params, model):
+    logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
+    return jnp.mean(logits**2), logits
+
+  kinds = [(remat, scan) for scan in (False, True) for remat in REMAT]
+
+  @jax.jit
+  def run(params):
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    return [gradient(params, deep.clone(remat=remat, scan=scan)) for remat, scan in kinds]
+
+  ((_, logits), grads), *others = run(params)
+  for (_, same), same_grads in others:
+    assert_close(same, logits, 1e-6)
+    jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), grads, same_grads)
+
+
+def test_policies_keep_what_they_say(params, images):
+  """Residuals of a block's backward pass, without compiling."""
+
+  def saved(remat):
+    model = tiny(remat=remat)
+    _, pullback = jax.eval_shape(
+      lambda p: jax.vjp(lambda p: model.apply({"params": p}, images)[0], p), params
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(pullback))
+
+  assert saved("full") < saved("dense") < saved("none")
+  assert saved("dense") <= saved("dots")
+  with pytest.raises(ValueError, match=r"unknown remat 'all': expected one of dense, dots, full"):
+    create_model("hornet_tiny_7x7", remat="all")
+
+
 def test_every_intermediate_is_named():
   model = tiny(depths=(1, 2))
   assert model.intermediate_names() == [
     *("stem", "stage_0/block_0", "stage_0", "stage_1/block_0", "stage_1/block_1", "stage_1"),
     *("pre_logits", "logits"),
   ]
-  for variant in (model, tiny(remat=True), tiny(num_classes=0)):
+  scanned = tiny(depths=(1, 2), scan=True)
+  assert scanned.intermediate_names() == ["stem", "stage_0", "stage_1", "pre_logits", "logits"]
+  for variant in (scanned, tiny(remat="full"), tiny(num_classes=0)):
     _, out = jax.eval_shape(variant.init_with_output, jax.random.key(0), IMAGES)[0]
     assert sorted(out) == sorted(variant.intermediate_names())
-    assert out["stage_1/block_0"].shape == (2, 8, 8, 8)
+    assert out["stage_1"].shape == (2, 8, 8, 8)
 
 
 def test_no_head(params, images):

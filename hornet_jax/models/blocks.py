@@ -1,4 +1,4 @@
-"""What a HorNet is made of: blocks in stages, and the convolutions that shrink the grid."""
+"""What a HorNet is made of: its block, and the convolutions that shrink the grid."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -86,31 +86,3 @@ def _patch_conv(dim: int, size: int, dtype: DTypeLike) -> nn.Conv:
   return nn.Conv(
     dim, (size, size), (size, size), "VALID", dtype=dtype, kernel_init=kernel_init, name="conv"
   )
-
-
-class Stage(nn.Module):
-  """Equal blocks, one after another, named `block_i`.
-
-  Attributes:
-    depth: number of blocks.
-    block: the arguments of `Block`.
-    remat: recompute each block in the backward pass instead of keeping what is
-      inside it: less memory, about one more forward pass.
-  """
-
-  depth: int
-  block: dict
-  remat: bool = False
-
-  @nn.compact
-  def __call__(
-    self, x: Float[Array, "B H W C"], factors: Float[Array, "depth 2 B"] | None = None
-  ) -> list[Float[Array, "B H W C"]]:
-    """The output of every block."""
-    block_class = nn.remat(Block) if self.remat else Block
-    outputs = []
-    for i in range(self.depth):
-      block = block_class(**self.block, name=f"block_{i}")
-      x = block(x, None if factors is None else factors[i])
-      outputs.append(x)
-    return outputs

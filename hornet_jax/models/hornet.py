@@ -8,10 +8,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
-from hornet_jax.models.blocks import Downsample, Stage, Stem
+from hornet_jax.models.blocks import Downsample, Stem
 from hornet_jax.models.global_filter import check_implementation
 from hornet_jax.models.gnconv import SpatialFilter
 from hornet_jax.models.layers import drop_path_factors, drop_path_rates, layer_norm
+from hornet_jax.models.stage import Stage, check_remat
 
 
 class HorNet(nn.Module):
@@ -36,7 +37,8 @@ class HorNet(nn.Module):
     dtype: type of the computation; parameters and logits are float32.
     patch_size: side and stride of the stem's convolution; 4 in the paper.
     head_init_scale: factor on the initial head.
-    remat: recompute each block in the backward pass.
+    remat: what of each block is recomputed in the backward pass, see `REMAT`.
+    scan: compile the equal blocks of a stage once, see `Stage`.
     depthwise: implementation of depthwise convolutions, see
       `hornet_jax.ops.depthwise_conv`.
   """
@@ -53,7 +55,8 @@ class HorNet(nn.Module):
   dtype: DTypeLike = jnp.float32
   patch_size: int = 4
   head_init_scale: float = 1.0
-  remat: bool = False
+  remat: str = "none"
+  scan: bool = False
   depthwise: str = "auto"
 
   @nn.compact
@@ -71,9 +74,9 @@ class HorNet(nn.Module):
       keys: one random key per example; needed when `train` and drop_path_rate > 0.
 
     Returns:
-      Logits, and a dictionary of every named intermediate: `stem`, `stage_s` and each
-      `stage_s/block_i` [B, h, w, C], `pre_logits` [B, C] (pooled and normed), `logits`
-      [B, K]. Under `jit`, those that the jitted function does not return cost nothing.
+      Logits, and a dictionary of every named intermediate: `stem`, `stage_s` and, without
+      `scan`, each `stage_s/block_i` [B, h, w, C], `pre_logits` [B, C] (pooled and normed),
+      `logits` [B, K]. Under `jit`, those that the jitted function does not return cost nothing.
 
     Raises:
       InputError: if the image is too small for the stages, stage lists differ in
@@ -92,7 +95,8 @@ class HorNet(nn.Module):
     """What the second value of `__call__` holds, in the order of computation."""
     names = ["stem"]
     for s, depth in enumerate(self.depths):
-      names += [f"stage_{s}/block_{i}" for i in range(depth)] + [f"stage_{s}"]
+      blocks = [] if self.scan else [f"stage_{s}/block_{i}" for i in range(depth)]
+      names += [*blocks, f"stage_{s}"]
     return [*names, "pre_logits", *(["logits"] if self.num_classes else [])]
 
   def grids(self, height: int, width: int) -> list[tuple[int, int]]:
@@ -127,6 +131,7 @@ class HorNet(nn.Module):
         f"`drop_path_rate` must be in [0, 1): expected a probability, got {self.drop_path_rate}."
       )
     check_implementation(self.global_filter)
+    check_remat(self.remat)
 
   def check_images(self, images: Array) -> None:
     """Raises `InputError` where the model cannot take the images."""
@@ -201,8 +206,10 @@ def run_stages(
       "depthwise": model.depthwise,
       "dtype": model.dtype,
     }
-    blocks = Stage(model.depths[s], block, model.remat, name=f"stage_{s}")(x, factors[s])
-    out.update({f"stage_{s}/block_{i}": output for i, output in enumerate(blocks)})
+    stage = Stage(model.depths[s], block, model.remat, model.scan, name=f"stage_{s}")
+    blocks = stage(x, factors[s])
+    if not model.scan:
+      out.update({f"stage_{s}/block_{i}": output for i, output in enumerate(blocks)})
     x = out[f"stage_{s}"] = blocks[-1]
   return out
 

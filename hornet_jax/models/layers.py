@@ -1,11 +1,12 @@
 """Small parts that every block shares."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
@@ -21,9 +22,14 @@ def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
   return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
 
 
-def dense(features: int, dtype: DTypeLike, name: str) -> nn.Dense:
-  """A 1x1 convolution of channels-last features, with bias."""
-  return nn.Dense(features, dtype=dtype, kernel_init=kernel_init, name=name)
+DENSE_OUTPUT = "dense_output"
+"""The name by which a remat policy knows what `dense` computes."""
+
+
+def dense(features: int, dtype: DTypeLike, name: str) -> Callable[[Array], Array]:
+  """A 1x1 convolution of channels-last features, with bias; to be called in a compact method."""
+  layer = nn.Dense(features, dtype=dtype, kernel_init=kernel_init, name=name)
+  return lambda x: checkpoint_name(layer(x), DENSE_OUTPUT)
 
 
 class DepthwiseConv(nn.Module):

@@ -1,0 +1,78 @@
+"""The equal blocks of a stage, and what of them is kept for the backward pass."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from hornet_jax.errors import unknown_name
+from hornet_jax.models.blocks import Block
+from hornet_jax.models.layers import DENSE_OUTPUT
+
+_POLICIES = {
+  "full": jax.checkpoint_policies.nothing_saveable,
+  "dense": jax.checkpoint_policies.save_only_these_names(DENSE_OUTPUT),
+  "dots": jax.checkpoint_policies.dots_saveable,
+}
+REMAT = ("none", *_POLICIES)
+"""What is recomputed in the backward pass, by name: nothing; everything inside each block;
+all but the outputs of its linear layers; all but every matrix product, those of the Fourier
+transforms too."""
+
+
+class Stage(nn.Module):
+  """Equal blocks, one after another, named `block_i`.
+
+  Attributes:
+    depth: number of blocks.
+    block: the arguments of `Block`.
+    remat: a name in `REMAT`.
+    scan: whether the blocks are compiled once, as a loop over their stacked parameters. The
+      tree of parameters stays one of blocks, results differ by rounding alone, and of the
+      blocks' outputs only the last leaves the loop: to keep all would take memory.
+  """
+
+  depth: int
+  block: dict
+  remat: str = "none"
+  scan: bool = False
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B H W C"], factors: Float[Array, "depth 2 B"] | None = None
+  ) -> list[Float[Array, "B H W C"]]:
+    """The output of every block; with `scan` of the last alone."""
+    if self.scan and not self.is_initializing():
+      return [self._scanned(x, factors)]
+    block_class = Block if self.remat == "none" else nn.remat(Block, policy=_POLICIES[self.remat])
+    outputs = []
+    for i in range(self.depth):
+      block = block_class(**self.block, name=f"block_{i}")
+      x = block(x, None if factors is None else factors[i])
+      outputs.append(x)
+    return outputs[-1:] if self.scan else outputs
+
+  def _scanned(self, x: Array, factors: Array | None) -> Array:
+    of_blocks = [self.get_variable("params", f"block_{i}") for i in range(self.depth)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *of_blocks)
+    block = Block(**self.block, parent=None)
+
+    def apply(params: Any, x: Array, factors: Array | None) -> Array:
+      return block.apply({"params": params}, x, factors)
+
+    if self.remat != "none":
+      # A loop keeps the two computations apart by itself.
+      apply = jax.checkpoint(apply, policy=_POLICIES[self.remat], prevent_cse=False)
+
+    def body(x: Array, of_block: tuple[Any, Array | None]) -> tuple[Array, None]:
+      return apply(of_block[0], x, of_block[1]), None
+
+    return jax.lax.scan(body, x, (stacked, factors))[0]
+
+
+def check_remat(name: str) -> None:
+  """Raises `InputError` if there is no such policy."""
+  if name not in REMAT:
+    raise unknown_name("remat", str(name), REMAT)
