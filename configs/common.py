@@ -22,6 +22,14 @@ def base_config() -> ConfigDict:
   # Recomputed in the backward pass to save memory: none, full (all of each block), dense (all but
   # the outputs of linear layers) or dots (all but matrix products).
   config.model.remat = "none"
+  # Type of the gradients of linear kernels and of their sum over devices: compute (model.dtype) or
+  # float32, which sends twice as much where that is bfloat16.
+  config.model.gradient_sum = "compute"
+
+  config.mesh = ConfigDict()
+  # Devices that share one copy of parameters, moments and averages; 1: each has its own. For what
+  # does not fit otherwise; 8 at most pays. The other axis, data, has the rest of the devices.
+  config.mesh.fsdp = 1
 
   config.data = ConfigDict()
   config.data.dataset = "digits"  # `python -m hornet_jax prepare --help` lists them
@@ -62,6 +70,7 @@ def base_config() -> ConfigDict:
   config.optimizer.b1 = 0.9
   config.optimizer.b2 = 0.999
   config.optimizer.eps = 1e-8
+  config.optimizer.mu_dtype = "float32"  # of the first moment; or bfloat16, to save memory
   config.optimizer.clip_norm = 5.0  # largest L2 norm of the whole gradient; 0: no clipping
   config.optimizer.layer_decay = 1.0  # learning rate of a layer to that of the next; 1: none
   config.optimizer.accumulation_steps = 1  # parts of the batch, one after another on each device

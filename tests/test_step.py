@@ -12,8 +12,8 @@ import pytest
 from hornet_jax import create_model
 from hornet_jax.data.mix import MixSettings
 from hornet_jax.data.normalize import normalize
+from hornet_jax.train.mesh import make_mesh
 from hornet_jax.train.optimizer import head_only
-from hornet_jax.train.sharding import make_mesh
 from hornet_jax.train.state import create_state
 from hornet_jax.train.step import StepSettings, make_train_step
 

@@ -16,7 +16,7 @@ from hornet_jax.errors import DivergedError
 from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.loop import train
-from hornet_jax.train.sharding import batch_sharding, make_mesh, process_rows, to_devices
+from hornet_jax.train.mesh import batch_sharding, make_mesh, process_rows, to_devices
 from hornet_jax.train.step import example_results
 
 

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from hornet_jax.models.dense import kernel_init
 from hornet_jax.models.gnconv import GnConv, SpatialFilter
-from hornet_jax.models.layers import LayerScale, Mlp, drop_path, kernel_init, layer_norm
+from hornet_jax.models.layers import LayerScale, Mlp, drop_path, layer_norm
 
 
 class Block(nn.Module):
@@ -22,6 +23,7 @@ class Block(nn.Module):
     global_filter: `"dft"` or `"fft"`.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation.
+    gradient_sum: see `dense`.
   """
 
   order: int
@@ -31,6 +33,7 @@ class Block(nn.Module):
   global_filter: str = "dft"
   depthwise: str = "auto"
   dtype: DTypeLike = jnp.float32
+  gradient_sum: str = "compute"
 
   @nn.compact
   def __call__(
@@ -46,11 +49,13 @@ class Block(nn.Module):
       global_filter=self.global_filter,
       depthwise=self.depthwise,
       dtype=self.dtype,
+      gradient_sum=self.gradient_sum,
       name="gnconv",
     )
     branch = gnconv(layer_norm(self.dtype, "norm1")(x))
     x += drop_path(self.layer_scale(branch, 1), None if factors is None else factors[0])
-    branch = Mlp(4 * channels, self.dtype, name="mlp")(layer_norm(self.dtype, "norm2")(x))
+    mlp = Mlp(4 * channels, self.dtype, self.gradient_sum, name="mlp")
+    branch = mlp(layer_norm(self.dtype, "norm2")(x))
     return x + drop_path(self.layer_scale(branch, 2), None if factors is None else factors[1])
 
   def layer_scale(self, branch: Array, number: int) -> Array:

@@ -11,7 +11,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError, unknown_name
-from hornet_jax.models.layers import DepthwiseConv, kernel_init, layer_norm
+from hornet_jax.models.dense import kernel_init
+from hornet_jax.models.layers import DepthwiseConv, layer_norm
 
 GlobalFilter = Literal["dft", "fft"]
 

@@ -1,7 +1,7 @@
 """gnConv: the recursive gated convolution."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError
+from hornet_jax.models.dense import dense
 from hornet_jax.models.global_filter import GlobalLocalFilter
-from hornet_jax.models.layers import DepthwiseConv, dense
+from hornet_jax.models.layers import DepthwiseConv
 
 SpatialFilter = str | Sequence[int]
 
@@ -71,6 +72,7 @@ class GnConv(nn.Module):
     global_filter: `"dft"` or `"fft"`, for spectral filters.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation; parameters are float32.
+    gradient_sum: see `dense`.
   """
 
   dim: int
@@ -81,6 +83,7 @@ class GnConv(nn.Module):
   global_filter: str = "dft"
   depthwise: str = "auto"
   dtype: DTypeLike = jnp.float32
+  gradient_sum: str = "compute"
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W D"]) -> Float[Array, "B H W E"]:
@@ -95,14 +98,18 @@ class GnConv(nn.Module):
         f"`dim` must give an even sum of branch widths for a global filter: expected "
         f"sum({dims}) even, got {sum(dims)}. Hint: use a multiple of {2**self.order}."
       )
-    projected = dense(2 * self.dim, self.dtype, "proj_in")(x)  # [B, H, W, 2C]
+    projected = self.linear(2 * self.dim, "proj_in")(x)  # [B, H, W, 2C]
     p, q = jnp.split(projected, [dims[0]], axis=-1)  # [B, H, W, C_0], [B, H, W, sum(dims)]
     q = self.spatial_filter()(q) * self.scale
     first, *rest = jnp.split(q, np.cumsum(dims)[:-1].tolist(), axis=-1)
     p = p * first
     for k, gate in enumerate(rest):
-      p = dense(dims[k + 1], self.dtype, f"pws_{k}")(p) * gate  # [B, H, W, C_{k+1}]
-    return dense(self.out_dim or self.dim, self.dtype, "proj_out")(p)
+      p = self.linear(dims[k + 1], f"pws_{k}")(p) * gate  # [B, H, W, C_{k+1}]
+    return self.linear(self.out_dim or self.dim, "proj_out")(p)
+
+  def linear(self, features: int, name: str) -> Callable[[Array], Array]:
+    """A 1x1 convolution."""
+    return dense(features, self.dtype, name, self.gradient_sum)
 
   def spatial_filter(self) -> nn.Module:
     """f: the depthwise convolution or the global filter, under the name `dwconv`."""

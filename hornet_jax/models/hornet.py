@@ -9,9 +9,11 @@ from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
 from hornet_jax.models.blocks import Downsample, Stem
+from hornet_jax.models.dense import check_gradient_sum
 from hornet_jax.models.global_filter import check_implementation
 from hornet_jax.models.gnconv import SpatialFilter
 from hornet_jax.models.layers import drop_path_factors, drop_path_rates, layer_norm
+from hornet_jax.models.parallel import constrain_batch
 from hornet_jax.models.stage import Stage, check_remat
 
 
@@ -41,6 +43,10 @@ class HorNet(nn.Module):
     scan: compile the equal blocks of a stage once, see `Stage`.
     depthwise: implementation of depthwise convolutions, see
       `hornet_jax.ops.depthwise_conv`.
+    batch_axes: mesh axes that the rows of a batch are spread over, see `constrain_batch`.
+    gather: whether kernels lie in parts on the devices, see `gather_kernels`; needs `scan`.
+    gradient_sum: `"compute"`: gradients of linear kernels are computed, and summed over
+      devices, in `dtype`; `"float32"`: in float32.
   """
 
   num_classes: int = 1000
@@ -58,6 +64,9 @@ class HorNet(nn.Module):
   remat: str = "none"
   scan: bool = False
   depthwise: str = "auto"
+  batch_axes: Sequence[str] = ()
+  gather: bool = False
+  gradient_sum: str = "compute"
 
   @nn.compact
   def __call__(
@@ -88,7 +97,8 @@ class HorNet(nn.Module):
     out["pre_logits"] = layer_norm(jnp.float32, "norm")(pooled)
     if not self.num_classes:
       return out["pre_logits"], out
-    out["logits"] = head(self.num_classes, self.head_init_scale)(out["pre_logits"])
+    logits = head(self.num_classes, self.head_init_scale)(out["pre_logits"])
+    out["logits"] = constrain_batch(logits, self.batch_axes)
     return out["logits"], out
 
   def intermediate_names(self) -> list[str]:
@@ -132,6 +142,9 @@ class HorNet(nn.Module):
       )
     check_implementation(self.global_filter)
     check_remat(self.remat)
+    check_gradient_sum(self.gradient_sum)
+    if self.gather and not self.scan:
+      raise InputError("`gather` must come with `scan`: expected scan=True, got False.")
 
   def check_images(self, images: Array) -> None:
     """Raises `InputError` where the model cannot take the images."""
@@ -192,6 +205,7 @@ def run_stages(
     factors = jnp.split(drop_path_factors(keys, rates), starts)
 
   out = {}
+  images = constrain_batch(images, model.batch_axes)
   x = Stem(model.base_dim, model.patch_size, model.dtype, name="stem")(images)
   out["stem"] = x
   for s in range(num_stages):
@@ -205,9 +219,18 @@ def run_stages(
       "global_filter": model.global_filter,
       "depthwise": model.depthwise,
       "dtype": model.dtype,
+      "gradient_sum": model.gradient_sum,
     }
-    stage = Stage(model.depths[s], block, model.remat, model.scan, name=f"stage_{s}")
-    blocks = stage(x, factors[s])
+    stage = Stage(
+      model.depths[s],
+      block,
+      model.remat,
+      model.scan,
+      model.batch_axes,
+      model.gather,
+      name=f"stage_{s}",
+    )
+    blocks = stage(constrain_batch(x, model.batch_axes), factors[s])
     if not model.scan:
       out.update({f"stage_{s}/block_{i}": output for i, output in enumerate(blocks)})
     x = out[f"stage_{s}"] = blocks[-1]

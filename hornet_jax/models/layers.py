@@ -1,35 +1,21 @@
 """Small parts that every block shares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from hornet_jax.models.dense import dense, kernel_init
 from hornet_jax.ops import depthwise_conv
-
-# Source: official hornet.py, `_init_weights`: trunc_normal_(std=0.02) whose cut at
-# an absolute +-2 lies 100 standard deviations out, so a plain normal.
-kernel_init = nn.initializers.normal(0.02)
 
 
 def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
   """LayerNorm over channels as official: eps 1e-6, two-pass variance, float32 statistics."""
   return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
-
-
-DENSE_OUTPUT = "dense_output"
-"""The name by which a remat policy knows what `dense` computes."""
-
-
-def dense(features: int, dtype: DTypeLike, name: str) -> Callable[[Array], Array]:
-  """A 1x1 convolution of channels-last features, with bias; to be called in a compact method."""
-  layer = nn.Dense(features, dtype=dtype, kernel_init=kernel_init, name=name)
-  return lambda x: checkpoint_name(layer(x), DENSE_OUTPUT)
 
 
 class DepthwiseConv(nn.Module):
@@ -85,16 +71,20 @@ class Mlp(nn.Module):
   Attributes:
     hidden_dim: width between the two layers; 4 C in every HorNet.
     dtype: type of the computation.
+    gradient_sum: see `HorNet`.
   """
 
   hidden_dim: int
   dtype: DTypeLike = jnp.float32
+  gradient_sum: str = "compute"
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-    hidden = dense(self.hidden_dim, self.dtype, "fc1")(x)  # [B, H, W, hidden_dim]
+    hidden = dense(self.hidden_dim, self.dtype, "fc1", self.gradient_sum)(
+      x
+    )  # [B, H, W, hidden_dim]
     hidden = jax.nn.gelu(hidden, approximate=False)
-    return dense(x.shape[-1], self.dtype, "fc2")(hidden)  # [B, H, W, C]
+    return dense(x.shape[-1], self.dtype, "fc2", self.gradient_sum)(hidden)  # [B, H, W, C]
 
 
 def drop_path_rates(rate: float, depths: Sequence[int]) -> list[float]:

@@ -1,5 +1,6 @@
 """The equal blocks of a stage, and what of them is kept for the backward pass."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +10,8 @@ from jaxtyping import Array, Float
 
 from hornet_jax.errors import unknown_name
 from hornet_jax.models.blocks import Block
-from hornet_jax.models.layers import DENSE_OUTPUT
+from hornet_jax.models.dense import DENSE_OUTPUT
+from hornet_jax.models.parallel import constrain_batch, gather_kernels
 
 _POLICIES = {
   "full": jax.checkpoint_policies.nothing_saveable,
@@ -32,12 +34,17 @@ class Stage(nn.Module):
     scan: whether the blocks are compiled once, as a loop over their stacked parameters. The
       tree of parameters stays one of blocks, results differ by rounding alone, and of the
       blocks' outputs only the last leaves the loop: to keep all would take memory.
+    batch_axes: see `constrain_batch`.
+    gather: with `scan`, whether each block's kernels lie in parts on the devices, see
+      `gather_kernels`.
   """
 
   depth: int
   block: dict
   remat: str = "none"
   scan: bool = False
+  batch_axes: Sequence[str] = ()
+  gather: bool = False
 
   @nn.compact
   def __call__(
@@ -50,7 +57,7 @@ class Stage(nn.Module):
     outputs = []
     for i in range(self.depth):
       block = block_class(**self.block, name=f"block_{i}")
-      x = block(x, None if factors is None else factors[i])
+      x = constrain_batch(block(x, None if factors is None else factors[i]), self.batch_axes)
       outputs.append(x)
     return outputs[-1:] if self.scan else outputs
 
@@ -58,9 +65,13 @@ class Stage(nn.Module):
     of_blocks = [self.get_variable("params", f"block_{i}") for i in range(self.depth)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *of_blocks)
     block = Block(**self.block, parent=None)
+    in_float32 = block.gradient_sum == "float32"
+    gathered_dtype = jnp.float32 if in_float32 else block.dtype
 
     def apply(params: Any, x: Array, factors: Array | None) -> Array:
-      return block.apply({"params": params}, x, factors)
+      if self.gather:
+        params = gather_kernels(params, gathered_dtype)
+      return constrain_batch(block.apply({"params": params}, x, factors), self.batch_axes)
 
     if self.remat != "none":
       # A loop keeps the two computations apart by itself.

@@ -20,7 +20,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.suite.sets import EvalSet
 from hornet_jax.train.class_map import check_class_map, map_by_synset
 from hornet_jax.train.evaluate import Predictions, predict_split
-from hornet_jax.train.sharding import batch_sharding, make_mesh, process_rows, replicated
+from hornet_jax.train.mesh import batch_sharding, make_mesh, process_rows, replicated
 from hornet_jax.train.step import example_results
 from hornet_jax.train.weights import Trained
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hornet_jax.data.pipeline import Batch
-from hornet_jax.train.sharding import batch_sharding, to_devices
+from hornet_jax.train.mesh import batch_sharding, to_devices
 
 
 @dataclasses.dataclass(frozen=True)

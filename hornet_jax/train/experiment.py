@@ -19,16 +19,16 @@ from hornet_jax.train.class_map import read_class_map
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.evaluate import Predictions, predict_split
 from hornet_jax.train.layer_decay import layer_ids
-from hornet_jax.train.model import build_eval_view, build_model
-from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
-from hornet_jax.train.settings import check_ranges
-from hornet_jax.train.sharding import (
+from hornet_jax.train.mesh import (
   batch_sharding,
   check_batch_size,
   make_mesh,
   process_rows,
   replicated,
 )
+from hornet_jax.train.model import build_eval_view, build_model, on_mesh
+from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
+from hornet_jax.train.settings import check_ranges
 from hornet_jax.train.start import start_from
 from hornet_jax.train.state import TrainState, abstract_state, create_state
 from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
@@ -85,7 +85,7 @@ class Experiment:
     check_ranges(config)
     self.config = config
     data = config["data"]
-    self.mesh = make_mesh(devices)
+    self.mesh = make_mesh(devices, config["mesh"]["fsdp"])
     name, data_dir = data["dataset"], data["data_dir"]
     train_split, eval_split = data["train_split"], data["eval_split"]
     if not (train_split and eval_split):
@@ -96,7 +96,8 @@ class Experiment:
     self.other_eval_splits = [
       _open_like(self.train_split, full_name, data_dir) for full_name in config["eval"]["also"]
     ]
-    self.model = build_model(config["model"], data["image_size"], len(self.train_split.class_names))
+    model = build_model(config["model"], data["image_size"], len(self.train_split.class_names))
+    self.model = model if self.mesh.size == 1 else on_mesh(model, self.mesh)
     self.steps_per_epoch = len(self.train_split.source) // data["batch_size"]
     # Rounding, so that 2.3 epochs of 100 steps are 230, not 229.
     self.total_steps = math.floor(round(config["epochs"] * self.steps_per_epoch, 6))
@@ -189,7 +190,8 @@ class Experiment:
 
   def place(self, params: Any) -> Any:
     """Parameters from the host, on the devices."""
-    return jax.device_put(params, replicated(self.mesh))
+    wanted = self.abstract_state().params
+    return jax.device_put(params, jax.tree.map(lambda leaf: leaf.sharding, wanted))
 
   def step_settings(self) -> StepSettings:
     """What the config says of an update."""
@@ -222,7 +224,8 @@ class Experiment:
       train_step, donate_argnums=0, out_shardings=(state_shardings, replicated(self.mesh))
     )
     batch = self._abstract_batch(self.config["data"]["batch_size"])
-    return jitted.lower(state, batch).compile()
+    with jax.set_mesh(self.mesh):
+      return jitted.lower(state, batch).compile()
 
   def compile_eval_step(self):
     """(params, batch) -> per-example results on every device, compiled once."""
@@ -230,7 +233,8 @@ class Experiment:
       make_eval_step(self.model, self.preprocess), out_shardings=replicated(self.mesh)
     )
     batch = self._abstract_batch(self.eval_batch_size)
-    return jitted.lower(self.abstract_state().params, batch).compile()
+    with jax.set_mesh(self.mesh):
+      return jitted.lower(self.abstract_state().params, batch).compile()
 
   def _abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     side = self.config["data"]["image_size"]

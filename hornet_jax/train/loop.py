@@ -17,9 +17,9 @@ from hornet_jax.train.evaluate import Predictions
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.files import make_folder
 from hornet_jax.train.interrupt import StopRequest
+from hornet_jax.train.mesh import batch_sharding, to_devices
 from hornet_jax.train.metrics import MetricsLog, Record
 from hornet_jax.train.progress import Progress
-from hornet_jax.train.sharding import batch_sharding, to_devices
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.workdir import (
   changed_settings,

@@ -5,10 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from hornet_jax.data.eval_view import EvalView
-from hornet_jax.errors import unknown_name
+from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models import HorNet, create_model
+from hornet_jax.train.mesh import BATCH_AXES, FSDP
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -29,6 +31,21 @@ def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) 
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   jax.eval_shape(model.init, jax.random.key(0), images)
   return model
+
+
+def on_mesh(model: HorNet, mesh: Mesh) -> HorNet:
+  """The same model, told how its arrays lie on a mesh.
+
+  Raises:
+    InputError: if its blocks cannot gather their parameters.
+  """
+  gather = mesh.shape[FSDP] > 1
+  if gather and not model.scan:
+    raise InputError(
+      f"`mesh.fsdp` must come with `model.scan`: expected model.scan True for {mesh.shape[FSDP]} "
+      "parts, got False."
+    )
+  return model.clone(batch_axes=BATCH_AXES, gather=gather)
 
 
 def _tuples(value: Any) -> Any:

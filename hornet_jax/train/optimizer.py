@@ -6,7 +6,10 @@ from typing import Any
 import jax
 import optax
 
+from hornet_jax.errors import unknown_name
 from hornet_jax.train.layer_decay import scale_by_layer
+
+_MU_DTYPES = ("float32", "bfloat16")
 
 
 def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int) -> optax.Schedule:
@@ -59,6 +62,7 @@ def adamw(
   eps: float,
   weight_decay: float,
   clip_norm: float,
+  mu_dtype: str = "float32",
   layer_decay: float = 1.0,
   trained: Callable[[Any], Any] | None = None,
 ) -> optax.GradientTransformation:
@@ -76,12 +80,15 @@ def adamw(
     eps: added to the root of the second moment.
     weight_decay: of the parameters that `decay_mask` names.
     clip_norm: largest norm of the gradient; 0 for no clipping.
+    mu_dtype: type in which the first moment is kept, `"float32"` or `"bfloat16"`.
     layer_decay: of the learning rate from each layer to the one before, see
       `scale_by_layer`; 1 for none.
     trained: params -> tree of bools; the others get no update and need no moments. None
       for all.
   """
-  tx = optax.adamw(1.0, b1, b2, eps, weight_decay=weight_decay, mask=decay_mask)
+  if mu_dtype not in _MU_DTYPES:
+    raise unknown_name("mu_dtype", mu_dtype, _MU_DTYPES)
+  tx = optax.adamw(1.0, b1, b2, eps, mu_dtype=mu_dtype, weight_decay=weight_decay, mask=decay_mask)
   if trained is not None:
     transforms = {True: tx, False: optax.set_to_zero()}
     tx = optax.partition(transforms, trained)

@@ -16,6 +16,7 @@ _PROBABILITY = [(operator.ge, 0), (operator.le, 1)]
 _RANGES = {
   "seed": _NOT_NEGATIVE,
   "epochs": _POSITIVE,
+  "mesh.fsdp": _AT_LEAST_ONE,
   "model.patch_size": _AT_LEAST_ONE,
   "model.drop_path_rate": _FRACTION,
   "data.image_size": _AT_LEAST_ONE,

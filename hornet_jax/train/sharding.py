@@ -1,68 +1,95 @@
-"""How batches and state lie on the devices.
+"""Which arrays of the state are cut into parts, one a device of the axis `fsdp`.
 
-`jax.jit` with `NamedSharding`s is what `pjit` became. Data-parallel: every device has
-the whole state and a part of each batch.
+`jax.jit` with `NamedSharding`s is what `pjit` became. By default the mesh has one device on
+that axis, and every device has the whole state.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hornet_jax.errors import InputError
+from hornet_jax.train.mesh import FSDP
 
-DATA = "data"
-
-
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-  """A mesh of one axis, `data`, over the given devices or all of them."""
-  devices = jax.devices() if devices is None else devices
-  # Auto, as the default is Explicit now, under which sharded convolutions raise.
-  return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
-
-
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Rows of a batch, spread over the data axis."""
-  return NamedSharding(mesh, PartitionSpec(DATA))
+# Path -> the axis that is cut; the first that matches counts, what none matches stays whole.
+# Cutting the axis that is summed over lets gradients be scattered while they are summed, which
+# sends less than cutting the outputs. Small arrays, depthwise kernels, spectral filters and the
+# stem stay whole: cut, their gradients would cost more messages than they save memory.
+RULES = [
+  (re.compile(r"(^|/)(proj_in|proj_out|pws_\d+|fc1|fc2|head)/kernel$"), -2),
+  (re.compile(r"(^|/)downsample_\d+/conv/kernel$"), -2),
+]
+MIN_SIZE = 65_536
+"""Elements of the smallest array that is cut."""
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-  """The same on every device."""
-  return NamedSharding(mesh, PartitionSpec())
-
-
-def check_batch_size(batch_size: int, mesh: Mesh, accumulation_steps: int = 1) -> None:
-  """Raises `InputError` where the rows of a training batch cannot be dealt out evenly.
+def partition_spec(path: str, shape: tuple[int, ...], fsdp: int) -> PartitionSpec:
+  """How an array of the state lies on the mesh.
 
   Args:
-    batch_size: rows of the global batch.
-    mesh: the devices.
-    accumulation_steps: parts of the batch on each device.
+    path: such as `stage_0/block_0/mlp/fc1/kernel`; of moments and averages it ends so.
+    shape: of the whole array.
+    fsdp: devices of that axis.
   """
-  devices = mesh.shape[DATA]
-  parts = devices * accumulation_steps
-  if batch_size % parts:
-    below = batch_size // parts * parts
-    micro = f" times {accumulation_steps} accumulation steps" if accumulation_steps > 1 else ""
-    raise InputError(
-      f"`data.batch_size` must be a multiple of the {devices} devices{micro}: got {batch_size}. "
-      f"Hint: use {f'{below} or ' if below else ''}{below + parts}."
-    )
+  for pattern, axis in RULES:
+    if pattern.search(path):
+      if fsdp > 1 and math.prod(shape) >= MIN_SIZE and shape[axis] % fsdp == 0:
+        spec: list[str | None] = [None] * len(shape)
+        spec[axis] = FSDP
+        return PartitionSpec(*spec)
+      break
+  return PartitionSpec()
 
 
-def process_rows(batch_size: int, sharding: NamedSharding) -> np.ndarray:
-  """Rows of the global batch that the devices of this process hold, ascending."""
-  owned = sharding.addressable_devices_indices_map((batch_size,))
-  rows = [np.arange(batch_size)[index] for index in owned.values()]
-  return np.unique(np.concatenate(rows))
+def with_shardings(tree: Any, mesh: Mesh) -> Any:
+  """An abstract state or a part of it, with the sharding of each array."""
+
+  def place(path: tuple[Any, ...], leaf: Any) -> jax.ShapeDtypeStruct:
+    spec = partition_spec(path_name(path), leaf.shape, mesh.shape[FSDP])
+    sharding = NamedSharding(mesh, spec)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+  return jax.tree_util.tree_map_with_path(place, tree)
 
 
-def to_devices(
-  batch: Mapping[str, np.ndarray], batch_size: int, sharding: NamedSharding
-) -> dict[str, jax.Array]:
-  """One global array per key from the rows that this process read."""
-  return {
-    key: jax.make_array_from_process_local_data(sharding, rows, (batch_size, *rows.shape[1:]))
-    for key, rows in batch.items()
-  }
+def path_name(path: tuple[Any, ...]) -> str:
+  """A path of JAX's as text, with slashes."""
+  return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+  """Of one parameter.
+
+  Attributes:
+    path: its name.
+    shape: of the whole.
+    spec: over the mesh.
+    bytes_a_device: what each device keeps of it.
+  """
+
+  path: str
+  shape: tuple[int, ...]
+  spec: PartitionSpec
+  bytes_a_device: int
+
+
+def placements(params: Mapping[str, Any], fsdp: int) -> list[Placement]:
+  """Where every parameter lies, in the order of the tree.
+
+  Args:
+    params: arrays, or what describes them.
+    fsdp: devices of that axis.
+  """
+  rows = []
+  for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+    name = path_name(path)
+    spec = partition_spec(name, leaf.shape, fsdp)
+    parts = fsdp if FSDP in spec else 1
+    size = math.prod(leaf.shape) * leaf.dtype.itemsize // parts
+    rows.append(Placement(name, leaf.shape, spec, size))
+  return rows

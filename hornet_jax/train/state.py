@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from hornet_jax.models import HorNet
-from hornet_jax.train.sharding import replicated
+from hornet_jax.train.sharding import with_shardings
 
 
 @jax.tree_util.register_dataclass
@@ -51,10 +51,7 @@ def abstract_state(
     mesh: the devices.
   """
   shapes = jax.eval_shape(_initialiser(model, tx, image_shape), jax.random.key(0))
-  sharding = replicated(mesh)
-  return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
-  )
+  return with_shardings(shapes, mesh)
 
 
 def create_state(
@@ -79,6 +76,9 @@ def create_state(
 def _initialiser(
   model: HorNet, tx: optax.GradientTransformation, image_shape: Sequence[int]
 ) -> Callable[[Key[Array, ""]], TrainState]:
+  # One row cannot be spread over devices.
+  model = model.clone(batch_axes=(), gather=False)
+
   def initialise(key: Key[Array, ""]) -> TrainState:
     params = model.init(key, jnp.zeros((1, *image_shape[1:]), jnp.float32))["params"]
     # A copy: one buffer cannot be donated twice.

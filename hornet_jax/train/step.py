@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from hornet_jax.data.erase import random_erase
 from hornet_jax.data.mix import MixSettings, draw_mix, mix_batch
 from hornet_jax.models import HorNet
+from hornet_jax.models.parallel import gather_kernels
 from hornet_jax.train.accumulation import accumulate
 from hornet_jax.train.ema import update_ema
 from hornet_jax.train.losses import (
@@ -88,7 +89,7 @@ def make_train_step(
           trained(params),
         )
       images, targets, _ = training_view(rows[0], rows[1], model.num_classes, preprocess, settings)
-      logits, _ = model.apply({"params": params}, images, train=True, keys=rows[1])
+      logits, _ = apply(model, params, images, train=True, keys=rows[1])
       return jnp.sum(soft_cross_entropy(logits, targets) * rows[0]["weight"]) / total_weight
 
     loss, grads, grad_norm = accumulate(
@@ -123,6 +124,23 @@ def make_train_step(
   return train_step
 
 
+def apply(
+  model: HorNet, params: Any, images: Float[Array, "B H W C"], **how: Any
+) -> tuple[Float[Array, "B K"], dict[str, Array]]:
+  """`model.apply`, with kernels that lie in parts made whole where they are needed.
+
+  The blocks of a stage do so themselves, one at a time.
+  """
+  if model.gather:
+    outside = {name: tree for name, tree in params.items() if not name.startswith("stage_")}
+    dtypes = {"head": jnp.float32}  # as the classifier computes
+    params = params | {
+      name: gather_kernels({name: tree}, dtypes.get(name, model.dtype))[name]
+      for name, tree in outside.items()
+    }
+  return model.apply({"params": params}, images, **how)
+
+
 def training_view(
   batch: Batch,
   keys: Key[Array, "B"],
@@ -155,7 +173,7 @@ def make_eval_step(
   """Builds (params, batch) -> `example_results` and what identifies each example."""
 
   def eval_step(params: Any, batch: Batch) -> dict[str, Array]:
-    logits, _ = model.apply({"params": params}, preprocess(batch["image"]))
+    logits, _ = apply(model, params, preprocess(batch["image"]))
     passed_on = {key: batch[key] for key in ("label", "weight", "index")}
     return passed_on | example_results(logits, batch["label"])
 

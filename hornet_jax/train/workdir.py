@@ -14,6 +14,9 @@ from hornet_jax.train.files import write_file
 # change; all else is another experiment.
 MAY_CHANGE = (
   "epochs",
+  "mesh.",
+  "model.remat",
+  "model.scan",
   "data.data_dir",
   "data.eval_batch_size",
   "data.max_undecodable",

@@ -1,0 +1,92 @@
+"""The devices as a mesh, and how the rows of a batch are dealt out to them."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from hornet_jax.errors import InputError
+
+DATA, FSDP = "data", "fsdp"
+BATCH_AXES = (DATA, FSDP)
+"""The rows of a batch are spread over both axes; `fsdp` also cuts parameters into parts."""
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mesh:
+  """A mesh of two axes, `data` and `fsdp`.
+
+  Where the devices are of several TPU slices, `data` goes over the network between them and
+  `fsdp` stays within a slice.
+
+  Args:
+    devices: those to use; None for all.
+    fsdp: devices that share one copy of the parameters.
+
+  Raises:
+    InputError: if the devices, or those of a slice, do not divide.
+  """
+  devices = list(jax.devices() if devices is None else devices)
+  slices = len({getattr(device, "slice_index", 0) for device in devices})
+  if len(devices) % (slices * fsdp):
+    of_slices = f" in {slices} slices" if slices > 1 else ""
+    raise InputError(
+      f"`mesh.fsdp` must divide the devices of a slice: expected a divisor of "
+      f"{len(devices) // slices} ({len(devices)} devices{of_slices}), got {fsdp}."
+    )
+  shape = (len(devices) // slices // fsdp, fsdp)
+  if slices > 1:
+    grid = mesh_utils.create_hybrid_device_mesh(
+      shape, (slices, 1), devices, allow_split_physical_axes=True
+    )
+  else:
+    grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+  # Auto, as the default is Explicit now, under which sharded convolutions raise.
+  return Mesh(grid, BATCH_AXES, axis_types=(AxisType.Auto,) * 2)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Rows of a batch, spread over all devices."""
+  return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The same on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, accumulation_steps: int = 1) -> None:
+  """Raises `InputError` where the rows of a training batch cannot be dealt out evenly.
+
+  Args:
+    batch_size: rows of the global batch.
+    mesh: the devices.
+    accumulation_steps: parts of the batch on each device.
+  """
+  devices = mesh.size
+  parts = devices * accumulation_steps
+  if batch_size % parts:
+    below = batch_size // parts * parts
+    micro = f" times {accumulation_steps} accumulation steps" if accumulation_steps > 1 else ""
+    raise InputError(
+      f"`data.batch_size` must be a multiple of the {devices} devices{micro}: got {batch_size}. "
+      f"Hint: use {f'{below} or ' if below else ''}{below + parts}."
+    )
+
+
+def process_rows(batch_size: int, sharding: NamedSharding) -> np.ndarray:
+  """Rows of the global batch that the devices of this process hold, ascending."""
+  owned = sharding.addressable_devices_indices_map((batch_size,))
+  rows = [np.arange(batch_size)[index] for index in owned.values()]
+  return np.unique(np.concatenate(rows))
+
+
+def to_devices(
+  batch: Mapping[str, np.ndarray], batch_size: int, sharding: NamedSharding
+) -> dict[str, jax.Array]:
+  """One global array per key from the rows that this process read."""
+  return {
+    key: jax.make_array_from_process_local_data(sharding, rows, (batch_size, *rows.shape[1:]))
+    for key, rows in batch.items()
+  }
