@@ -75,6 +75,25 @@ def test_eight_devices_equal_one(load):
   assert results[0].metrics()["top1"] == results[1].metrics()["top1"]
 
 
+def test_parameters_in_parts_equal_whole_ones(load, monkeypatch):
+  """Eight devices, four of which share a copy, against one; mixing, erasing and drop path on."""
+  monkeypatch.setattr("hornet_jax.train.sharding.MIN_SIZE", 64)
+  settings = {"mix.rate": 1.0, "mix.group_size": 8, "data.erasing_rate": 0.25}
+  one = Experiment(load(**settings), jax.devices()[:1])
+  parts = Experiment(load(**settings, **{"mesh.fsdp": 4}))
+  losses, state = first_steps(one, 5)
+  part_losses, part_state = first_steps(parts, 5)
+  np.testing.assert_allclose(part_losses, losses, rtol=1e-5)
+  for tree in (part_state.params, part_state.ema_params, part_state.opt_state[1][0].mu):
+    kernel = tree["stage_1"]["block_0"]["mlp"]["fc1"]["kernel"]
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 64)}  # of (16, 64)
+    bias = tree["stage_1"]["block_0"]["mlp"]["fc1"]["bias"]
+    assert {shard.data.shape for shard in bias.addressable_shards} == {(64,)}
+  (result,) = parts.predict(parts.compile_eval_step(), [part_state.params])
+  (expected,) = one.predict(one.compile_eval_step(), [state.params])
+  assert_close(result.loss, expected.loss, 1e-4)
+
+
 def test_divergence_names_the_step_and_the_last_good_checkpoint(load, tmp_path):
   overrides = {"optimizer.learning_rate": 1e20, "optimizer.warmup_epochs": 0.2}
   overrides |= {"optimizer.max_skipped_steps": 1}
