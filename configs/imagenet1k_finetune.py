@@ -17,7 +17,7 @@ Ours:     not run.
 The official record has 384 only; `image_size=224` takes the same settings there.
 
 Arguments: `variant` (large_7x7 or large_gf), `image_size` (384 or 224) and `runlocal`: the same
-run for a minute on a laptop; see configs/imagenet1k.py and configs/imagenet22k.py.
+run for a minute on a laptop, with --init=RUN of configs/imagenet22k.py's.
 """
 
 from ml_collections import ConfigDict

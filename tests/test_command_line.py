@@ -188,7 +188,7 @@ def test_evaluate_and_predict(run, tmp_path, capfd):
   result = json.loads(captured.out)
   last = [r for r in read_records(epath.Path(run[0])) if "eval/top1" in r][-1]
   assert result["raw"]["top1"] == last["eval/top1"]
-  assert result["averaged"]["loss"] == pytest.approx(last["eval_ema/loss"], rel=1e-5)
+  assert result["ema"]["loss"] == pytest.approx(last["eval_ema/loss"], rel=1e-5)
 
   image = tmp_path / "a digit.png"
   Image.fromarray(np.full((20, 30), 128, np.uint8)).save(image)

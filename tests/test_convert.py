@@ -222,6 +222,11 @@ def test_fine_tuning_takes_rows_of_the_head_and_resizes_filters(golden, official
   by_id, notes = start_from(params, named, [ids[5], ids[2], ids[9]])
   np.testing.assert_array_equal(by_id["head"]["kernel"], new["head"]["kernel"])
   assert "head: 3 of 10 classes, by WordNet id" in notes
+  some, notes = start_from(params, named, [ids[5], "n99999999", ids[9]])
+  expected = np.array(params["head"]["kernel"])
+  expected[:, [0, 2]] = source.params["head"]["kernel"][:, [5, 9]]
+  np.testing.assert_array_equal(some["head"]["kernel"], expected)
+  assert "head: 1 classes are not there and start anew: n99999999, ..." in notes
   assert "new head: the classes are others" in start_from(params, source, ["5", "2", "9"])[1]
   for wrong, message in (
     ([1, 2], "got 2"),

@@ -1,6 +1,7 @@
 """TFDS's own imagenet2012 from archives of the real format, and a run on it."""
 
 import collections
+import json
 import pathlib
 import shutil
 
@@ -73,6 +74,17 @@ def test_a_run_from_the_command_line(prepared, tmp_path, capfd):
   losses = [r["train/loss"] for r in read_records(epath.Path(tmp_path)) if "train/loss" in r]
   assert len(losses) == 3
   assert np.isfinite(losses).all()
+
+  # The suite evaluates the same weights on the same images.
+  assert main(["evaluate", f"--workdir={tmp_path}", "--json"]) == 0
+  expected = json.loads(capfd.readouterr().out)
+  suite = ["evaluate", "--suite", f"--workdir={tmp_path}", "--sets=val", "--json"]
+  assert main([*suite, f"--table={tmp_path}/suite.csv"]) == 0
+  rows = {row["weights"]: row for row in json.loads(capfd.readouterr().out)}
+  assert rows.keys() == {"ema", "raw"}
+  for weights, row in rows.items():
+    assert row["loss"] == pytest.approx(expected[weights]["loss"], rel=1e-6)
+  assert abs(rows["ema"]["loss"] - rows["raw"]["loss"]) > 1e-5
 
 
 def test_preparing_again_finds_it(prepared, archives, capfd):

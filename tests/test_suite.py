@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -188,7 +189,7 @@ def test_imagenet_and_real(suite, data_dir, real_file):
 def test_a_larger_head_through_a_class_map(data_dir, suite):
   names = [str(k) for k in range(1005)]
   models = {"raw": oracle(names, shift=5)}
-  with pytest.raises(InputError, match=r"1,000 classes.*it has 1,005 classes \(0, 1, 2, ...\)"):
+  with pytest.raises(InputError, match=r"it has 1,005 classes \(0, 1, 2, ...\), and not n01440764"):
     Suite(models, None, batch_size=8, num_threads=1)
   mapped = Suite(models, np.arange(5, 1005), batch_size=8, num_threads=1)
   rows, _ = rows_of(mapped, "val", data_dir)
@@ -261,6 +262,16 @@ def test_mean_corruption_error(suite, data_dir):
   assert "corruption_error" not in rows["c"]
 
 
+def test_sets_must_hold_the_classes_and_images(suite, data_dir):
+  split = open_split("imagenet_a", "test", data_dir)
+  others = dataclasses.replace(split, class_names=[f"c{k}" for k in range(200)])
+  with pytest.raises(InputError, match=r"must have the 1,000 classes .* got 200 \(c0, c1, c2"):
+    suite.predict(SETS["a"], others)
+  broken = [{**example, "image": b"no image"} for example in split.source]
+  with pytest.raises(InputError, match="none of its 2 decodes"):
+    suite.predict(SETS["a"], dataclasses.replace(split, source=broken))
+
+
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
   """A small HorNet that knows the 1,000 classes by name."""
@@ -295,7 +306,7 @@ def test_the_command_adds_to_one_table(model_file, data_dir, real_file, tmp_path
   assert json.loads(rows[0]["config"])["model"]["variant"] == "hornet_nano_7x7"
   assert all(row["date"].startswith("20") and float(row["images_per_second"]) > 0 for row in rows)
   assert float(rows[0]["model_images_per_second"]) > 0
-  by_class = table.parent / "all_classes" / f"{printed['sha256'][:12]}_val.csv"
+  by_class = table.parent / "all_classes" / f"{rows[0]['evaluation']}_val.csv"
   assert sum(int(row["images"]) for row in csv.DictReader(by_class.read_text().splitlines())) == 6
 
 
@@ -309,6 +320,9 @@ def test_the_command_adds_to_one_table(model_file, data_dir, real_file, tmp_path
     (["--suite", "--sets=real"], "real: give --real=real.json of"),
     (["--suite", "--sets=c", "--data_dir=/none"], "c: not prepared, run .* prepare imagenet_c"),
     (["--suite", "--table=README.md"], "must be a table of the suite.*got '# hornet_jax'"),
+    (["--suite", "--table=tests"], "must be a table of the suite.*Is a directory"),
+    (["--suite", "--table=tests/golden/torch_class_map.pth"], "must be a table of the suite"),
+    (["--suite", "--table=README.md/x.csv"], "must be a folder that can be written"),
     (["--suite", "--real=README.md"], "`real` must be the published real.json"),
     (["--sets=val"], "--sets must come with --suite"),
   ],

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
   step, params, ema_params = load_params(workdir / "checkpoints", args.checkpoint)
   eval_step = experiment.compile_eval_step()
   metrics, rows = {}, []
-  weights = {"averaged": experiment.place(ema_params), "raw": experiment.place(params)}
+  weights = {"ema": experiment.place(ema_params), "raw": experiment.place(params)}
   for split in (experiment.eval_split, *experiment.other_eval_splits):
     of_split = {}
     of_weights = experiment.predict(eval_step, list(weights.values()), split)

@@ -12,7 +12,7 @@ from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cost import stage_costs
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, create_model, get_variant
-from hornet_jax.train.recipes import DEVIATIONS, compare, find_recipe
+from hornet_jax.train.recipes import DEVIATIONS, Compared, Recipe, compare, find_recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+  if args.config and (args.variant or args.image_size):
+    raise InputError("`info` takes a variant or --config: got both.")
   if args.config:
-    print(_beside_official(config_flag.load(args.config, args.overrides)))
+    config = config_flag.load(args.config, args.overrides)
+    recipe = find_recipe(config)
+    compared = compare(config, recipe)
+    if args.json:
+      print(json.dumps(_as_json(compared), indent=2))
+    else:
+      print(_beside_official(recipe, compared))
     return 0
   if args.overrides:
     raise InputError(f"unrecognized arguments: {' '.join(args.overrides)}.")
@@ -42,15 +50,17 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
-def _beside_official(config: dict[str, Any]) -> str:
-  recipe = find_recipe(config)
-  rows = [
-    [key, ours, official, "" if equal else "deviates"]
-    for key, ours, official, equal in compare(config, recipe)
-  ]
-  table = tabulate(rows, headers=["key", "config", "official", ""], disable_numparse=True)
-  lines = [f"{recipe.variant} on {recipe.dataset}", table, "In every run:"]
-  return "\n".join([*lines, *(f"- {deviation}" for deviation in DEVIATIONS)])
+def _as_json(rows: list[Compared]) -> list[dict[str, Any]]:
+  keys = ("key", "config", "official", "equal")
+  return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def _beside_official(recipe: Recipe, compared: list[Compared]) -> str:
+  lines = [[*row[:3], "" if row[3] else "deviates"] for row in compared]
+  table = tabulate(lines, headers=["key", "config", "official", ""], disable_numparse=True)
+  title = f"{recipe.variant} on {recipe.dataset}"
+  always = [f"- {deviation}" for deviation in DEVIATIONS]
+  return "\n".join([title, table, "In every run:", *always])
 
 
 def _describe(name: str, image_size: int | None, num_classes: int) -> dict:

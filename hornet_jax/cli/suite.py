@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -71,8 +72,13 @@ def run(args: argparse.Namespace) -> int:
     batch_size=args.batch_size or _BATCH_SIZE,
     num_threads=args.num_threads or os.cpu_count() or 1,
   )
-  digests = {weights: fingerprint(params) for weights, (_, params) in sources.items()}
-  settings = {"model": described.model, "data": evaluation_settings(described)}
+  settings = {
+    "model": described.model,
+    "data": evaluation_settings(described),
+    "class_map": None if class_map is None else class_map.tolist(),
+  }
+  config = json.dumps(settings)
+  identities = {weights: _identity(params, config) for weights, (_, params) in sources.items()}
   devices = jax.devices()
   common: Row = {
     "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -80,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint == "last"
     else f"{args.workdir}@{args.checkpoint}",
     "variant": described.model["variant"],
-    "config": json.dumps(settings),
+    "config": config,
     "model_images_per_second": round(suite.images_per_second, 1),
     "devices": f"{len(devices)} x {devices[0].device_kind}",
     "versions": json.dumps(versions()),
@@ -91,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
     eval_set = SETS[name]
     result = suite.predict(eval_set, open_split(eval_set.dataset, eval_set.split, data_dir))
     of_set = [
-      common | {"sha256": digests[str(row["weights"])]} | row
+      common | identities[str(row["weights"])] | row
       for row in set_rows(name, result, real_labels if REAL in wanted else None)
     ]
     append_rows(table, of_set)  # now: the next set may take hours
     rows += of_set
     for weights, predictions in result.predictions.items():
-      file = by_class / f"{digests[weights][:12]}_{name}.csv"
+      file = by_class / f"{identities[weights]['evaluation']}_{name}.csv"
       write_per_class(file, per_class(predictions, synsets()))
     _logger.info("%s: %d images in %.0f s", eval_set.title, of_set[0]["images"], result.seconds)
   if args.json:
@@ -106,6 +112,12 @@ def run(args: argparse.Namespace) -> int:
     print(_printed(rows))
     print(f"added to {table}; class by class in {by_class}")
   return 0
+
+
+def _identity(params: dict, config: str) -> Row:
+  digest = fingerprint(params)
+  evaluation = hashlib.sha256(f"{digest} {config}".encode()).hexdigest()[:12]
+  return {"sha256": digest, "evaluation": evaluation}
 
 
 def _wanted(given: str | None, data_dir: str, has_real: bool) -> list[str]:
@@ -143,7 +155,7 @@ def _read(path: str, checkpoint: str) -> dict[str, tuple[Described, dict]]:
   if is_one_file(path):
     return {"file": read_model(path, checkpoint=checkpoint)}
   return {
-    "averaged": read_model(path, checkpoint=checkpoint),
+    "ema": read_model(path, checkpoint=checkpoint),
     "raw": read_model(path, checkpoint=checkpoint, raw=True),
   }
 

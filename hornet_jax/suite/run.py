@@ -89,7 +89,17 @@ class Suite:
     self.images_per_second = self._time(allowed)
 
   def predict(self, eval_set: EvalSet, split: Split) -> SetResult:
-    """The predictions of every weights on every image of a set, read once."""
+    """The predictions of every weights on every image of a set, read once.
+
+    Raises:
+      InputError: if the set has other classes, or no image that can be decoded.
+    """
+    if split.class_names != synsets():
+      raise InputError(
+        f"{split.name} must have the {len(synsets()):,} classes of ImageNet-1K in their order: "
+        f"expected {synsets()[0]}, ..., got {len(split.class_names):,} "
+        f"({', '.join(split.class_names[:3])}, ...). Hint: prepare it from its archives."
+      )
     own = _classes_in(split) if eval_set.own_classes else np.arange(len(synsets()))
     mask = np.zeros(len(synsets()), bool)
     mask[own] = True
@@ -109,6 +119,8 @@ class Suite:
     watched = tqdm(batches, eval_set.title, total=total, unit="batch", disable=None)
     of_weights = predict_split(steps, iter(watched), self._batch_size, self._mesh)
     seconds = time.perf_counter() - begin
+    if not len(of_weights[0].label):
+      raise InputError(f"{split.name} must hold images: none of its {len(split.source)} decodes.")
     return SetResult(
       dict(zip(self._steps, of_weights, strict=True)),
       num_classes=len(own),
@@ -159,11 +171,13 @@ def _columns(class_names: Sequence[str], class_map: np.ndarray | None) -> np.nda
     check_class_map(class_map, len(wanted), len(class_names))
     return class_map
   columns = map_by_synset(wanted, class_names)
-  if columns is None:
+  if columns is None or (columns < 0).any():
+    missing = wanted if columns is None else [wanted[k] for k in np.flatnonzero(columns < 0)]
     raise InputError(
-      f"the model must know the {len(wanted):,} classes of ImageNet-1K by their WordNet ids, such "
-      f"as {wanted[0]}: it has {len(class_names):,} classes ({', '.join(class_names[:3])}, ...). "
-      "Hint: --class_map=FILE says which of them stand for the 1,000."
+      f"the model must know the {len(wanted):,} classes of ImageNet-1K by their WordNet ids: it "
+      f"has {len(class_names):,} classes ({', '.join(class_names[:3])}, ...), and not "
+      f"{missing[0]} and {len(missing) - 1:,} more. Hint: --class_map=FILE says which of them "
+      "stand for the 1,000."
     )
   return columns
 

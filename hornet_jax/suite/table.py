@@ -22,10 +22,11 @@ from hornet_jax.train.files import make_folder, write_file
 COLUMNS = (
   "date",  # UTC
   "checkpoint",  # as named in the command
+  "evaluation",  # first digits of the SHA-256 of parameters and config: names the table of classes
   "sha256",  # of the parameters, see `fingerprint`
-  "weights",  # raw or averaged; of a file: as they are in it
+  "weights",  # raw or ema; of a file: as they are in it
   "variant",
-  "config",  # model and preprocessing, JSON
+  "config",  # model, preprocessing and class map, JSON
   "set",
   "images",  # that count
   "undecodable",  # that do not
@@ -93,7 +94,6 @@ def append_rows(table: epath.Path, rows: Sequence[Mapping[str, object]]) -> None
     InputError: if a file of other columns is there, or it cannot be written.
   """
   check_table(table)
-  make_folder(table.parent)
   text = io.StringIO()
   writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
   if not table.exists():
@@ -104,10 +104,14 @@ def append_rows(table: epath.Path, rows: Sequence[Mapping[str, object]]) -> None
 
 
 def check_table(table: epath.Path) -> None:
-  """Raises `InputError` where another file is in the place of the table."""
+  """Makes the folder of the table; raises `InputError` where it cannot be written there."""
+  make_folder(table.parent)
   if not table.exists():
     return
-  header = table.read_text().partition("\n")[0]
+  try:
+    header = table.read_text().partition("\n")[0]
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(f"`table` must be a table of the suite: {table}: {error}.") from error
   if header != ",".join(COLUMNS):
     raise InputError(
       f"`table` must be a table of the suite: expected the columns {','.join(COLUMNS[:3])},... in "

@@ -20,13 +20,13 @@ def map_by_synset(class_names: Sequence[str], source_names: Sequence[str]) -> np
     source_names: of the head, in the order of its logits.
 
   Returns:
-    int64 [K]; None where names are no WordNet ids, or one is not in the head. Other names,
-    such as "3", may mean anything.
+    int64 [K], -1 for a class that is not there; None where names are no WordNet ids, as others,
+    such as "3", may mean anything, or none of them is there.
   """
-  numbers = {name: k for k, name in enumerate(source_names)}
-  if not all(_SYNSET.fullmatch(name) and name in numbers for name in class_names):
-    return None
-  return np.array([numbers[name] for name in class_names], np.int64)
+  numbers = {name: k for k, name in enumerate(source_names) if _SYNSET.fullmatch(name)}
+  found = np.array([numbers.get(name, -1) for name in class_names], np.int64)
+  known = all(_SYNSET.fullmatch(name) for name in class_names) and (found >= 0).any()
+  return found if known else None
 
 
 def check_class_map(class_map: np.ndarray, num_classes: int, source_classes: int) -> None:

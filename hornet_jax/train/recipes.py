@@ -8,10 +8,16 @@ from typing import Any
 from hornet_jax.errors import InputError
 from hornet_jax.train.workdir import flatten
 
+Compared = tuple[str, Any, Any, bool]
+"""Key, value here, official value, whether they are equal."""
+
+_PRETRAINED = "a run on ImageNet-22K"
 # Source: official main.py, its defaults.
 _EVERYWHERE: dict[str, Any] = {
   "seed": 0,
+  "model.patch_size": 4,
   "model.dtype": "float32",
+  "data.train_split": "",  # all of it
   "data.crop": "random_resized",
   "data.crop_scale": [0.08, 1.0],
   "data.crop_aspect": [3 / 4, 4 / 3],
@@ -32,6 +38,9 @@ _EVERYWHERE: dict[str, Any] = {
   "optimizer.eps": 1e-8,
   "optimizer.layer_decay": 1.0,
   "optimizer.accumulation_steps": 1,
+  "optimizer.clip_each_micro_step": False,
+  "optimizer.freeze_backbone": False,
+  "init.checkpoint": "",
   "loss.label_smoothing": 0.1,
   "ema.decay": 0.9999,
 }
@@ -42,10 +51,12 @@ _IMAGENET_1K = _EVERYWHERE | {
   "optimizer.learning_rate": 4e-3,
   "optimizer.warmup_epochs": 20.0,
   "optimizer.weight_decay": 0.05,
+  "ema.reference_steps": 93_600,  # its length: the decay is used as it is
 }
 _IMAGENET_22K = _IMAGENET_1K | {
   "epochs": 90.0,
   "optimizer.warmup_epochs": 5.0,
+  "data.train_split": "train",
   "optimizer.weight_decay": 0.1,
   "ema.decay": 0.0,
 }
@@ -60,7 +71,27 @@ _FINE_TUNING = _EVERYWHERE | {
   "optimizer.warmup_epochs": 0.0,
   "optimizer.weight_decay": 1e-8,
   "optimizer.layer_decay": 0.7,
+  "init.checkpoint": _PRETRAINED,
+  "ema.reference_steps": 0,
 }
+NOT_RECORDED = (
+  "data.dataset",  # by which the run is found
+  "data.data_dir",
+  "data.crop_padding",  # of another crop
+  "data.eval_split",
+  "data.eval_batch_size",
+  "data.imaging",  # the same pixels
+  "data.num_",
+  "data.max_undecodable",
+  "model.global_filter",  # the same numbers
+  "model.remat",
+  "init.class_map",
+  "optimizer.max_skipped_steps",
+  "log.",
+  "eval.",
+  "checkpoint.",
+)
+"""How the keys of a config begin that no official value stands against."""
 _TWO_PARTS = {"optimizer.accumulation_steps": 2, "optimizer.clip_each_micro_step": True}
 
 
@@ -88,6 +119,7 @@ def _run(
   others: Mapping[str, Any] | None = None,
 ) -> Recipe:
   settings = common | {
+    "model.variant": f"hornet_{variant}",
     "model.drop_path_rate": drop_path_rate,
     "optimizer.clip_norm": clip_norm,
     "mix.group_size": group_size,
@@ -127,6 +159,8 @@ DEVIATIONS = (
   "gradients are clipped by limit / norm, officially by limit / (norm + 1e-6)",
   "the decay of the averaged weights is fitted to the length of a run that has other than "
   "ema.reference_steps steps; officially it is constant",
+  "the shuffled stream runs on across epochs; officially what is left of an epoch, less than a "
+  "batch, is not used",
   "an update that is not finite is skipped, officially the run ends",
   "one stream of random numbers for the global batch, officially one for each GPU",
   "evaluation counts every image once, officially the last batch of a GPU repeats some",
@@ -145,7 +179,9 @@ def find_recipe(config: Mapping[str, Any]) -> Recipe:
   """
   variant, dataset = config["model"]["variant"], config["data"]["dataset"].partition("/")[0]
   for recipe in RECIPES:
-    if (recipe.variant, recipe.dataset) == (variant, dataset):
+    # The filters of 384 pixels are those of a larger grid in the same model.
+    same_model = recipe.variant.removesuffix("_img384") == variant.removesuffix("_img384")
+    if same_model and recipe.dataset == dataset:
       return recipe
   runs = "; ".join(f"{recipe.variant} on {recipe.dataset}" for recipe in RECIPES)
   raise InputError(
@@ -153,8 +189,8 @@ def find_recipe(config: Mapping[str, Any]) -> Recipe:
   )
 
 
-def compare(config: Mapping[str, Any], recipe: Recipe) -> list[tuple[str, Any, Any, bool]]:
-  """(key, value here, official value, whether they are equal) of every recorded key."""
+def compare(config: Mapping[str, Any], recipe: Recipe) -> list[Compared]:
+  """Every recorded key of a config beside the official run."""
   ours = flatten(config)
   return [
     (key, ours[key], official, _equal(ours[key], official))
@@ -163,6 +199,8 @@ def compare(config: Mapping[str, Any], recipe: Recipe) -> list[tuple[str, Any, A
 
 
 def _equal(ours: Any, official: Any) -> bool:
+  if official == _PRETRAINED:
+    return bool(ours)
   if isinstance(official, list):
     return len(ours) == len(official) and all(map(_equal, ours, official))
   if isinstance(official, float):

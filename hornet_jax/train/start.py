@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -12,6 +13,8 @@ from hornet_jax.errors import InputError
 from hornet_jax.models.global_filter import resize_filter
 from hornet_jax.train.class_map import check_class_map, map_by_synset
 from hornet_jax.train.weights import Trained
+
+_NAMED = 5  # classes
 
 
 def start_from(
@@ -23,8 +26,8 @@ def start_from(
   """Initial parameters of a run that starts from a trained model.
 
   Everything is taken over; spectral filters of another grid are resized. The head is taken
-  over where the classes are the same; class by class where a map says which, or where all
-  are among those of the source by their WordNet ids; else it stays as initialised.
+  over where the classes are the same, or class by class, as a map says or WordNet ids tell;
+  what is not there stays as initialised.
 
   Source: official main.py, `--finetune`.
 
@@ -45,14 +48,20 @@ def start_from(
   given = traverse_util.flatten_dict(source.params, sep="/")
   notes = []
   source_names = list(source.preprocessing.class_names)
+  by = "the class map"
   if class_map is not None:
     check_class_map(class_map, len(class_names), len(source_names))
-    by = "the class map"
   elif list(class_names) != source_names:
     class_map, by = map_by_synset(class_names, source_names), "WordNet id"
   if class_map is not None:
-    notes.append(f"head: {len(class_map)} of {source.model.num_classes} classes, by {by}")
-    given |= {name: given[name][..., class_map] for name in ("head/kernel", "head/bias")}
+    found = int(np.sum(class_map >= 0))
+    notes.append(f"head: {found} of {source.model.num_classes} classes, by {by}")
+    missing = [name for name, k in zip(class_names, class_map, strict=True) if k < 0]
+    if missing:
+      few = ", ".join(missing[:_NAMED])
+      notes.append(f"head: {len(missing)} classes are not there and start anew: {few}, ...")
+    for name in ("head/kernel", "head/bias"):
+      given[name] = _columns(wanted[name], given[name], class_map)
   elif list(class_names) != source_names:
     notes.append("new head: the classes are others")
     given = {path: leaf for path, leaf in given.items() if not path.startswith("head/")}
@@ -70,3 +79,15 @@ def start_from(
     )
   in_order = {path: given[path] for path in wanted}
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)
+
+
+def _columns(wanted: Any, given: np.ndarray, class_map: np.ndarray) -> Any:
+  """The source's columns of a head; as wanted, concrete or abstract, where there is none."""
+  found = class_map >= 0
+  if found.all():
+    return given[..., class_map]
+  if isinstance(wanted, jax.ShapeDtypeStruct):
+    return wanted
+  columns = np.array(wanted)
+  columns[..., found] = given[..., class_map[found]]
+  return columns
