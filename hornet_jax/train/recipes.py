@@ -36,6 +36,7 @@ _EVERYWHERE: dict[str, Any] = {
   "optimizer.b1": 0.9,
   "optimizer.b2": 0.999,
   "optimizer.eps": 1e-8,
+  "optimizer.mu_dtype": "float32",
   "optimizer.layer_decay": 1.0,
   "optimizer.accumulation_steps": 1,
   "optimizer.clip_each_micro_step": False,
@@ -85,6 +86,9 @@ NOT_RECORDED = (
   "data.max_undecodable",
   "model.global_filter",  # the same numbers
   "model.remat",
+  "model.scan",
+  "model.gradient_sum",  # of float32 both are one
+  "mesh.",
   "init.class_map",
   "optimizer.max_skipped_steps",
   "log.",
