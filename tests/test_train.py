@@ -132,8 +132,10 @@ def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypa
   assert (tmp_path / "checkpoints" / "1").exists()
 
 
-def test_one_compile_for_the_whole_run(load, tmp_path, caplog):
-  config = load(epochs=1.0, **{"eval.every_epochs": 0.5, "checkpoint.every_steps": 9})
+def test_a_run_compiles_once_and_logs_where_its_time_goes(load, tmp_path, monkeypatch, caplog):
+  monkeypatch.setitem(PEAK_FLOPS, "cpu", 1e12)
+  every = {"eval.every_epochs": 0.5, "checkpoint.every_steps": 9, "log.every_steps": 8}
+  config = load(epochs=1.0, **every, **{"log.profile_steps": 2})
   with jax.log_compiles(), caplog.at_level(logging.WARNING):
     outcome = train(config, epath.Path(tmp_path), jax.devices()[:2])
   assert outcome.step == 22
@@ -141,13 +143,8 @@ def test_one_compile_for_the_whole_run(load, tmp_path, caplog):
   compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
   assert compiled.count("train_step") == compiled.count("eval_step") == 1
 
-
-def test_the_log_says_where_the_time_goes(load, tmp_path, monkeypatch):
-  monkeypatch.setitem(PEAK_FLOPS, "cpu", 1e12)
-  config = load(epochs=0.5, **{"log.every_steps": 4, "log.profile_steps": 2})
-  outcome = train(config, epath.Path(tmp_path), jax.devices()[:2])
   lines = [r for r in outcome.records if "train/loss" in r]
-  assert [line["step"] for line in lines] == [4, 8, 11]
+  assert [line["step"] for line in lines] == [8, 16, 22]
   macs = sum(stage.macs for stage in stage_costs(outcome.experiment.model, 16))
   for line in lines:
     assert 0 < line["train/input_wait"] < 1
@@ -155,7 +152,7 @@ def test_the_log_says_where_the_time_goes(load, tmp_path, monkeypatch):
     flops = 3 * 2 * macs * line["train/images_per_second"]
     assert line["train/mfu"] == pytest.approx(flops / (2 * 1e12))
   clock = json.loads((tmp_path / "clock.json").read_text())
-  assert list(clock["seconds_in_steps"]) == ["11"]  # the end, the only checkpoint
+  assert list(clock["seconds_in_steps"]) == ["9", "11", "18", "22"]  # the checkpoints
   (trace,) = tmp_path.glob("profile/plugins/profile/*/*.xplane.pb")
   assert b"jit_train_step" in trace.read_bytes()
 
