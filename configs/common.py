@@ -95,6 +95,7 @@ def base_config() -> ConfigDict:
 
   config.log = ConfigDict()
   config.log.every_steps = 50
+  config.log.profile_steps = 0  # after the first of each start, traced for xprof into profile/
   config.eval = ConfigDict()
   config.eval.every_epochs = 10.0  # the end is always evaluated
   config.eval.also = ()  # further sets with the same classes: NAME/SPLIT

@@ -8,7 +8,7 @@ import pytest
 from golden_data import GOLDEN
 
 from hornet_jax import create_model, list_models
-from hornet_jax.cost import count_params, stage_costs
+from hornet_jax.cost import count_params, peak_training_rate, stage_costs
 from hornet_jax.models import VARIANTS
 
 TABLE = json.loads((GOLDEN / "model_table.json").read_text())
@@ -63,6 +63,16 @@ def test_against_the_initialised_model_and_the_compiler():
   flops = jax.jit(model.apply).lower(params, images).cost_analysis()["flops"]
   # The compiler also counts element-wise work: norms, gates, GELU, residuals.
   assert 1.02 <= flops / (2 * totals(model, 224)[1]) <= 1.09
+
+
+def test_rate_at_the_peak():
+  model = create_model("hornet_tiny_7x7")
+  # 3.968 GMACs an image, times 6: 23.81 GFLOPs; a v5e chip does 197 TFLOP/s.
+  rate = peak_training_rate(model, 224, "TPU v5 lite", 256)
+  assert rate == pytest.approx(256 * 197e12 / (6 * 3_968_389_312))
+  assert peak_training_rate(model, 224, "TPU v5 lite", 1) * 256 == pytest.approx(rate)
+  assert peak_training_rate(model, 224, "cpu", 1) is None
+  assert peak_training_rate(model, 224, "a kind of tomorrow", 1) is None
 
 
 def test_list_models():

@@ -1,6 +1,7 @@
 """Who may import whom, and what every file must say."""
 
 import ast
+import graphlib
 import pathlib
 import subprocess
 import sys
@@ -18,7 +19,7 @@ ALLOWED = {
   "cost": {"models"},
   "data": set(),
   "versions": set(),
-  "train": {"convert", "data", "models", "report", "versions"},
+  "train": {"convert", "cost", "data", "models", "report", "versions"},
   "report": {"cost", "models"},
   "bench": {"cost", "data", "models"},
   "suite": {"data", "train"},
@@ -65,6 +66,22 @@ def test_imports(path):
       assert not top or "builders" in path.parts, f"{module} imported when the package is"
     if root == "ml_collections":
       assert part == "cli", "only the command line sees a ConfigDict"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+  """Parts may import each other (`train` the peaks of `cost`); modules may not go in circles."""
+  names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files()}
+  names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+  def needs(name):
+    for module, top in imports(names[name]):
+      packages = [module.rsplit(".", i)[0] for i in range(module.count(".") + 1)]
+      yield from (p for p in packages if top and p in names and not f"{name}.".startswith(f"{p}."))
+
+  try:
+    graphlib.TopologicalSorter({name: set(needs(name)) for name in names}).prepare()
+  except graphlib.CycleError as error:
+    pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 def test_every_part_is_listed():

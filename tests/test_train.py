@@ -1,6 +1,7 @@
 """Training in this process: topology, compilation, divergence, evaluation."""
 
 import dataclasses
+import json
 import logging
 import re
 
@@ -12,6 +13,7 @@ from etils import epath
 from golden_data import assert_close
 
 from hornet_jax.cli import config as config_flag
+from hornet_jax.cost import PEAK_FLOPS, stage_costs
 from hornet_jax.errors import DivergedError
 from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
@@ -149,14 +151,29 @@ def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypa
   assert (tmp_path / "checkpoints" / "1").exists()
 
 
-def test_one_compile_for_the_whole_run(load, tmp_path, caplog):
-  config = load(epochs=1.0, **{"eval.every_epochs": 0.5, "checkpoint.every_steps": 9})
+def test_a_run_compiles_once_and_logs_where_its_time_goes(load, tmp_path, monkeypatch, caplog):
+  monkeypatch.setitem(PEAK_FLOPS, "cpu", 1e12)
+  every = {"eval.every_epochs": 0.5, "checkpoint.every_steps": 9, "log.every_steps": 8}
+  config = load(epochs=1.0, **every, **{"log.profile_steps": 2})
   with jax.log_compiles(), caplog.at_level(logging.WARNING):
     outcome = train(config, epath.Path(tmp_path), jax.devices()[:2])
   assert outcome.step == 22
   assert len([r for r in outcome.records if "eval/top1" in r]) == 2
   compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
   assert compiled.count("train_step") == compiled.count("eval_step") == 1
+
+  lines = [r for r in outcome.records if "train/loss" in r]
+  assert [line["step"] for line in lines] == [8, 16, 22]
+  macs = sum(stage.macs for stage in stage_costs(outcome.experiment.model, 16))
+  for line in lines:
+    assert 0 < line["train/input_wait"] < 1
+    assert 0 < line["train/goodput"] < 1
+    flops = 3 * 2 * macs * line["train/images_per_second"]
+    assert line["train/mfu"] == pytest.approx(flops / (2 * 1e12))
+  clock = json.loads((tmp_path / "clock.json").read_text())
+  assert list(clock["seconds_in_steps"]) == ["9", "11", "18", "22"]  # the checkpoints
+  (trace,) = tmp_path.glob("profile/plugins/profile/*/*.xplane.pb")
+  assert b"jit_train_step" in trace.read_bytes()
 
 
 def test_experiment_uses_the_fitted_decay(load, monkeypatch):

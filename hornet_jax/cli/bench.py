@@ -12,12 +12,12 @@ from hornet_jax.bench.input import REFERENCE, REFERENCE_RAND_AUGMENT, SIZE, time
 from hornet_jax.bench.readers import time_readers
 from hornet_jax.bench.rounds import ratio
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cost import stage_costs
+from hornet_jax.cost import PEAK_FLOPS, peak_training_rate
 from hornet_jax.models import create_model
 from hornet_jax.versions import versions
 
 _READERS = [(1, 0), (2, 0), (4, 0), (1, 1), (1, 2), (2, 2)]  # threads and processes
-_V5E_FLOPS = 197e12  # Google's figure for bf16
+_V5E = "TPU v5 lite"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,11 +97,11 @@ def _readers(args: argparse.Namespace) -> None:
 
 def _cores(chips: int, mfu: float, rate: float) -> str:
   """How many cores keep the chips busy."""
-  macs = sum(stage.macs for stage in stage_costs(create_model("hornet_tiny_7x7"), SIZE))
-  # Forward and backward are three times the forward pass.
-  wanted = mfu * chips * _V5E_FLOPS / (3 * 2 * macs)
+  peak_rate = peak_training_rate(create_model("hornet_tiny_7x7"), SIZE, _V5E, chips)
+  assert peak_rate is not None, "it is in the table"
+  wanted = mfu * peak_rate
   return (
-    f"hornet_tiny_7x7 on {chips} v5e chips of {_V5E_FLOPS / 1e12:.0f} bf16 TFLOP/s at an assumed "
-    f"MFU of {mfu:g} takes {wanted:,.0f} images/s: {wanted / rate:,.0f} cores like this one, "
-    f"{wanted / rate / chips:.1f} a chip"
+    f"hornet_tiny_7x7 on {chips} v5e chips of {PEAK_FLOPS[_V5E] / 1e12:.0f} bf16 TFLOP/s at an "
+    f"assumed MFU of {mfu:g} takes {wanted:,.0f} images/s: {wanted / rate:,.0f} cores like this "
+    f"one, {wanted / rate / chips:.1f} a chip"
   )

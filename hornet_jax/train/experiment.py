@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hornet_jax.cost.peaks import peak_training_rate
 from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.mix import MixSettings, check_mixing
@@ -211,6 +212,17 @@ class Experiment:
       ema_decay=fitted_decay(ema["decay"], ema["reference_steps"], self.total_steps),
       seed=self.config["seed"],
     )
+
+  def peak_rate(self) -> float | None:
+    """Images/s of training at which the MFU is 1; None where the devices' peak is not known.
+
+    None as well for a frozen backbone, whose backward pass is not done.
+    """
+    if self.config["optimizer"]["freeze_backbone"]:
+      return None
+    devices = self.mesh.devices.flat
+    size = self.config["data"]["image_size"]
+    return peak_training_rate(self.model, size, devices[0].device_kind, len(devices))
 
   def compile_train_step(self):
     """(state, batch) -> (state, metrics), compiled once; takes over the state's memory."""

@@ -13,12 +13,14 @@ from etils import epath
 
 from hornet_jax.errors import DivergedError, InputError
 from hornet_jax.train.checkpoint import Checkpoints
+from hornet_jax.train.clock import Clock
 from hornet_jax.train.evaluate import Predictions
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.files import make_folder
 from hornet_jax.train.interrupt import StopRequest
 from hornet_jax.train.mesh import batch_sharding, to_devices
 from hornet_jax.train.metrics import MetricsLog, Record
+from hornet_jax.train.profile import traced
 from hornet_jax.train.progress import Progress
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.workdir import (
@@ -103,7 +105,7 @@ def train(
         step, evaluation = start_step, _evaluate(experiment, eval_step, state)
       else:
         step, state, evaluation = _train_steps(
-          experiment, checkpoints, log, eval_step, start_step, state
+          experiment, workdir, checkpoints, log, eval_step, start_step, state
         )
     finally:
       log.close()
@@ -159,6 +161,7 @@ def _restore_or_create(experiment: Experiment, checkpoints: Checkpoints) -> tupl
 
 def _train_steps(
   experiment: Experiment,
+  workdir: epath.Path,
   checkpoints: Checkpoints,
   log: MetricsLog,
   eval_step,
@@ -175,6 +178,7 @@ def _train_steps(
   eval_every = max(experiment.steps_of(config["eval"]["every_epochs"]), 1)
   save_every = config["checkpoint"]["every_steps"]
 
+  clock = Clock(workdir, start_step, batch_size, experiment.peak_rate())
   begin = time.perf_counter()
   train_step = experiment.compile_train_step()
   _logger.info("compiled in %.0f s", time.perf_counter() - begin)
@@ -184,13 +188,18 @@ def _train_steps(
   undecodable: set[int] = set()
   pending: tuple[int, Any] | None = None
   evaluation: Evaluation | None = None
+  steps = range(start_step + 1, total_steps + 1)
+  marked = traced(steps, config["log"]["profile_steps"], workdir / "profile", clock)
+  clock.start()
   with (
     contextlib.closing(batches),
     StopRequest() as stop,
     Progress(total_steps, start_step, batch_size) as progress,
+    contextlib.closing(marked),
   ):
-    for step in range(start_step + 1, total_steps + 1):
-      batch = next(batches)
+    for step in marked:
+      with clock.waiting():
+        batch = next(batches)
       undecodable.update(batch["index"][batch["weight"] == 0].tolist())
       too_many = len(undecodable) > config["data"]["max_undecodable"]
       state, metrics = train_step(state, to_devices(batch, batch_size, sharding))
@@ -202,19 +211,21 @@ def _train_steps(
       evaluating = step == total_steps or step % eval_every == 0
       saving = stopping or evaluating or step % save_every == 0
       if pending:
-        _record(*pending, experiment, checkpoints, log, progress)
+        _record(*pending, experiment, checkpoints, log, clock, progress)
       pending = (step, metrics)
       if saving:
-        _record(*pending, experiment, checkpoints, log, progress)
+        _record(*pending, experiment, checkpoints, log, clock, progress)
         pending = None
       scores = None
       if evaluating:
-        with progress.paused():
+        with clock.paused():
           evaluation = _evaluate(experiment, eval_step, state)
         scores = evaluation[0]
         _log_evaluation(step, scores, log)
       if saving:
-        checkpoints.save(step, state, scores)
+        clock.save(step)
+        with clock.paused():
+          checkpoints.save(step, state, scores)
       if stopping:
         break
   checkpoints.wait()
@@ -233,6 +244,7 @@ def _record(
   experiment: Experiment,
   checkpoints: Checkpoints,
   log: MetricsLog,
+  clock: Clock,
   progress: Progress,
 ) -> None:
   """Checks the metrics of a step, and logs them where a line is due.
@@ -254,7 +266,7 @@ def _record(
   if broken:
     _logger.warning("step %d skipped: %s, %d in a row", step, ", ".join(broken), in_a_row)
   if step % experiment.config["log"]["every_steps"] == 0 or step == experiment.total_steps:
-    values["train/images_per_second"] = progress.rate(step)
+    values |= {f"train/{name}": value for name, value in clock.read(step).items()}
     # JSON has no NaN.
     log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
     progress.report(step, values)

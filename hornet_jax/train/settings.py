@@ -49,6 +49,7 @@ _RANGES = {
   "ema.decay": _FRACTION,
   "ema.reference_steps": _NOT_NEGATIVE,
   "log.every_steps": _AT_LEAST_ONE,
+  "log.profile_steps": _NOT_NEGATIVE,
   "eval.every_epochs": _POSITIVE,
   "checkpoint.every_steps": _AT_LEAST_ONE,
   "checkpoint.keep": _AT_LEAST_ONE,
