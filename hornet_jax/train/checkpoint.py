@@ -110,13 +110,17 @@ class Checkpoints:
         raise
       _logger.warning("%s Going on, as checkpoint.on_full_disk says.", error)
     folder = StepFolder(step, self._directory / str(step))
+    context = ocp.Context()
+    # Otherwise its threads wait for minutes for a folder that cannot be made.
+    context.asynchronous.create_directories_asynchronously = False
     try:
-      response = ocp.save_checkpointables_async(
-        folder.path,
-        {"state": state},
-        overwrite=True,
-        custom_metadata={"metrics": dict(metrics)} if metrics else None,
-      )
+      with context:
+        response = ocp.save_checkpointables_async(
+          folder.path,
+          {"state": state},
+          overwrite=True,
+          custom_metadata={"metrics": dict(metrics)} if metrics else None,
+        )
     except OSError as error:
       self._pending = concurrent.futures.Future()
       self._pending.set_exception(self._failed(step, error))
@@ -157,12 +161,12 @@ class Checkpoints:
   def _clear_unfinished(self) -> None:
     if jax.process_index() != 0:
       return
-    for path in self._directory.iterdir():
-      if _UNFINISHED in path.name and path.is_dir():
-        try:
+    try:
+      for path in self._directory.iterdir():
+        if _UNFINISHED in path.name:
           path.rmtree()
-        except OSError as error:  # a thread of a failed save may still write there
-          _logger.debug("%s stays until the next start: %s", path, error)
+    except OSError as error:  # a thread of a failed save may still write there
+      _logger.debug("unfinished checkpoints stay until the next start: %s", error)
 
   def wait(self) -> None:
     """Returns once the save under way is complete.

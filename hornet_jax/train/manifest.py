@@ -76,8 +76,10 @@ def check(folder: epath.Path, *, read: bool = True) -> Verdict:
   try:
     described = json.loads((folder / NAME).read_text())["files"]
     wanted = {name: (int(entry["size"]), *_checksum_of(entry)) for name, entry in described.items()}
-  except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-    return Verdict(State.DAMAGED, f"{NAME}: not a manifest ({type(error).__name__})")
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    return Verdict(State.DAMAGED, f"{NAME}: not a manifest")
+  if not wanted:
+    return Verdict(State.DAMAGED, f"{NAME}: names no file")
 
   def difference(name: str) -> str:
     return _difference(folder / name, *wanted[name], read=read)
@@ -110,7 +112,8 @@ def _describe(path: epath.Path) -> dict[str, Any]:
 
 def _checksum_of(entry: dict[str, Any]) -> tuple[str, str]:
   """(algorithm, checksum) of a file in the manifest."""
-  return next((name, str(entry[name])) for name in ("sha256", "md5") if name in entry)
+  algorithm = "sha256" if "sha256" in entry else "md5"
+  return algorithm, str(entry[algorithm])
 
 
 def _difference(path: epath.Path, size: int, algorithm: str, checksum: str, read: bool) -> str:
