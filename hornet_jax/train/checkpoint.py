@@ -84,6 +84,7 @@ class Checkpoints:
       _logger.warning("%s", error)  # what is under way is the graver news
     finally:
       self._writer.shutdown()
+      self._clear_unfinished()
 
   @property
   def latest_step(self) -> int | None:
@@ -149,14 +150,14 @@ class Checkpoints:
   def _failed(self, step: int, error: Exception) -> StorageError:
     """The one line for a save that failed; makes room by removing what there is of it."""
     self._clear_unfinished()
-    kind, reason = StorageError, _reason(error)
-    if is_full_disk(error):
-      kind, reason = FullDiskError, "the disk is full"
     good = "none" if self._latest_step is None else f"step {self._latest_step}"
-    return kind(
-      f"the checkpoint of step {step} could not be saved in {self._directory}: {reason}. "
-      f"The last good checkpoint is {good}."
-    )
+    failed = f"the checkpoint of step {step} could not be saved in {self._directory}"
+    if is_full_disk(error):
+      return FullDiskError(
+        f"{failed}: the disk is full. The last good checkpoint is {good}. Hint: make room, or "
+        "lower checkpoint.keep."
+      )
+    return StorageError(f"{failed}: {_reason(error)}. The last good checkpoint is {good}.")
 
   def _clear_unfinished(self) -> None:
     if jax.process_index() != 0:

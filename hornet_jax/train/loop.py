@@ -99,7 +99,7 @@ def train(
     save_description(config, experiment.train_split, workdir)
     _announce(experiment, workdir, changes)
     start_step, state = _restore_or_create(experiment, checkpoints)
-    log = MetricsLog(workdir, start_step)
+    log = MetricsLog(workdir, start_step, kept["on_full_disk"])
     try:
       eval_step = experiment.compile_eval_step()
       evaluation: Evaluation | None
