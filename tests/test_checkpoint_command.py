@@ -1,6 +1,10 @@
 """`hornet checkpoint` on small checkpoints; `export` is in test_command_line.py."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 from etils import epath
@@ -92,3 +96,29 @@ def test_no_checkpoints_are_one_line(tmp_path, capfd):
     assert status == 2
     assert error.startswith("hornet: error: `workdir` must hold a checkpoint")
     assert error.count("\n") == 1
+
+
+def test_whatever_is_broken_each_step_is_one_line(workdir, tmp_path):
+  """In a process of its own: threads and coroutines of Orbax have nothing to say."""
+  folders = {int(path.name): path for path in (workdir / "checkpoints").iterdir()}
+  for folder in folders.values():
+    (folder / "hornet_manifest.json").unlink(missing_ok=True)
+    for path in folder.rglob("d/*"):
+      os.truncate(path, 100)
+  (folders[2] / "state" / "_METADATA").write_bytes(b"\x00garbage")
+  (folders[3] / "state" / "manifest.ocdbt").write_bytes(b"garbage")
+  child = subprocess.run(
+    [sys.executable, "-m", "hornet_jax", "export", f"--workdir={workdir}", "--out=a.safetensors"],
+    cwd=tmp_path,
+    env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert child.returncode == 2, child.stderr
+  *told, refusal = child.stderr.splitlines()
+  assert [line[:30] for line in told] == [
+    f"checkpoint of step {step} left out:" for step in (5, 4, 3, 2, 1)
+  ]
+  assert refusal.startswith(f"hornet: error: {workdir}/checkpoints must hold a checkpoint")
+  assert all(len(line) < 300 for line in told)

@@ -28,8 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command line; returns the exit status."""
   logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
   logging.getLogger("hornet_jax").setLevel(logging.INFO)
-  # Each thread of a failed save prints pages; the error itself arrives as one line.
-  logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
   try:
     args = _parse(argv)
     return args.run(args)

@@ -122,7 +122,9 @@ class Checkpoints:
           overwrite=True,
           custom_metadata={"metrics": dict(metrics)} if metrics else None,
         )
-    except OSError as error:
+    except Exception as error:
+      if not (isinstance(error, OSError) or is_full_disk(error)):
+        raise
       self._pending = concurrent.futures.Future()
       self._pending.set_exception(self._failed(step, error))
     else:
@@ -254,20 +256,26 @@ def _load_first(
   """Step and content of the first candidate that loads."""
   for folder, state in candidates:
     try:
-      return folder.step, load(folder.path)
+      content = load(folder.path)
     except Exception as error:
       if state == State.INTACT:
         raise InputError(
           f"the checkpoint of step {folder.step} in {folder.path.parent} is intact, but cannot be "
           f"restored here: {_reason(error)}."
         ) from error
-      walk.leave_out(folder, _reason(error))
+      walk.leave_out(folder, f"Orbax cannot load it: {_reason(error)}")
+    else:
+      if state == State.UNVERIFIED:
+        _logger.warning("checkpoint of step %d has no %s: used unverified", folder.step, NAME)
+      return folder.step, content
   raise walk.refusal()
 
 
 def _load_weights(path: epath.Path) -> dict[str, Any]:
   """`params` and `ema_params` alone, on one device."""
   saved = ocp.checkpointables_metadata(path).metadata["state"]
+  if saved is None:
+    raise ValueError("its metadata are garbage")
   wanted = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   for key in ("params", "ema_params"):
@@ -278,9 +286,11 @@ def _load_weights(path: epath.Path) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-  """The first line of what an error of Orbax goes back to."""
-  while error.__cause__ or error.__context__:
-    error = error.__cause__ or error.__context__  # type: ignore[assignment]
-  line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-  short = line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]} ..."
-  return short.rstrip(".")
+  """What an error of Orbax goes back to, in one line."""
+  chain = [error]
+  while cause := chain[-1].__cause__ or chain[-1].__context__:
+    chain.append(cause)
+  # A KeyError says no more than a key.
+  told = [link for link in chain if not isinstance(link, KeyError) and str(link)]
+  line = " ".join(str(told[-1]).split()) if told else repr(chain[-1])
+  return line.rstrip(".:") if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]} ..."

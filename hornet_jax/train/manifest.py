@@ -18,6 +18,7 @@ from etils import epath
 from hornet_jax.train.files import write_file
 
 NAME = "hornet_manifest.json"
+_COMMITTED = "commit_success.txt"  # Orbax writes it last
 _CHUNK = 1 << 20  # bytes read at once
 _THREADS = 4  # hashing releases the interpreter, and a store answers slowly
 
@@ -72,6 +73,9 @@ def check(folder: epath.Path, *, read: bool = True) -> Verdict:
   if not (folder / "state").is_dir():
     return Verdict(State.DAMAGED, "state: missing" if any(folder.iterdir()) else "an empty folder")
   if not (folder / NAME).exists():
+    # Locally a step gets its name once it is complete; in a store it is written in place.
+    if "://" in os.fspath(folder) and not (folder / _COMMITTED).exists():
+      return Verdict(State.DAMAGED, f"{_COMMITTED}: missing, never completed")
     return Verdict(State.UNVERIFIED)
   try:
     described = json.loads((folder / NAME).read_text())["files"]

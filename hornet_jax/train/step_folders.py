@@ -140,7 +140,6 @@ class WalkBack:
 
   def _check_each(self) -> Iterator[tuple[StepFolder, State]]:
     unverified: list[StepFolder] = []
-    told: set[int] = set()
     for folder in self._steps:
       verdict = manifest.check(folder.path)
       if verdict.state == State.DAMAGED:
@@ -149,18 +148,12 @@ class WalkBack:
         unverified.append(folder)
       else:
         for passed in unverified:
-          if passed.step not in told:
-            told.add(passed.step)
-            _logger.warning(
-              "checkpoint of step %d left out: it has no %s, and step %d has",
-              *(passed.step, manifest.NAME, folder.step),
-            )
-        yield folder, verdict.state
-    for folder in unverified:
-      _logger.warning(
-        "checkpoint of step %d has no %s: used as it is, unverified", folder.step, manifest.NAME
-      )
-      yield folder, State.UNVERIFIED
+          _logger.warning(
+            "checkpoint of step %d left out: it has no %s, and step %d has",
+            *(passed.step, manifest.NAME, folder.step),
+          )
+        yield folder, verdict.state  # which loads, or is an error: nothing comes after it
+    yield from ((folder, State.UNVERIFIED) for folder in unverified)
 
   def leave_out(self, folder: StepFolder, reason: str) -> None:
     """Passes over a checkpoint, in one line."""
