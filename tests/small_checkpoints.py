@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from etils import epath
 
 from hornet_jax.train.checkpoint import Checkpoints, load_params
@@ -51,3 +52,9 @@ def lines(caplog):
   assert not any("\n" in message for message in messages)
   caplog.clear()
   return messages
+
+
+def orbax_fails(test):
+  """Marks a test in which a save or a restore of Orbax fails: it leaves what it was doing."""
+  ignored = "ignore::pytest.PytestUnraisableExceptionWarning"
+  return pytest.mark.filterwarnings(ignored)(pytest.mark.usefixtures("collected")(test))

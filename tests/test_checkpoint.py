@@ -12,7 +12,14 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
-from small_checkpoints import abstract_of, assert_restores, lines, make_state, steps_in
+from small_checkpoints import (
+  abstract_of,
+  assert_restores,
+  lines,
+  make_state,
+  orbax_fails,
+  steps_in,
+)
 
 from hornet_jax.errors import InputError
 from hornet_jax.train import manifest
@@ -147,6 +154,7 @@ def test_only_damaged_ones_are_refused_in_one_line_and_kept(directory):
   assert steps_in(directory) == [10, 20, 30]
 
 
+@orbax_fails
 def test_without_any_manifest_what_loads_is_used(directory, caplog):
   """As earlier versions left it, or a kill just after the first commit."""
   for folder in directory.iterdir():
@@ -166,6 +174,7 @@ def test_without_any_manifest_what_loads_is_used(directory, caplog):
   assert max(map(len, told)) < 300
 
 
+@orbax_fails
 def test_another_model_is_told_in_one_line(directory):
   state = make_state(30)
   other = abstract_of(TrainState(**{**vars(state), "params": {"other": state.params["w"]}}))

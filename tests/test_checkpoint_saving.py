@@ -1,21 +1,19 @@
 """Saves that fail or are killed: the last good checkpoint stays, and the reason is one line."""
 
 import contextlib
-import gc
 import os
 import pathlib
 import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import jax
 import numpy as np
 import pytest
 from etils import epath
-from small_checkpoints import abstract_of, assert_restores, lines, make_state
+from small_checkpoints import abstract_of, assert_restores, lines, make_state, orbax_fails
 
 from hornet_jax.errors import FullDiskError, StorageError
 from hornet_jax.train.checkpoint import Checkpoints
@@ -41,26 +39,14 @@ def test_a_failed_save_is_raised_by_the_next_call(call, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def collect_threads():
-  """Collects what a failed save of Orbax leaves: coroutines of loops that are closed."""
-  for thread in threading.enumerate():
-    if thread not in (threading.main_thread(), threading.current_thread()) and not thread.daemon:
-      thread.join(timeout=10)
-  gc.collect()
-
-
-failing_save = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path, collected):
   """(folder on a disk of 4 MB, the error of a save that does not fit)."""
   folder = tmp_path / "disk"
   folder.mkdir()
   mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
   if subprocess.run(mount, check=False, capture_output=True).returncode == 0:
     yield folder, FullDiskError
-    collect_threads()
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
     return
   # Not allowed to mount: files that may not grow, which is a failed write as well.
@@ -68,12 +54,11 @@ def small_disk(tmp_path):
   handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
   resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
   yield folder, StorageError
-  collect_threads()
   resource.setrlimit(resource.RLIMIT_FSIZE, before)
   signal.signal(signal.SIGXFSZ, handler)
 
 
-@failing_save
+@orbax_fails
 def test_no_room_for_a_folder(small_disk):
   """Not even the folders of a step can be made: the save fails at once, and no thread waits."""
   folder, error = small_disk
@@ -93,7 +78,7 @@ def test_no_room_for_a_folder(small_disk):
   assert_restores(directory, 1)
 
 
-@failing_save
+@orbax_fails
 def test_full_disk_stops_and_leaves_the_last_good_one(small_disk):
   folder, error = small_disk
   directory = folder / "checkpoints"
@@ -109,7 +94,7 @@ def test_full_disk_stops_and_leaves_the_last_good_one(small_disk):
   assert_restores(directory, 1)
 
 
-@failing_save
+@orbax_fails
 def test_full_disk_goes_on_where_it_is_told_to(small_disk, caplog):
   folder, error = small_disk
   directory = epath.Path(folder / "checkpoints")
@@ -172,7 +157,7 @@ def test_kill_in_mid_save(tmp_path):
   assert not list(directory.glob("*tmp*"))
 
 
-@failing_save
+@orbax_fails
 def test_records_of_a_full_disk_are_made_up_for(small_disk, caplog):
   folder, error = small_disk
   if error is not FullDiskError:
