@@ -103,6 +103,9 @@ def base_config() -> ConfigDict:
   config.checkpoint.every_steps = 1000  # what was evaluated, the end and a stop are always saved
   config.checkpoint.keep = 3  # newest ones
   config.checkpoint.keep_best = 1  # by accuracy of the averaged weights, besides the newest
+  # A save that finds no space: stop, or continue from the last good checkpoint on. Either way
+  # that one stays; the checkpoint of the end has to be saved.
+  config.checkpoint.on_full_disk = "stop"
   return config
 
 

@@ -1,4 +1,4 @@
-"""The one error that a person can mend: what was expected, what came, what to do."""
+"""The errors that a person can mend: what was expected, what came, what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -28,3 +28,14 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
 
 class DivergedError(ArithmeticError):
   """Training met a loss or a gradient that is not finite."""
+
+
+class StorageError(OSError):
+  """What had to be kept could not be written.
+
+  The command line prints its message as one line and exits with status 1.
+  """
+
+
+class FullDiskError(StorageError):
+  """There was no space left, or a quota was used up."""

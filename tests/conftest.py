@@ -1,6 +1,8 @@
 """Settings of the whole suite: eight CPU devices, strict shapes."""
 
+import gc
 import os
+import threading
 
 # Before jax is imported: the suite runs on CPU and pretends to have eight devices.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -30,3 +32,13 @@ def untyped():
   jaxtyping.config.update("jaxtyping_disable", True)
   yield
   jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def collected():
+  """Nothing of a failed save or restore of Orbax, such as its coroutines, outlives the test."""
+  yield
+  for thread in threading.enumerate():
+    if thread is not threading.main_thread() and not thread.daemon:
+      thread.join(timeout=10)
+  gc.collect()

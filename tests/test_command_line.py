@@ -13,6 +13,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from etils import epath
 from PIL import Image
 
@@ -131,9 +132,15 @@ def test_killed_and_interrupted_run_ends_bit_equal(run, tmp_path, data_dir):
   assert re.search(r"going on after step \d+ of 44", output)
   assert_nobody_is_left(killed.pid)
 
+  # The kill may have come before the manifest: the newest that has one is damaged as well.
+  newest = max(int(p.parent.name) for p in (other / "checkpoints").glob("*/hornet_manifest.json"))
+  data = max((other / "checkpoints" / str(newest)).rglob("d/*"), key=lambda p: p.stat().st_size)
+  data.write_bytes(data.read_bytes()[:-16] + b"\xa5" * 16)
   finished = start(arguments)
   output = finished.communicate()[0]
   assert finished.returncode == 0, output
+  assert f"checkpoint of step {newest} left out: state/" in output
+  assert int(re.search(r"going on after step (\d+) of 44", output)[1]) < newest
   step, *params = load_params(epath.Path(workdir) / "checkpoints")
   other_step, *other_params = load_params(epath.Path(other) / "checkpoints")
   assert step == other_step == 44
@@ -202,6 +209,18 @@ def test_evaluate_and_predict(run, tmp_path, capfd):
   assert {entry["class"] for entry in first["top"]} == set("0123456789")
 
 
+def test_checkpoints_of_a_run(run, tmp_path, capfd):
+  workdir = run[0]
+  status, captured = run_main(capfd, "checkpoint", "verify", f"--workdir={workdir}")
+  assert status == 0
+  assert captured.out.splitlines()[-1] == "step 44: intact"
+  files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+  for command, file in zip((["export"], ["checkpoint", "export"]), files, strict=True):
+    assert run_main(capfd, *command, f"--workdir={workdir}", f"--out={file}")[0] == 0
+  first, second = (safetensors.numpy.load_file(file) for file in files)
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
 def test_info(capfd):
   status, captured = run_main(capfd, "info", "hornet_tiny_gf", "--json")
   assert status == 0
@@ -230,6 +249,7 @@ def test_info(capfd):
     (["--config.data.batch_size=2048"], r"epochs.*must give a step"),
     (["--config.optimizer.learning_rate=0"], "learning_rate` must be > 0: got 0.0"),
     (["--config.loss.label_smoothing=1"], "label_smoothing` must be >= 0 and < 1: got 1.0"),
+    (["--config.checkpoint.on_full_disk=stopp"], "unknown .*on_full_disk.* mean 'stop'"),
     (["--config.checkpoint.every_steps=0"], "checkpoint.every_steps` must be >= 1: got 0"),
     (["--config.optimizer.warmup_epochs=2"], "must be less than `epochs`.*less than 2.0, got 2.0"),
     (["--config.epochs=inf"], "`epochs` must be > 0: got inf"),

@@ -15,7 +15,7 @@ from golden_data import assert_close
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cost import PEAK_FLOPS, stage_costs
 from hornet_jax.errors import DivergedError
-from hornet_jax.train.checkpoint import load_params
+from hornet_jax.train.checkpoint import Checkpoints, load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.loop import train
 from hornet_jax.train.mesh import batch_sharding, make_mesh, process_rows, to_devices
@@ -94,6 +94,32 @@ def test_parameters_in_parts_equal_whole_ones(load, monkeypatch):
   (result,) = parts.predict(parts.compile_eval_step(), [part_state.params])
   (expected,) = one.predict(one.compile_eval_step(), [state.params])
   assert_close(result.loss, expected.loss, 1e-4)
+
+
+def test_another_mesh_goes_on_with_identical_parameters_and_the_next_batch(load, tmp_path):
+  config, rng = load(), np.random.default_rng(0)
+  eight, one = Experiment(config, jax.devices()), Experiment(config, jax.devices()[:1])
+  state = jax.tree.map(
+    lambda leaf: jax.device_put(rng.normal(size=leaf.shape).astype(leaf.dtype), leaf.sharding),
+    eight.abstract_state(),
+  )
+  with Checkpoints(epath.Path(tmp_path), 1) as checkpoints:
+    checkpoints.save(5, state)
+  with Checkpoints(epath.Path(tmp_path), 1) as checkpoints:
+    step, restored = checkpoints.restore(one.abstract_state())
+  assert step == 5
+  assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(restored)} == {1}
+  jax.tree.map(np.testing.assert_array_equal, restored, state)
+  first, *batches = (
+    jax.device_get(to_devices(next(batches), 64, batch_sharding(experiment.mesh)))
+    for experiment, batches in (
+      (one, one.train_batches(0)),
+      (one, one.train_batches(step)),
+      (eight, eight.train_batches(step)),
+    )
+  )
+  jax.tree.map(np.testing.assert_array_equal, *batches)
+  assert not np.array_equal(first["image"], batches[0]["image"])
 
 
 def test_divergence_names_the_step_and_the_last_good_checkpoint(load, tmp_path):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import hornet_jax
-from hornet_jax.errors import DivergedError, InputError
+from hornet_jax.errors import DivergedError, InputError, StorageError
 
 # Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`.
 COMMANDS = {
@@ -15,6 +15,7 @@ COMMANDS = {
   "evaluate": "accuracy of a trained run",
   "predict": "classify image files with a trained run",
   "export": "write a trained run's weights to one file",
+  "checkpoint": "list, verify, prune or export the checkpoints of a run",
   "convert": "a published checkpoint to a file of ours",
   "info": "the variants; stages, parameters and MACs of one",
   "data": "look at the data as the model sees it",
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     args = _parse(argv)
     return args.run(args)
-  except (InputError, DivergedError) as error:
+  except (InputError, DivergedError, StorageError) as error:
     print(f"hornet: error: {error}", file=sys.stderr)
     return 2 if isinstance(error, InputError) else 1
   except KeyboardInterrupt:

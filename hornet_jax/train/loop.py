@@ -74,8 +74,10 @@ def train(
     devices: those to use; None for all.
 
   Raises:
-    InputError: if a setting is bad or the workdir belongs to another config or dataset.
+    InputError: if a setting is bad, the workdir belongs to another config or dataset, or all
+      its checkpoints are damaged.
     DivergedError: if too many updates in a row were not finite.
+    StorageError: if a checkpoint cannot be saved.
   """
   if jax.process_count() > 1:
     raise InputError(
@@ -92,12 +94,14 @@ def train(
   make_folder(workdir)
   kept = config["checkpoint"]
 
-  with Checkpoints(workdir / "checkpoints", kept["keep"], kept["keep_best"]) as checkpoints:
+  with Checkpoints(
+    workdir / "checkpoints", kept["keep"], kept["keep_best"], kept["on_full_disk"]
+  ) as checkpoints:
     _check_length(experiment, checkpoints)
     save_description(config, experiment.train_split, workdir)
     _announce(experiment, workdir, changes)
     start_step, state = _restore_or_create(experiment, checkpoints)
-    log = MetricsLog(workdir, start_step)
+    log = MetricsLog(workdir, start_step, kept["on_full_disk"])
     try:
       eval_step = experiment.compile_eval_step()
       evaluation: Evaluation | None
@@ -152,11 +156,12 @@ def _restore_or_create(experiment: Experiment, checkpoints: Checkpoints) -> tupl
     for note in notes:
       _logger.info("%s", note)
     return 0, state
+  step, state = checkpoints.restore(experiment.abstract_state())
   if step == total:
     _logger.info("the run is complete: %d of %d steps are done", step, total)
   else:
     _logger.info("going on after step %d of %d", step, total)
-  return step, checkpoints.restore(experiment.abstract_state())
+  return step, state
 
 
 def _train_steps(

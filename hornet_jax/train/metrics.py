@@ -1,13 +1,17 @@
 """The record of a run: metrics.jsonl and TensorBoard event files."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 
 from etils import epath
 from tensorboardX import SummaryWriter
 
-from hornet_jax.train.files import write_file
+from hornet_jax.errors import FullDiskError
+from hornet_jax.train.files import is_full_disk, write_file
+
+_logger = logging.getLogger(__name__)
 
 Record = dict[str, float | int]
 
@@ -20,22 +24,54 @@ class MetricsLog:
   are done again.
   """
 
-  def __init__(self, workdir: epath.Path, start_step: int):
-    """Opens the log to go on after `start_step` updates."""
+  def __init__(self, workdir: epath.Path, start_step: int, on_full_disk: str = "stop"):
+    """Opens the log to go on after `start_step` updates.
+
+    Args:
+      workdir: of the run.
+      start_step: number of updates done.
+      on_full_disk: "stop" raises where there is no space; "continue" warns, and the next record
+        that finds space brings the missing ones along.
+    """
     self._path = workdir / "metrics.jsonl"
     self.records = [r for r in read_records(workdir) if r["step"] <= start_step]
     self._seconds_before = self.seconds
     self._opened = time.perf_counter()
-    self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
+    self._on_full_disk = on_full_disk
+    self._events = workdir / "tensorboard"
+    self._tensorboard: SummaryWriter | None = self._open_events(start_step + 1)
+
+  def _open_events(self, first_step: int) -> SummaryWriter:
+    return SummaryWriter(str(self._events), purge_step=first_step)
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
-    """Adds the values of one step, durably; a step may be written more than once."""
+    """Adds the values of one step, durably; a step may be written more than once.
+
+    Raises:
+      FullDiskError: if there is no space for them.
+    """
     seconds = self._seconds_before + time.perf_counter() - self._opened
     self.records.append({"step": step, "seconds": round(seconds, 3), **values})
-    for name, value in values.items():
-      self._tensorboard.add_scalar(name, value, step)
-    self._tensorboard.flush()
-    write_file(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
+    try:
+      write_file(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
+      self._write_events(step, values)
+    except FullDiskError as error:
+      if self._on_full_disk == "stop":
+        raise
+      _logger.warning("%s Going on, as checkpoint.on_full_disk says.", error)
+
+  def _write_events(self, step: int, values: Mapping[str, float]) -> None:
+    # A writer that met a full disk is not used again: its thread may have ended.
+    writer, self._tensorboard = self._tensorboard or self._open_events(step), None
+    try:
+      for name, value in values.items():
+        writer.add_scalar(name, value, step)
+      writer.flush()
+    except OSError as error:
+      if is_full_disk(error):
+        raise FullDiskError(f"{self._events} cannot be written: the disk is full.") from error
+      raise
+    self._tensorboard = writer
 
   @property
   def seconds(self) -> float:
@@ -44,7 +80,8 @@ class MetricsLog:
 
   def close(self) -> None:
     """Ends the event file."""
-    self._tensorboard.close()
+    if self._tensorboard:
+      self._tensorboard.close()
 
 
 def read_records(workdir: epath.Path) -> list[Record]:

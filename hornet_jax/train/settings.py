@@ -1,11 +1,11 @@
-"""The range of every number in a config."""
+"""The range of every number in a config, and the choices of a name that nothing else checks."""
 
 import math
 import operator
 from collections.abc import Mapping
 from typing import Any
 
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.train.workdir import flatten
 
 _POSITIVE = [(operator.gt, 0)]
@@ -55,11 +55,12 @@ _RANGES = {
   "checkpoint.keep": _AT_LEAST_ONE,
   "checkpoint.keep_best": _NOT_NEGATIVE,
 }
+_CHOICES = {"checkpoint.on_full_disk": ("stop", "continue")}
 _SIGNS = {operator.gt: ">", operator.ge: ">=", operator.lt: "<", operator.le: "<="}
 
 
 def check_ranges(config: Mapping[str, Any]) -> None:
-  """Raises `InputError` for the first number that is out of its range.
+  """Raises `InputError` for the first number or name that is out of its range.
 
   Args:
     config: nested, with the keys of configs/common.py.
@@ -88,6 +89,9 @@ def check_ranges(config: Mapping[str, Any]) -> None:
       "`data.mean` and `data.std` must have one number a channel: expected 3 each, std > 0, "
       f"got {mean} and {std}."
     )
+  for key, choices in _CHOICES.items():
+    if key in values and values[key] not in choices:  # a run of before may lack it
+      raise unknown_name(f"`{key}`", values[key], choices)
   if values["optimizer.warmup_epochs"] >= values["epochs"]:
     raise InputError(
       "`optimizer.warmup_epochs` must be less than `epochs`: expected less than "
