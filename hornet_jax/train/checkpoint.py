@@ -106,7 +106,7 @@ def load_params(
     chosen = _choose(checkpointer.checkpoints, which)
     saved = checkpointer.checkpointables_metadata(chosen).metadata["state"]
     wanted = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved)
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     for key in ("params", "ema_params"):
       wanted[key] = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), saved[key]

@@ -69,6 +69,7 @@ class Experiment:
     eval_view: cropping and resizing for evaluation.
     preprocess: uint8 images to the model's input.
     max_skipped_steps: `optimizer.max_skipped_steps`.
+    max_rollbacks: `optimizer.max_rollbacks`.
     eval_batch_size: the config's, rounded up to a multiple of the devices.
   """
 
@@ -116,6 +117,7 @@ class Experiment:
         "to freeze, got none."
       )
     self.max_skipped_steps = optimizer.pop("max_skipped_steps")
+    self.max_rollbacks = optimizer.pop("max_rollbacks")
     self._accumulation_steps = optimizer.pop("accumulation_steps")
     self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
     self._trained = head_only if optimizer.pop("freeze_backbone") else None
@@ -264,6 +266,13 @@ class Experiment:
       num_threads=data["num_threads"],
       num_processes=data["num_processes"],
     )
+
+  @property
+  def readers(self) -> str:
+    """What reads the training data, for messages."""
+    data = self.config["data"]
+    processes = f"{data['num_processes']} processes of " if data["num_processes"] else ""
+    return f"{self.train_split.name}, read by {processes}{data['num_threads']} threads"
 
   def predict(
     self, eval_step, weights: Sequence[Any], split: Split | None = None

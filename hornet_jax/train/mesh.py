@@ -1,6 +1,7 @@
 """The devices as a mesh, and how the rows of a batch are dealt out to them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -80,6 +81,13 @@ def process_rows(batch_size: int, sharding: NamedSharding) -> np.ndarray:
   owned = sharding.addressable_devices_indices_map((batch_size,))
   rows = [np.arange(batch_size)[index] for index in owned.values()]
   return np.unique(np.concatenate(rows))
+
+
+def on_host(tree: Any, mesh: Mesh) -> Any:
+  """Arrays as numpy arrays, whole in every process, wherever their parts lie."""
+  if jax.process_count() > 1:
+    tree = jax.jit(lambda leaves: leaves, out_shardings=replicated(mesh))(tree)
+  return jax.device_get(tree)
 
 
 def to_devices(

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
+import jax
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -24,7 +25,7 @@ class Progress:
       unit=" images",
       unit_scale=True,
       dynamic_ncols=True,
-      disable=not sys.stderr.isatty(),
+      disable=not sys.stderr.isatty() or jax.process_index() > 0,
     )
     self._redirect = logging_redirect_tqdm()
     self._last = (start_step, time.perf_counter())
