@@ -43,6 +43,7 @@ class RollCall:
     self.process = process
     self._peers = peers
     self._end = end
+    self._left = False
     for number, peer in peers.items():
       threading.Thread(target=self._read, args=(number, peer), daemon=True).start()
 
@@ -58,6 +59,7 @@ class RollCall:
 
   def leave(self, failure: str | None = None) -> None:
     """Says that this process ends, and why where it failed: the others end too."""
+    self._left = True
     text = failure and f"{self.name(self.process)} ended: {failure}"
     self._send_all({"left": text, "grace": _GRACE_SECONDS})
 
@@ -71,21 +73,25 @@ class RollCall:
         peer.send(message)
 
   def _read(self, number: int, peer: "_Peer") -> None:
+    ending = self._listen(number, peer)
+    peer.close()
+    if ending and not self._left:
+      self._send_all(ending, without=number)
+      time.sleep(ending["grace"])
+      self._end(ending["left"])
+
+  def _listen(self, number: int, peer: "_Peer") -> dict[str, Any] | None:
+    """Until a process leaves: what to say where the run cannot go on."""
     for message in peer.messages():
       if "left" not in message:
         peer.inbox.put(message["value"])
-      elif message["left"]:
-        self._send_all(message, without=number)
-        time.sleep(message["grace"])
-        self._end(message["left"])
       else:
-        return
+        return message if message["left"] else None
     gone = (
       f"{self.name(number)} is gone: killed, out of memory, or its host is down. The same command "
       "on all hosts goes on from the last checkpoint"
     )
-    self._send_all({"left": gone, "grace": 0})
-    self._end(gone)
+    return {"left": gone, "grace": 0}
 
 
 class _Peer:
@@ -137,7 +143,7 @@ def call_the_roll(
   num_processes: int,
   process: int,
   *,
-  timeout: float,
+  timeout: int,
   silence: int,
   end: Callable[[str], None],
 ) -> RollCall:
@@ -166,7 +172,7 @@ def call_the_roll(
 
 
 def _wait_for_others(
-  port: int, num_processes: int, deadline: float, timeout: float
+  port: int, num_processes: int, deadline: float, timeout: int
 ) -> tuple[list[str], dict[int, _Peer]]:
   peers: dict[int, _Peer] = {}
   hosts = {0: socket.gethostname()}
@@ -186,7 +192,7 @@ def _wait_for_others(
       except TimeoutError:
         missing = ", ".join(str(i) for i in range(num_processes) if i not in hosts)
         refused = (
-          f"processes must come within {timeout:.0f} s: expected {num_processes}, missing "
+          f"processes must come within {timeout} s: expected {num_processes}, missing "
           f"{missing}. Hint: start them with the same --coordinator, or see in their logs why they "
           "ended."
         )
@@ -204,6 +210,8 @@ def _wait_for_others(
   in_order = [hosts[number] for number in sorted(hosts)]
   for peer in peers.values():
     peer.send({"refused": refused} if refused else {"hosts": in_order})
+    if refused:
+      peer.close()
   if refused:
     raise InputError(refused)
   return in_order, peers
@@ -227,7 +235,7 @@ def _objection(
 
 
 def _answer(
-  address: tuple[str, int], num_processes: int, process: int, deadline: float, timeout: float
+  address: tuple[str, int], num_processes: int, process: int, deadline: float, timeout: int
 ) -> tuple[list[str], _Peer]:
   hello = {"process": process, "of": num_processes, "host": socket.gethostname()}
   failure: Exception | None = None
@@ -245,10 +253,11 @@ def _answer(
       time.sleep(_RETRY_SECONDS)
       continue
     if "refused" in reply:
+      peer.close()
       raise InputError(str(reply["refused"]))
     return reply["hosts"], peer
   host, port = address
   raise InputError(
-    f"process 0 must answer at {host}, port {port}, within {timeout:.0f} s: {failure}. Hint: start "
+    f"process 0 must answer at {host}, port {port}, within {timeout} s: {failure}. Hint: start "
     f"it there, and let the hosts reach each other on ports {port - 1} and {port}."
   )
