@@ -43,7 +43,7 @@ class RollCall:
     self.process = process
     self._peers = peers
     self._end = end
-    self._left = False
+    self._ending = False
     for number, peer in peers.items():
       threading.Thread(target=self._read, args=(number, peer), daemon=True).start()
 
@@ -59,7 +59,7 @@ class RollCall:
 
   def leave(self, failure: str | None = None) -> None:
     """Says that this process ends, and why where it failed: the others end too."""
-    self._left = True
+    self._ending = True
     text = failure and f"{self.name(self.process)} ended: {failure}"
     self._send_all({"left": text, "grace": _GRACE_SECONDS})
 
@@ -75,7 +75,8 @@ class RollCall:
   def _read(self, number: int, peer: "_Peer") -> None:
     ending = self._listen(number, peer)
     peer.close()
-    if ending and not self._left:
+    if ending and not self._ending:
+      self._ending = True  # what follows is a consequence
       self._send_all(ending, without=number)
       time.sleep(ending["grace"])
       self._end(ending["left"])
