@@ -13,6 +13,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
+STARTED = []
 CONFIG = "configs/digits.py:variant=nano_gf,runlocal"
 SMALL = {
   "data.image_size": 16,
@@ -66,6 +67,7 @@ def start(arguments, count=1, devices=2, only=None, cache=None):
         start_new_session=True,
       )
     )
+  STARTED.extend(started)
   return started
 
 

@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from processes import CONFIG, SMALL, STEPS, free_port, overrides, start
+from processes import CONFIG, SMALL, STARTED, STEPS, free_port, overrides, start
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.errors import InputError
@@ -19,6 +19,17 @@ from hornet_jax.train.agreement import check_agreement
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.hosts import Hosts, come_together
 from hornet_jax.train.roll_call import call_the_roll
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left():
+  """Ends what a test that failed has started."""
+  yield
+  for process in STARTED:
+    if process.poll() is None:
+      os.killpg(process.pid, signal.SIGKILL)
+      process.communicate()
+  STARTED.clear()
 
 
 def finish(processes, timeout=300):

@@ -25,6 +25,7 @@ from hornet_jax.train.mesh import (
   make_mesh,
   process_rows,
   replicated,
+  wait_for_all,
 )
 from hornet_jax.train.model import build_eval_view, build_model, on_mesh
 from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
@@ -227,7 +228,9 @@ class Experiment:
     )
     batch = self._abstract_batch(self.config["data"]["batch_size"])
     with jax.set_mesh(self.mesh):
-      return jitted.lower(state, batch).compile()
+      compiled = jitted.lower(state, batch).compile()
+    wait_for_all("compiled")
+    return compiled
 
   def compile_eval_step(self):
     """(params, batch) -> per-example results on every device, compiled once."""
@@ -236,7 +239,9 @@ class Experiment:
     )
     batch = self._abstract_batch(self.eval_batch_size)
     with jax.set_mesh(self.mesh):
-      return jitted.lower(self.abstract_state().params, batch).compile()
+      compiled = jitted.lower(self.abstract_state().params, batch).compile()
+    wait_for_all("compiled")
+    return compiled
 
   def _abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     side = self.config["data"]["image_size"]
