@@ -54,6 +54,7 @@ def base_config() -> ConfigDict:
   config.data.num_threads = 2  # readers, in each of
   config.data.num_processes = 0  # so many processes a host, beside the one that trains; 0: in it
   config.data.max_undecodable = 100  # unreadable images per process, after which the run stops
+  config.data.stall_seconds = 600.0  # that a batch may take before the run ends; 0: no limit
 
   config.mix = ConfigDict()
   config.mix.mixup_alpha = 0.8  # ratios from Beta(alpha, alpha); 0: no mixup
@@ -76,6 +77,8 @@ def base_config() -> ConfigDict:
   config.optimizer.accumulation_steps = 1  # parts of the batch, one after another on each device
   config.optimizer.clip_each_micro_step = False  # clip after each part too, as the official code
   config.optimizer.max_skipped_steps = 10  # updates in a row that are not finite: the run stops
+  # Or goes back to the newest checkpoint, so often at most, and on with the data after the failure.
+  config.optimizer.max_rollbacks = 0
   config.optimizer.freeze_backbone = False  # train the head alone
 
   config.init = ConfigDict()

@@ -27,7 +27,19 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
 
 
 class DivergedError(ArithmeticError):
-  """Training met a loss or a gradient that is not finite."""
+  """Training met a loss or a gradient that is not finite.
+
+  Attributes:
+    step: at which it was given up.
+  """
+
+  def __init__(self, message: str, step: int):
+    super().__init__(message)
+    self.step = step
+
+
+class StalledError(TimeoutError):
+  """Training waited too long for its input."""
 
 
 class StorageError(OSError):

@@ -4,10 +4,11 @@ import argparse
 import json
 from collections.abc import Mapping
 
+import jax
 from etils import epath
 from tabulate import tabulate
 
-from hornet_jax.cli import suite
+from hornet_jax.cli import hosts, suite
 from hornet_jax.errors import InputError
 from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
@@ -23,11 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--json", action="store_true", help="for programs")
   suite.add_arguments(parser)
+  hosts.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-  if args.suite:
-    return suite.run(args)
+  with hosts.joined(args):
+    return suite.run(args) if args.suite else _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
   foreign = [f"--{flag}" for flag in suite.FLAGS if getattr(args, flag) is not None]
   if foreign:
     raise InputError(f"{', '.join(foreign)} must come with --suite: it is missing.")
@@ -45,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
       of_split[name] = predictions.metrics()
       rows.append([split.name, name, len(predictions.label), *_formatted(of_split[name])])
     metrics[split.name] = of_split
+  if jax.process_index() > 0:
+    return 0
   if args.json:
     first, *others = metrics
     also = {"also": {name: metrics[name] for name in others}} if others else {}

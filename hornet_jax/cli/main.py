@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import hornet_jax
-from hornet_jax.errors import DivergedError, InputError, StorageError
+from hornet_jax.cli.failure import EXPECTED, report
 
 # Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`.
 COMMANDS = {
   "train": "train a model, or go on where a run stopped",
   "evaluate": "accuracy of a trained run",
+  "doctor": "check hosts, data and devices before a run",
   "predict": "classify image files with a trained run",
   "export": "write a trained run's weights to one file",
   "checkpoint": "list, verify, prune or export the checkpoints of a run",
@@ -31,12 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     args = _parse(argv)
     return args.run(args)
-  except (InputError, DivergedError, StorageError) as error:
-    print(f"hornet: error: {error}", file=sys.stderr)
-    return 2 if isinstance(error, InputError) else 1
-  except KeyboardInterrupt:
-    print("hornet: interrupted", file=sys.stderr)
-    return 130
+  except EXPECTED as error:
+    return report(error)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     "devices": f"{len(devices)} x {devices[0].device_kind}",
     "versions": json.dumps(versions()),
   }
+  writes = jax.process_index() == 0
   rows: list[Row] = []
   by_class = table.with_name(f"{table.stem}_classes")
   for name in names:
@@ -100,12 +101,16 @@ def run(args: argparse.Namespace) -> int:
       common | identities[str(row["weights"])] | row
       for row in set_rows(name, result, real_labels if REAL in wanted else None)
     ]
-    append_rows(table, of_set)  # now: the next set may take hours
     rows += of_set
+    if not writes:
+      continue
+    append_rows(table, of_set)  # now: the next set may take hours
     for weights, predictions in result.predictions.items():
       file = by_class / f"{identities[weights]['evaluation']}_{name}.csv"
       write_per_class(file, per_class(predictions, synsets()))
     _logger.info("%s: %d images in %.0f s", eval_set.title, of_set[0]["images"], result.seconds)
+  if not writes:
+    return 0
   if args.json:
     print(json.dumps(rows, indent=2))
   else:

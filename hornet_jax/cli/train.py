@@ -6,18 +6,23 @@ import pathlib
 import statistics
 import sys
 
+import jax
 from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli import config as config_flag
+from hornet_jax.cli import hosts
 from hornet_jax.cli.arguments import command_line
 from hornet_jax.data.datasets import DATASETS, check_prepared, find_prepared
 from hornet_jax.data.prepare import prepare
 from hornet_jax.errors import InputError
+from hornet_jax.train.agreement import check_agreement
 from hornet_jax.train.loop import train
 from hornet_jax.train.report import write_report
+from hornet_jax.train.roll_call import RollCall
+from hornet_jax.versions import versions
 
-_RESUMABLE = 130  # as a shell reports an end by Ctrl-C
+_INTERRUPTED = 130  # as a shell reports an end by Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="PATH",
     help="workdir of a run, or file of an export, to start from: --config.init.checkpoint=PATH",
   )
+  hosts.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+  with hosts.joined(args) as roll_call:
+    return _run(args, roll_call)
+
+
+def _run(args: argparse.Namespace, roll_call: RollCall | None) -> int:
   if args.init == "":
     raise InputError("--init must name a workdir or a file: got nothing.")
   init = [f"--config.init.checkpoint={args.init}"] if args.init else []
@@ -41,26 +52,39 @@ def run(args: argparse.Namespace) -> int:
   name = pathlib.Path(args.config.partition(":")[0]).stem
   workdir = epath.Path(args.workdir or f"workdir/{name}-{config['model']['variant']}")
 
-  dataset, data_dir = config["data"]["dataset"], config["data"]["data_dir"]
-  if dataset not in DATASETS:
-    check_prepared(dataset, data_dir)
-  elif find_prepared(dataset, data_dir) is None:
-    print(f"preparing {dataset} ...", file=sys.stderr)
-    prepare(dataset, data_dir)
+  is_first = jax.process_index() == 0
+  if is_first:
+    _prepare(config["data"]["dataset"], config["data"]["data_dir"])
+  if roll_call:
+    check_agreement(roll_call, "versions", versions())
+    check_agreement(roll_call, "configs", config)
+    if not is_first:  # on a disk of its own
+      _prepare(config["data"]["dataset"], config["data"]["data_dir"])
 
   outcome = train(config, workdir)
   if not outcome.complete:
-    print(
-      f"stopped after step {outcome.step} of {outcome.experiment.total_steps}; the same command "
-      f"goes on from there: {command_line()}"
-    )
-    return _RESUMABLE
+    if is_first:
+      print(
+        f"stopped after step {outcome.step} of {outcome.experiment.total_steps}; the same command "
+        f"goes on from there: {command_line()}"
+      )
+    return _INTERRUPTED if outcome.interrupted else 0
+  if not is_first:
+    return 0
   path = workdir / "report.html"
   if outcome.updated or not path.exists():
     write_report(outcome, path, command_line())
   print(_table(outcome))
   print(f"report: {path.resolve()}")
   return 0
+
+
+def _prepare(dataset: str, data_dir: str) -> None:
+  if dataset not in DATASETS:
+    check_prepared(dataset, data_dir)
+  elif find_prepared(dataset, data_dir) is None:
+    print(f"preparing {dataset} ...", file=sys.stderr)
+    prepare(dataset, data_dir)
 
 
 def _table(outcome) -> str:

@@ -116,7 +116,9 @@ class Suite:
     )
     begin = time.perf_counter()
     total = -(-len(split.source) // self._batch_size)
-    watched = tqdm(batches, eval_set.title, total=total, unit="batch", disable=None)
+    watched = tqdm(
+      batches, eval_set.title, total=total, unit="batch", disable=jax.process_index() > 0 or None
+    )
     of_weights = predict_split(steps, iter(watched), self._batch_size, self._mesh)
     seconds = time.perf_counter() - begin
     if not len(of_weights[0].label):

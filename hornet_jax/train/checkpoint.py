@@ -277,7 +277,7 @@ def _load_weights(path: epath.Path) -> dict[str, Any]:
   if saved is None:
     raise ValueError("its metadata are garbage")
   wanted = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved)
-  sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   for key in ("params", "ema_params"):
     wanted[key] = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), saved[key]

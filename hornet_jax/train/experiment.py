@@ -26,6 +26,7 @@ from hornet_jax.train.mesh import (
   make_mesh,
   process_rows,
   replicated,
+  wait_for_all,
 )
 from hornet_jax.train.model import build_eval_view, build_model, on_mesh
 from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
@@ -70,6 +71,7 @@ class Experiment:
     eval_view: cropping and resizing for evaluation.
     preprocess: uint8 images to the model's input.
     max_skipped_steps: `optimizer.max_skipped_steps`.
+    max_rollbacks: `optimizer.max_rollbacks`.
     eval_batch_size: the config's, rounded up to a multiple of the devices.
   """
 
@@ -117,6 +119,7 @@ class Experiment:
         "to freeze, got none."
       )
     self.max_skipped_steps = optimizer.pop("max_skipped_steps")
+    self.max_rollbacks = optimizer.pop("max_rollbacks")
     self._accumulation_steps = optimizer.pop("accumulation_steps")
     self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
     self._trained = head_only if optimizer.pop("freeze_backbone") else None
@@ -242,7 +245,9 @@ class Experiment:
     )
     batch = self._abstract_batch(self.config["data"]["batch_size"])
     with jax.set_mesh(self.mesh):
-      return jitted.lower(state, batch).compile()
+      compiled = jitted.lower(state, batch).compile()
+    wait_for_all("compiled")
+    return compiled
 
   def compile_eval_step(self):
     """(params, batch) -> per-example results on every device, compiled once."""
@@ -251,7 +256,9 @@ class Experiment:
     )
     batch = self._abstract_batch(self.eval_batch_size)
     with jax.set_mesh(self.mesh):
-      return jitted.lower(self.abstract_state().params, batch).compile()
+      compiled = jitted.lower(self.abstract_state().params, batch).compile()
+    wait_for_all("compiled")
+    return compiled
 
   def _abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     side = self.config["data"]["image_size"]
@@ -281,6 +288,13 @@ class Experiment:
       num_threads=data["num_threads"],
       num_processes=data["num_processes"],
     )
+
+  @property
+  def readers(self) -> str:
+    """What reads the training data, for messages."""
+    data = self.config["data"]
+    processes = f"{data['num_processes']} processes of " if data["num_processes"] else ""
+    return f"{self.train_split.name}, read by {processes}{data['num_threads']} threads"
 
   def predict(
     self, eval_step, weights: Sequence[Any], split: Split | None = None

@@ -1,27 +1,30 @@
 """The training loop."""
 
 import contextlib
-import dataclasses
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
 from etils import epath
 
-from hornet_jax.errors import DivergedError, InputError
+from hornet_jax.data.pipeline import Batch
+from hornet_jax.errors import DivergedError, InputError, StalledError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.clock import Clock
 from hornet_jax.train.evaluate import Predictions
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.files import make_folder
 from hornet_jax.train.interrupt import StopRequest
-from hornet_jax.train.mesh import batch_sharding, to_devices
-from hornet_jax.train.metrics import MetricsLog, Record
+from hornet_jax.train.mesh import batch_sharding, on_host, to_devices
+from hornet_jax.train.metrics import MetricsLog
+from hornet_jax.train.outcome import Evaluation, Outcome, Reached
 from hornet_jax.train.profile import traced
 from hornet_jax.train.progress import Progress
+from hornet_jax.train.rollback import Rollbacks
+from hornet_jax.train.stall import watched
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.workdir import (
   changed_settings,
@@ -31,36 +34,6 @@ from hornet_jax.train.workdir import (
 )
 
 _logger = logging.getLogger(__name__)
-
-Evaluation = tuple[dict[str, float], Predictions]
-"""Metrics as logged, and the predictions with the averaged weights."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-  """How a call of `train` ended.
-
-  Attributes:
-    step: number of updates done.
-    experiment: the objects of the run.
-    records: of metrics.jsonl.
-    seconds: that training took, over all starts.
-    updated: whether this call did any of them.
-    complete: whether the run reached its last step; the rest is None where it did not.
-    metrics: of the last evaluation, as logged.
-    predictions: of the evaluation split, with the averaged weights.
-    ema_params: the averaged weights, on the host.
-  """
-
-  step: int
-  experiment: Experiment
-  records: list[Record]
-  seconds: float
-  updated: bool
-  complete: bool
-  metrics: dict[str, float] | None = None
-  predictions: Predictions | None = None
-  ema_params: Any = None
 
 
 def train(
@@ -78,12 +51,8 @@ def train(
       its checkpoints are damaged.
     DivergedError: if too many updates in a row were not finite.
     StorageError: if a checkpoint cannot be saved.
+    StalledError: if a batch took longer than `data.stall_seconds`.
   """
-  if jax.process_count() > 1:
-    raise InputError(
-      "training must run in one process: expected 1, got "
-      f"{jax.process_count()}. Hint: several hosts are not supported yet."
-    )
   experiment = Experiment(config, devices)
   experiment.check_batch()
   changes = changed_settings(config, workdir)
@@ -98,25 +67,24 @@ def train(
     workdir / "checkpoints", kept["keep"], kept["keep_best"], kept["on_full_disk"]
   ) as checkpoints:
     _check_length(experiment, checkpoints)
-    save_description(config, experiment.train_split, workdir)
+    if jax.process_index() == 0:
+      save_description(config, experiment.train_split, workdir)
     _announce(experiment, workdir, changes)
     start_step, state = _restore_or_create(experiment, checkpoints)
     log = MetricsLog(workdir, start_step, kept["on_full_disk"])
     try:
       eval_step = experiment.compile_eval_step()
-      evaluation: Evaluation | None
       if start_step == experiment.total_steps:
-        step, evaluation = start_step, _evaluate(experiment, eval_step, state)
+        reached = Reached(start_step, state, _evaluate(experiment, eval_step, state))
       else:
-        step, state, evaluation = _train_steps(
-          experiment, workdir, checkpoints, log, eval_step, start_step, state
-        )
+        reached = _train_with_rollbacks(experiment, checkpoints, log, eval_step, start_step, state)
     finally:
       log.close()
-  reached = (step, experiment, log.records, log.seconds, step > start_step)
+  step, evaluation = reached.step, reached.evaluation
+  record = (step, experiment, log.records, log.seconds, step > start_step)
   if evaluation is None:
-    return Outcome(*reached, complete=False)
-  return Outcome(*reached, True, *evaluation, jax.device_get(state.ema_params))
+    return Outcome(*record, complete=False, interrupted=reached.interrupted)
+  return Outcome(*record, True, *evaluation, on_host(reached.state.ema_params, experiment.mesh))
 
 
 def _check_length(experiment: Experiment, checkpoints: Checkpoints) -> None:
@@ -164,37 +132,60 @@ def _restore_or_create(experiment: Experiment, checkpoints: Checkpoints) -> tupl
   return step, state
 
 
-def _train_steps(
+def _train_with_rollbacks(
   experiment: Experiment,
-  workdir: epath.Path,
   checkpoints: Checkpoints,
   log: MetricsLog,
   eval_step,
   start_step: int,
   state: TrainState,
-) -> tuple[int, TrainState, Evaluation | None]:
-  """Updates until the last step or a request to stop.
+) -> Reached:
+  """Updates; where they break down and the config allows it, again from the last checkpoint."""
+  begin = time.perf_counter()
+  train_step = experiment.compile_train_step()
+  _logger.info("compiled in %.0f s", time.perf_counter() - begin)
+  rollbacks = Rollbacks(log.workdir)
+  while True:
+    batches = watched(
+      experiment.train_batches(start_step + rollbacks.skipped_batches),
+      experiment.config["data"]["stall_seconds"],
+      experiment.readers,
+    )
+    batch_size = experiment.config["data"]["batch_size"]
+    clock = Clock(log.workdir, start_step, batch_size, experiment.peak_rate())
+    try:
+      return _train_steps(
+        experiment, checkpoints, log, clock, train_step, eval_step, batches, start_step, state
+      )
+    except DivergedError as error:
+      checkpoints.wait()
+      log.drop_after(rollbacks.add(error, checkpoints, experiment.max_rollbacks))
+      start_step, state = _restore_or_create(experiment, checkpoints)
 
-  Returns:
-    The step reached, the state there and, after the last step, its evaluation.
-  """
+
+def _train_steps(
+  experiment: Experiment,
+  checkpoints: Checkpoints,
+  log: MetricsLog,
+  clock: Clock,
+  train_step,
+  eval_step,
+  batches: Generator[Batch, None, None],
+  start_step: int,
+  state: TrainState,
+) -> Reached:
+  """Updates until the last step or a request to stop."""
   config = experiment.config
   total_steps, batch_size = experiment.total_steps, config["data"]["batch_size"]
   eval_every = max(experiment.steps_of(config["eval"]["every_epochs"]), 1)
   save_every = config["checkpoint"]["every_steps"]
 
-  clock = Clock(workdir, start_step, batch_size, experiment.peak_rate())
-  begin = time.perf_counter()
-  train_step = experiment.compile_train_step()
-  _logger.info("compiled in %.0f s", time.perf_counter() - begin)
-
-  batches = experiment.train_batches(start_step)
   sharding = batch_sharding(experiment.mesh)
   undecodable: set[int] = set()
   pending: tuple[int, Any] | None = None
   evaluation: Evaluation | None = None
   steps = range(start_step + 1, total_steps + 1)
-  marked = traced(steps, config["log"]["profile_steps"], workdir / "profile", clock)
+  marked = traced(steps, config["log"]["profile_steps"], log.workdir / "profile", clock)
   clock.start()
   with (
     contextlib.closing(batches),
@@ -203,16 +194,23 @@ def _train_steps(
     contextlib.closing(marked),
   ):
     for step in marked:
-      with clock.waiting():
-        batch = next(batches)
+      try:
+        with clock.waiting():
+          batch = next(batches)
+      except StalledError:
+        if jax.process_count() == 1:  # the others are a step ahead, and wait
+          checkpoints.save(step - 1, state)
+        raise
       undecodable.update(batch["index"][batch["weight"] == 0].tolist())
       too_many = len(undecodable) > config["data"]["max_undecodable"]
+      if too_many:
+        stop.ask()
       state, metrics = train_step(state, to_devices(batch, batch_size, sharding))
       progress.step()
 
       # The previous step's metrics are fetched while this step runs; its own only
       # where the state is about to be kept or judged.
-      stopping = stop.requested or too_many or step == total_steps
+      stopping = stop.reached(step) or step == total_steps
       evaluating = step == total_steps or step % eval_every == 0
       saving = stopping or evaluating or step % save_every == 0
       if pending:
@@ -240,7 +238,7 @@ def _train_steps(
       f"named above; the run stands at step {step}. Hint: mend the files, or raise "
       "data.max_undecodable."
     )
-  return step, state, evaluation if step == total_steps else None
+  return Reached(step, state, evaluation if step == total_steps else None, stop.interrupted)
 
 
 def _record(
@@ -266,7 +264,8 @@ def _record(
       f"step {step} must give finite numbers: got {', '.join(broken)}; steps skipped in a row: "
       f"{in_a_row}. The last good checkpoint is {'none' if good is None else f'step {good}'}. "
       "Hint: lower optimizer.learning_rate or optimizer.clip_norm, or lengthen "
-      "optimizer.warmup_epochs, in a new workdir."
+      "optimizer.warmup_epochs, in a new workdir; or let it go back: optimizer.max_rollbacks.",
+      step,
     )
   if broken:
     _logger.warning("step %d skipped: %s, %d in a row", step, ", ".join(broken), in_a_row)

@@ -1,17 +1,23 @@
 """The devices as a mesh, and how the rows of a batch are dealt out to them."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from orbax.checkpoint import multihost
 
 from hornet_jax.errors import InputError
 
 DATA, FSDP = "data", "fsdp"
 BATCH_AXES = (DATA, FSDP)
 """The rows of a batch are spread over both axes; `fsdp` also cuts parameters into parts."""
+
+
+_BARRIERS = itertools.count()
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mesh:
@@ -80,6 +86,25 @@ def process_rows(batch_size: int, sharding: NamedSharding) -> np.ndarray:
   owned = sharding.addressable_devices_indices_map((batch_size,))
   rows = [np.arange(batch_size)[index] for index in owned.values()]
   return np.unique(np.concatenate(rows))
+
+
+def wait_for_all(what: str) -> None:
+  """Returns once all processes are there.
+
+  Compiling takes longer on one host than on another; collectives on CPU wait 30 s only.
+
+  Args:
+    what: has been done.
+  """
+  wait = multihost.get_barrier_sync_fn()
+  wait(key=f"{what} {next(_BARRIERS)}", timeout_ms=3_600_000)
+
+
+def on_host(tree: Any, mesh: Mesh) -> Any:
+  """Arrays as numpy arrays, whole in every process, wherever their parts lie."""
+  if jax.process_count() > 1:
+    tree = jax.jit(lambda leaves: leaves, out_shardings=replicated(mesh))(tree)
+  return jax.device_get(tree)
 
 
 def to_devices(

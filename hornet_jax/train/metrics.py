@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+import jax
 from etils import epath
 from tensorboardX import SummaryWriter
 
@@ -33,13 +34,16 @@ class MetricsLog:
       on_full_disk: "stop" raises where there is no space; "continue" warns, and the next record
         that finds space brings the missing ones along.
     """
+    self.workdir = workdir
     self._path = workdir / "metrics.jsonl"
     self.records = [r for r in read_records(workdir) if r["step"] <= start_step]
     self._seconds_before = self.seconds
     self._opened = time.perf_counter()
     self._on_full_disk = on_full_disk
     self._events = workdir / "tensorboard"
-    self._tensorboard: SummaryWriter | None = self._open_events(start_step + 1)
+    self._tensorboard: SummaryWriter | None = None
+    if jax.process_index() == 0:
+      self._tensorboard = self._open_events(start_step + 1)
 
   def _open_events(self, first_step: int) -> SummaryWriter:
     return SummaryWriter(str(self._events), purge_step=first_step)
@@ -52,6 +56,8 @@ class MetricsLog:
     """
     seconds = self._seconds_before + time.perf_counter() - self._opened
     self.records.append({"step": step, "seconds": round(seconds, 3), **values})
+    if jax.process_index() != 0:
+      return
     try:
       write_file(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
       self._write_events(step, values)
@@ -72,6 +78,10 @@ class MetricsLog:
         raise FullDiskError(f"{self._events} cannot be written: the disk is full.") from error
       raise
     self._tensorboard = writer
+
+  def drop_after(self, step: int) -> None:
+    """Forgets the records after a step, which is gone back to."""
+    self.records = [record for record in self.records if record["step"] <= step]
 
   @property
   def seconds(self) -> float:

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Mapping
 
+import jax
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -22,7 +23,7 @@ class Progress:
       unit=" images",
       unit_scale=True,
       dynamic_ncols=True,
-      disable=not sys.stderr.isatty(),
+      disable=not sys.stderr.isatty() or jax.process_index() > 0,
     )
     self._redirect = logging_redirect_tqdm()
 

@@ -36,7 +36,7 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
     versions=versions(),
     device=f"{len(devices)} x {devices[0].device_kind}",
     config=json.dumps(config, indent=2),
-    model=experiment.model,
+    model=experiment.model.clone(batch_axes=(), gather=False),  # its shapes need no mesh
     image_size=data["image_size"],
     params=outcome.ema_params,
     records=outcome.records,

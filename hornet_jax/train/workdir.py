@@ -22,6 +22,8 @@ MAY_CHANGE = (
   "data.max_undecodable",
   "data.num_processes",
   "data.num_threads",
+  "data.stall_seconds",
+  "optimizer.max_rollbacks",
   "optimizer.max_skipped_steps",
   "log.",
   "eval.",

@@ -1,0 +1,177 @@
+"""`doctor`: what can be known before a run, started on all of its hosts."""
+
+import argparse
+import contextlib
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from hornet_jax.cli import config as config_flag
+from hornet_jax.cli import hosts
+from hornet_jax.errors import InputError
+from hornet_jax.train.agreement import check_agreement
+from hornet_jax.train.experiment import Experiment
+from hornet_jax.train.files import make_folder, write_file
+from hornet_jax.train.mesh import batch_sharding, replicated
+from hornet_jax.train.roll_call import RollCall
+from hornet_jax.versions import versions
+
+_GB = 1e9
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  config_flag.add_argument(parser)
+  parser.add_argument(
+    "--workdir", help="of the run to come: is it shared by all hosts, with room for checkpoints"
+  )
+  hosts.add_arguments(parser, timeout=60)
+
+
+def run(args: argparse.Namespace) -> int:
+  with hosts.joined(args) as roll_call:
+    doctor = _Doctor(args, roll_call)
+    checks: dict[str, Callable[[], str]] = {
+      "versions": doctor.versions,
+      "config": doctor.config,
+      "devices": doctor.devices,
+      "data": doctor.data,
+    }
+    if args.workdir:
+      checks["workdir"] = doctor.workdir
+    checks["collective"] = doctor.collective
+    for name, check in checks.items():
+      if not doctor.report(name, check):
+        return 1  # what follows may need it, and hang
+  return 0
+
+
+class _Doctor:
+  """The checks; each returns what it found, or raises `InputError`."""
+
+  def __init__(self, args: argparse.Namespace, roll_call: RollCall | None):
+    self._args = args
+    self._roll_call = roll_call
+    self._experiment: Any = None
+    if roll_call is None:
+      print("ok    process 0: hosts: this process alone")
+    elif roll_call.process == 0:
+      for number in range(len(roll_call.hosts)):
+        print(f"ok    {roll_call.name(number)}: hosts: is there")
+
+  def report(self, name: str, check: Callable[[], str]) -> bool:
+    """Does a check on all processes; process 0 prints a line for each."""
+    with self._in_time(name):
+      try:
+        found = [True, check()]
+      except InputError as error:
+        found = [False, str(error)]
+      results = self._gather(found)
+    if jax.process_index() == 0:
+      for number, (good, text) in enumerate(results):
+        process = self._roll_call.name(number) if self._roll_call else f"process {number}"
+        print(f"{'ok   ' if good else 'WRONG'} {process}: {name}: {text}", flush=True)
+    return all(good for good, _ in results)
+
+  @contextlib.contextmanager
+  def _in_time(self, name: str) -> Iterator[None]:
+    seconds = self._args.timeout
+    process = self._roll_call.process if self._roll_call else 0
+    with hosts.deadline(seconds, f"process {process}: {name} took longer than {seconds} s"):
+      yield
+
+  def _gather(self, value: Any) -> list[Any]:
+    return self._roll_call.gather(value) if self._roll_call else [value]
+
+  def versions(self) -> str:
+    found = versions()
+    if self._roll_call:
+      check_agreement(self._roll_call, "versions", found)
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+  def config(self) -> str:
+    config = config_flag.load(self._args.config, self._args.overrides)
+    if self._roll_call:
+      check_agreement(self._roll_call, "configs", config)
+    self._config = config
+    return self._args.config
+
+  def devices(self) -> str:
+    kinds = self._gather([f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}"])
+    if len({kind for (kind,) in kinds}) > 1:
+      listed = ", ".join(f"process {i}: {kind}" for i, (kind,) in enumerate(kinds))
+      raise InputError(f"all hosts must have the same devices: got {listed}.")
+    self._experiment = Experiment(self._config)
+    self._experiment.check_batch()
+    shape = " x ".join(f"{name} {size}" for name, size in self._experiment.mesh.shape.items())
+    return f"{kinds[0][0]}, mesh {shape}, {self._experiment.mesh.size} devices"
+
+  def data(self) -> str:
+    experiment = self._experiment
+    split = experiment.train_split
+    begin = time.perf_counter()
+    with contextlib.closing(experiment.train_batches(0)) as batches:
+      rows = next(batches)
+    seconds = time.perf_counter() - begin
+    undecodable = int(np.sum(rows["weight"] == 0))
+    if undecodable:
+      raise InputError(f"{undecodable} images of the first batch of {split.name} are undecodable.")
+    counts = self._gather([len(split.source), len(experiment.eval_split.source)])
+    if any(count != counts[0] for count in counts):
+      raise InputError(f"all hosts must have the same dataset: examples are {counts}, by process.")
+    return (
+      f"{split.name}, {len(split.source):,} examples, {len(rows['label'])} read in {seconds:.1f} s"
+    )
+
+  def workdir(self) -> str:
+    folder = epath.Path(self._args.workdir)
+    make_folder(folder)
+    probe = folder / f"doctor-{self._gather([uuid.uuid4().hex])[0][0]}"
+    if jax.process_index() == 0:
+      write_file(probe, "seen by all hosts?")
+    self._gather(None)
+    seen = probe.exists()
+    self._gather(None)
+    if jax.process_index() == 0:
+      probe.unlink()
+    if not seen:
+      raise InputError(
+        f"{folder} must be a folder that all hosts share: a file of process 0 is not seen here. "
+        "Hint: gs://BUCKET/RUN, or a network file system."
+      )
+    return f"{folder}, {self._room(folder)}"
+
+  def _room(self, folder: epath.Path) -> str:
+    if "://" in self._args.workdir:
+      return "an object store: its quota is not checked"
+    kept = self._config["checkpoint"]
+    state = jax.tree.leaves(self._experiment.abstract_state())
+    # One more is there while it is being written.
+    count = kept["keep"] + kept["keep_best"] + 1
+    needed = count * sum(leaf.size * leaf.dtype.itemsize for leaf in state) / _GB
+    free = shutil.disk_usage(folder).free / _GB
+    if free < needed:
+      raise InputError(
+        f"{folder} must have room for {count} checkpoints: expected {needed:.3g} GB, got "
+        f"{free:.3g} GB. Hint: free some, or lower checkpoint.keep."
+      )
+    return f"{free:.3g} GB free, {needed:.3g} GB needed for {count} checkpoints"
+
+  def collective(self) -> str:
+    mesh = self._experiment.mesh
+    ones = jax.make_array_from_callback(
+      (mesh.size,), batch_sharding(mesh), lambda index: np.ones(mesh.size)[index]
+    )
+    begin = time.perf_counter()
+    total = float(jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones))
+    if total != mesh.size:
+      raise InputError(f"the sum over all devices must be {mesh.size}: got {total}.")
+    return (
+      f"sum over {mesh.size} devices in {time.perf_counter() - begin:.1f} s, compiling included"
+    )
