@@ -143,7 +143,7 @@ class Experiment(TrainProgram):
     jitted = jax.jit(
       make_eval_step(self.model, self.preprocess), out_shardings=replicated(self.mesh)
     )
-    batch = self._abstract_batch(self.eval_batch_size)
+    batch = self.abstract_batch(self.eval_batch_size)
     with jax.set_mesh(self.mesh):
       return jitted.lower(self.abstract_state().params, batch).compile()
 

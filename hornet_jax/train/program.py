@@ -129,7 +129,7 @@ class TrainProgram:
     jitted = jax.jit(
       train_step, donate_argnums=0, out_shardings=(state_shardings, replicated(self.mesh))
     )
-    batch = self._abstract_batch(self.config["data"]["batch_size"])
+    batch = self.abstract_batch(self.config["data"]["batch_size"])
     with jax.set_mesh(self.mesh):
       return jitted.lower(state, batch)
 
@@ -137,7 +137,8 @@ class TrainProgram:
     """`lower_train_step`, compiled."""
     return self.lower_train_step().compile(compiler_options(self.mesh))
 
-  def _abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+  def abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes, types and shardings of a batch."""
     side = self.config["data"]["image_size"]
     sharding = batch_sharding(self.mesh)
     leaves = {
