@@ -17,6 +17,7 @@ COMMANDS = {
   "export": "write a trained run's weights to one file",
   "convert": "a published checkpoint to a file of ours",
   "info": "the variants; stages, parameters and MACs of one",
+  "plan": "does a run fit a TPU, and what does it cost, before one is rented",
   "data": "look at the data as the model sees it",
   "prepare": "build a dataset's files",
   "bench": "time what is claimed to be fast",

@@ -19,7 +19,8 @@ matrix unit, vector unit, memory and interconnect one after another, each at its
 Work: linear layers on the matrix unit, depthwise convolutions (2 operations a MAC) on the vector \
 unit, Fourier transforms as float32 products of {passes} passes; norms, gates and GELU left out. \
 Memory traffic: state and gradients read and written once; what linear layers and filters write, \
-read as often as needed. Interconnect: rings over all links (lower end) or those of one axis (upper).
+read as often as needed. Interconnect: rings over all links (lower end) or over those of one axis \
+(upper end).
 MFU: 6 FLOPs a MAC of the model (forward and backward, nothing recomputed, no Fourier transforms) \
 over the peak."""
 

@@ -184,8 +184,7 @@ def make_scenario(
   mix = changed["mix"]
   mixes = mix["rate"] > 0 and (mix["mixup_alpha"] > 0 or mix["cutmix_alpha"] > 0)
   if mixes and rows % mix["group_size"]:
-    size = max((n for n in range(2, rows + 1, 2) if rows % n == 0), default=0)
-    size = max((n for n in range(2, mix["group_size"] + 1, 2) if rows % n == 0), default=size)
+    size = max((n for n in range(2, mix["group_size"] + 1, 2) if rows % n == 0), default=0)
     if not size:
       raise InputError(
         f"`batch` must be even where images are mixed: expected whole groups, got {rows} a chip."
