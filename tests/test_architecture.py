@@ -15,7 +15,7 @@ ALLOWED = {
   "ops": set(),
   "models": {"ops"},
   "convert": {"models"},
-  "cost": {"models"},
+  "cost": {"models", "train"},
   "data": set(),
   "versions": set(),
   "train": {"convert", "data", "models", "report", "versions"},

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
   prices = _prices(args.price)
   num_examples, num_classes = _size(args, config["data"])
   scenarios = _scenarios(args, config)
-  limits = Limits(args.time_limit, _cache(), args.full, args.lower_only)
+  limits = Limits(float(args.time_limit), _cache(), args.full, args.lower_only)
 
   def plan(scenario: Scenario) -> Plan:
     progress = _Progress(plan_tables.title(scenario))

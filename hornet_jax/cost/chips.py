@@ -41,9 +41,9 @@ class Chip:
 # Derived: the clock, from the peak and the matrix units; the vector units' peak, as 8 * 128 lanes
 # times 4 operations a cycle of each core (v5p has two).
 CHIPS: dict[str, Chip] = {
-  "v5e": Chip(197, 6.1, 15.75, 819, 50, 4, 1.5, "v5litepod-{}"),
-  "v5p": Chip(459, 14.3, 95.73, 2765, 100, 6, 1.75, "v5p-{}", 2),
-  "v6e": Chip(918, 7.2, 31.24, 1640, 112, 4, 1.75, "v6e-{}"),
+  "v5e": Chip(197.0, 6.1, 15.75, 819.0, 50.0, 4, 1.5, "v5litepod-{}"),
+  "v5p": Chip(459.0, 14.3, 95.73, 2765.0, 100.0, 6, 1.75, "v5p-{}", 2),
+  "v6e": Chip(918.0, 7.2, 31.24, 1640.0, 112.0, 4, 1.75, "v6e-{}"),
 }
 
 

@@ -60,8 +60,8 @@ class Step:
   memory: float
   wire: Range
   compiler: float | None
-  flops: float
-  memory_bytes: float
+  flops: int
+  memory_bytes: int
 
   @property
   def seconds(self) -> Range:

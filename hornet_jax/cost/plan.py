@@ -127,7 +127,7 @@ class Plan:
     """What each chip sends in a step."""
     if self.compiled is None or self.compiled.collectives is None:
       return None
-    return sum(c.wire_bytes for c in self.compiled.collectives)
+    return sum((c.wire_bytes for c in self.compiled.collectives), 0.0)
 
   @property
   def images_per_second(self) -> Range | None:
