@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command line; returns the exit status."""
   logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
   logging.getLogger("hornet_jax").setLevel(logging.INFO)
+  _quieten_tpu_compiler()
   try:
     args = _parse(argv)
     return args.run(args)
@@ -37,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   except KeyboardInterrupt:
     print("hornet: interrupted", file=sys.stderr)
     return 130
+
+
+def _quieten_tpu_compiler() -> None:
+  """Keeps libtpu, where it is installed to plan, from complaining that there is no TPU."""
+  if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # as JAX sets it where it found no chip
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-1")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -157,7 +157,7 @@ def _prices(text: str | None) -> dict[str, float]:
   """By TPU; those without one are not there."""
   if not text:
     return {}
-  prices = {}
+  prices: dict[str, float] = {}
   for part in text.split(","):
     name, equals, number = part.rpartition("=")
     names = [name] if equals else list(CHIPS)

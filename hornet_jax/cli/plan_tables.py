@@ -129,14 +129,14 @@ def weak_scaling(plans: Sequence[Plan]) -> str:
 def _memory(plan: Plan) -> str:
   lowered = plan.lowered
   rows = [
-    ["parameters", lowered.params],
-    ["averaged parameters", lowered.averages],
-    ["optimiser", lowered.optimizer],
-    ["batch", lowered.batch],
+    ("parameters", lowered.params),
+    ("averaged parameters", lowered.averages),
+    ("optimiser", lowered.optimizer),
+    ("batch", lowered.batch),
   ]
   if plan.peak is not None:
     known = lowered.state + lowered.batch
-    rows += [["activations, gradients, copies, padding", plan.peak - known], ["peak", plan.peak]]
+    rows += [("activations, gradients, copies, padding", plan.peak - known), ("peak", plan.peak)]
   lines = [
     tabulate(
       [[name, f"{size / _GIB:.3f}"] for name, size in rows],

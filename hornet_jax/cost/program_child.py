@@ -45,7 +45,7 @@ def main(folder: pathlib.Path) -> None:
   except jax.errors.JaxRuntimeError as error:
     _write(folder, "failed", {"message": str(error)})
     return
-  (folder / "compiled.txt").write_text(compiled.as_text())
+  (folder / "compiled.txt").write_text(compiled.as_text() or "")
 
 
 def _program(request: dict[str, Any]) -> TrainProgram:

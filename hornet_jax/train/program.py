@@ -153,7 +153,7 @@ class TrainProgram:
     }
 
 
-def compiler_options(mesh: Mesh) -> dict[str, str]:
+def compiler_options(mesh: Mesh) -> dict[str, str | bool]:
   """What the compiler has to be told for the devices of a mesh."""
   if mesh.devices.flat[0].platform == "tpu" and mesh.shape[FSDP] > 1:
     # Otherwise a gather and the product that needs it become a loop of permutes, which sends
