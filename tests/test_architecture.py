@@ -16,7 +16,7 @@ ALLOWED = {
   "ops": set(),
   "models": {"ops"},
   "convert": {"models"},
-  "cost": {"models"},
+  "cost": {"models", "train"},
   "data": set(),
   "versions": set(),
   "train": {"convert", "cost", "data", "models", "report", "versions"},

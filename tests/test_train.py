@@ -209,7 +209,7 @@ def test_experiment_uses_the_fitted_decay(load, monkeypatch):
     passed["settings"] = settings
     raise StopIteration
 
-  monkeypatch.setattr("hornet_jax.train.experiment.make_train_step", make_train_step)
+  monkeypatch.setattr("hornet_jax.train.program.make_train_step", make_train_step)
   experiment = Experiment(load(), jax.devices()[:1])
   with pytest.raises(StopIteration):
     experiment.compile_train_step()

@@ -3,8 +3,12 @@
 import argparse
 import dataclasses
 import json
+import re
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from tabulate import tabulate
 
 from hornet_jax.cli import config as config_flag
@@ -12,7 +16,9 @@ from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cost import stage_costs
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, create_model, get_variant
+from hornet_jax.train.model import build_model
 from hornet_jax.train.recipes import DEVIATIONS, Compared, Recipe, compare, find_recipe
+from hornet_jax.train.sharding import placements
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,11 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--num_classes", type=positive_int, default=1000)
   parser.add_argument("--json", action="store_true", help="for programs")
   parser.add_argument("--config", help="FILE[:ARG]: a config beside the official run's settings")
+  parser.add_argument(
+    "--fsdp", type=positive_int, help="where the parameters of --config or VARIANT lie, cut so"
+  )
 
 
 def run(args: argparse.Namespace) -> int:
   if args.config and (args.variant or args.image_size):
     raise InputError("`info` takes a variant or --config: got both.")
+  if args.fsdp:
+    print(_placement_table(*_described_params(args), args.fsdp))
+    return 0
   if args.config:
     config = config_flag.load(args.config, args.overrides)
     recipe = find_recipe(config)
@@ -61,6 +73,46 @@ def _beside_official(recipe: Recipe, compared: list[Compared]) -> str:
   title = f"{recipe.variant} on {recipe.dataset}"
   always = [f"- {deviation}" for deviation in DEVIATIONS]
   return "\n".join([title, table, "In every run:", *always])
+
+
+def _described_params(args: argparse.Namespace) -> tuple[str, Any]:
+  """The model's name, and its parameters without their values."""
+  if args.config:
+    config = config_flag.load(args.config, args.overrides)
+    name, size = config["model"]["variant"], config["data"]["image_size"]
+    model = build_model(config["model"], size, args.num_classes)
+  elif args.variant:
+    name, size = args.variant, args.image_size or get_variant(args.variant).image_size
+    model = create_model(name, num_classes=args.num_classes)
+  else:
+    raise InputError("--fsdp must come with a model: expected VARIANT or --config, got none.")
+  images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  return name, jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+
+
+def _placement_table(name: str, params: Any, fsdp: int) -> str:
+  """Every parameter that is cut, and all of those that stay whole; equal blocks in one row."""
+  rows: dict[tuple[str, ...], list[int]] = {}
+  for placed in placements(params, fsdp):
+    path = re.sub(r"block_\d+", "block_*", placed.path)
+    spec = (
+      "whole" if placed.spec == PartitionSpec() else f"{placed.spec}".replace("PartitionSpec", "")
+    )
+    row = rows.setdefault((path, "x".join(map(str, placed.shape)), spec), [0, 0])
+    row[0] += 1
+    row[1] += placed.bytes_a_device
+  total = sum(size for _, size in rows.values())
+  whole = sum(size for (_, _, spec), (_, size) in rows.items() if spec == "whole")
+  table = tabulate(
+    [[*key, *values] for key, values in rows.items()],
+    headers=["parameter", "shape", "over the mesh", "arrays", "bytes a device"],
+    intfmt=",",
+  )
+  note = (
+    f"{total:,} bytes a device, {whole:,} of them whole on every device. Averages and moments lie "
+    "likewise."
+  )
+  return f"{name}, mesh.fsdp {fsdp}\n{table}\n{note}"
 
 
 def _describe(name: str, image_size: int | None, num_classes: int) -> dict:

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ COMMANDS = {
   "checkpoint": "list, verify, prune or export the checkpoints of a run",
   "convert": "a published checkpoint to a file of ours",
   "info": "the variants; stages, parameters and MACs of one",
+  "plan": "does a run fit a TPU, and what does it cost, before one is rented",
   "data": "look at the data as the model sees it",
   "prepare": "build a dataset's files",
   "bench": "time what is claimed to be fast",
@@ -29,11 +31,19 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command line; returns the exit status."""
   logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
   logging.getLogger("hornet_jax").setLevel(logging.INFO)
+  _quieten_tpu_compiler()
   try:
     args = _parse(argv)
     return args.run(args)
   except EXPECTED as error:
     return report(error)
+
+
+def _quieten_tpu_compiler() -> None:
+  """Keeps libtpu, where it is installed to plan, from complaining that there is no TPU."""
+  if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # as JAX sets it where it found no chip
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-1")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -26,6 +26,8 @@ class Dataset:
     tfds_name: in TFDS's catalogue, with the config where it has several.
     builder: instead, dotted path of our module that holds the TFDS `Builder`.
     needs_archives: whether a person has to get its archives.
+    num_examples: of `train_split`; 0 where only the prepared dataset tells.
+    num_classes: likewise.
   """
 
   train_split: str
@@ -33,16 +35,27 @@ class Dataset:
   tfds_name: str = ""
   builder: str = ""
   needs_archives: bool = False
+  num_examples: int = 0
+  num_classes: int = 0
 
 
 DATASETS: dict[str, Dataset] = {
   "digits": Dataset(
     "train", "test", builder="hornet_jax.data.builders.digits.digits_dataset_builder"
   ),
-  "cifar10": Dataset("train", "test", tfds_name="cifar10"),
-  "cifar100": Dataset("train", "test", tfds_name="cifar100"),
-  "fashion_mnist": Dataset("train", "test", tfds_name="fashion_mnist"),
-  "imagenet2012": Dataset("train", "validation", tfds_name="imagenet2012", needs_archives=True),
+  "cifar10": Dataset("train", "test", tfds_name="cifar10", num_examples=50_000, num_classes=10),
+  "cifar100": Dataset("train", "test", tfds_name="cifar100", num_examples=50_000, num_classes=100),
+  "fashion_mnist": Dataset(
+    "train", "test", tfds_name="fashion_mnist", num_examples=60_000, num_classes=10
+  ),
+  "imagenet2012": Dataset(
+    "train",
+    "validation",
+    tfds_name="imagenet2012",
+    needs_archives=True,
+    num_examples=1_281_167,
+    num_classes=1000,
+  ),
   **{
     f"imagenet22k/{build}": Dataset(
       "train", "train[:1%]", tfds_name=f"imagenet22k/{build}", needs_archives=True
@@ -116,6 +129,25 @@ def check_prepared(name: str, data_dir: str) -> epath.Path:
   folders = [p.name for p in where.iterdir()] if where.is_dir() else []
   own = [folder for folder in folders if find_prepared(folder, data_dir)]
   raise unknown_name("dataset", name, sorted({*DATASETS, *own}))
+
+
+def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
+  """Examples and classes of the split to train on; of well-known ones without their files.
+
+  Args:
+    name: of the dataset.
+    split: of it; empty for the dataset's own.
+    data_dir: where datasets are prepared.
+
+  Raises:
+    InputError: if the dataset is not prepared and not well known.
+  """
+  known = DATASETS.get(name)
+  if known and known.num_examples and split in ("", known.train_split):
+    return known.num_examples, known.num_classes
+  split = split or default_splits(name, data_dir)[0]
+  opened = open_split(name, split, data_dir)
+  return len(opened.source), len(opened.class_names)
 
 
 def default_splits(name: str, data_dir: str) -> tuple[str, str]:

@@ -1,0 +1,379 @@
+"""Plans: what is read from the compiler's texts, and the arithmetic beside it."""
+
+import dataclasses
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from hornet_jax import create_model
+from hornet_jax.cli import config as config_flag
+from hornet_jax.cli.main import main
+from hornet_jax.cost.accounting import stage_costs
+from hornet_jax.cost.ahead_of_time import Compiled, Lowered
+from hornet_jax.cost.chips import parse_topology
+from hornet_jax.cost.collectives import Collective, read_collectives, totals
+from hornet_jax.cost.cycles import estimated_cycles
+from hornet_jax.cost.estimate import Range, estimate_step
+from hornet_jax.cost.largest_batch import largest_batch
+from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
+from hornet_jax.cost.plan import Plan, make_scenario
+from hornet_jax.cost.work import forward_work, training_work
+from hornet_jax.errors import InputError
+from hornet_jax.train.mesh import make_mesh
+from hornet_jax.train.program import TrainProgram
+
+DUMPS = pathlib.Path(__file__).parent / "golden" / "plan"
+
+
+@pytest.fixture
+def config():
+  return config_flag.load("configs/imagenet1k.py:variant=tiny_gf", [])
+
+
+def test_collectives_of_a_tpu_program():
+  found = read_collectives((DUMPS / "program.txt").read_text(), 8)
+  by_kind = totals(found)
+  assert {kind: total.count for kind, total in by_kind.items()} == {
+    "all-reduce": 1 + 2,  # one outside; one in a loop of 2
+    "all-gather": 1 + 2 + 2,  # one outside; in the loop one in pieces, and one whole
+    "reduce-scatter": 2,  # a fusion of the loop; its all-reduce counts as no other
+    "collective-permute": 2,
+  }
+  assert by_kind["all-reduce"].wire_bytes == 2 * 7 / 8 * 4 + 2 * (2 * 7 / 8) * (2 * 384 + 4 * 1488)
+  assert by_kind["all-gather"].wire_bytes == 7 / 8 * 2 * (
+    1536 * 1000 + 2 * 768 * 192 + 2 * 192 * 384
+  )
+  assert by_kind["reduce-scatter"].wire_bytes == 2 * 7 / 8 * 2 * (1536 * 3072 + 256 * 384)
+  assert by_kind["collective-permute"].wire_bytes == 2 * 2 * 32 * 384
+
+
+@pytest.mark.parametrize(
+  ("groups", "size"),
+  [
+    ("mesh['axis_0'=32,'axis_1'=8] {'axis_1'}", 8),
+    ("mesh['axis_0'=256] {'axis_0':(32)8}", 8),
+    ("[32,8]<=[256]", 8),
+    ("{{0,1},{2,3}}", 2),
+    ("{}", 256),
+  ],
+)
+def test_groups_of_devices(groups, size):
+  line = (
+    f"  %a = f32[100]{{0}} all-gather(%b), channel_id=1, replica_groups={groups}, dimensions={{0}}"
+  )
+  (found,) = read_collectives(f"ENTRY %main (b: f32[1]) -> f32[100] {{\n{line}\n}}\n", 256)
+  assert found.group == size
+  assert found.wire_bytes == pytest.approx(400 * (size - 1) / size)
+
+
+def test_memory_of_a_tpu_program():
+  report = "Memory Space: default (color=0)\nTotal bytes: 700 (700B)\n  x\n"
+  report += "Memory Space: vmem (color=1)\nTotal bytes: 999 (999B)\n"
+  buffers = """BufferAssignment:
+allocation 0: size 4096, page 0, thread-local:
+ value: <1 add.7 @0> (size=4096,offset=0): f32[]
+allocation 1: size 300, page 0, parameter 0, shape |f32[75]| at ShapeIndex {1}, maybe-live-out:
+allocation 2: size 200, page 0, parameter 0, shape |f32[50]| at ShapeIndex {2}, maybe-live-out:
+allocation 3: size 200, page 0, preallocated-temp:
+"""
+  assert read_memory(report, buffers) == Memory(total=700, arguments=500)
+  with pytest.raises(ValueError, match="unknown form"):
+    read_memory("Total: 3", buffers)
+
+
+def test_the_compilers_refusal():
+  message = (
+    "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory "
+    "required for HLO temporaries (261.14G) exceeds available HBM (15.75G). HLO module: jit_f."
+  )
+  assert read_exceeded(message) == round(261.14 * 2**30)
+  assert read_exceeded("INTERNAL: something else") is None
+
+
+def test_cycles_count_loops_and_no_operation_twice():
+  cycles = '"estimated_cycles":"{}"'.format
+  text = f"""%fused (p: f32[]) -> f32[] {{
+  ROOT %n = f32[] negate(%p), backend_config={{{cycles(9)}}}
+}}
+%cond (p: s32[]) -> pred[] {{
+  %c = s32[]{{:T(128)}} constant(18)
+  ROOT %lt = pred[] compare(%p, %c), direction=LT
+}}
+%body (p: s32[]) -> s32[] {{
+  %f = f32[] fusion(%p), kind=kLoop, calls=%fused, backend_config={{{cycles(10)}}}
+}}
+ENTRY %main (p: s32[]) -> s32[] {{
+  %w = s32[] while(%p), condition=%cond, body=%body
+  %g = f32[] fusion(%p), kind=kLoop, calls=%fused, backend_config={{{cycles(7)}}}
+}}
+"""
+  assert estimated_cycles(text) == 18 * 10 + 7
+
+
+@pytest.mark.parametrize("name", ["hornet_tiny_7x7", "hornet_large_gf"])
+def test_work_is_the_accounting_split(name):
+  model = create_model(name)
+  work = forward_work(model, 224)
+  macs = sum(stage.macs for stage in stage_costs(model, 224))
+  assert work.matmul_macs + work.depthwise_macs == macs
+  assert (work.fourier_macs > 0) == ("gf" in name)
+
+
+def test_fourier_work_is_that_of_the_products():
+  model = create_model("hornet_nano_gf").clone(orders=(1, 1), filters=((16, 9), (8, 5)))
+  flops = {}
+  for implementation in ("dft", "fft"):
+    clone = model.clone(global_filter=implementation, depthwise="grouped")
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    params = jax.eval_shape(clone.init, jax.random.key(0), images)
+    jaxpr = str(jax.make_jaxpr(lambda p, x, clone=clone: clone.apply(p, x)[0])(params, images))
+    flops[implementation] = jaxpr.count("dot_general")
+  # Per filter: 2 over W, 4 over H, 4 over H, 2 over W.
+  assert flops["dft"] - flops["fft"] == 2 * 12
+  h, w, columns, half = 16, 16, 9, 8 // 2
+  first = half * (4 * h * w * columns + 8 * h * h * columns)
+  h, w, columns, half = 8, 8, 5, 16 // 2
+  second = half * (4 * h * w * columns + 8 * h * h * columns)
+  assert forward_work(model, 32).fourier_macs == first + second
+
+
+def test_recomputing_costs_work():
+  none, full = (
+    training_work(create_model("hornet_tiny_gf").clone(remat=remat), 224)
+    for remat in ("none", "full")
+  )
+  assert full.matmul_macs * 3 == none.matmul_macs * 4
+  assert full.fourier_macs * 2 == none.fourier_macs * 3
+
+
+def test_a_step_takes_its_busiest_unit_or_all_in_turn():
+  work = training_work(create_model("hornet_tiny_7x7"), 224)
+  step = estimate_step(
+    parse_topology("v5e:2x4"),
+    work,
+    128,
+    element_bytes=2,
+    state_bytes=10**9,
+    gradient_bytes=10**8,
+    wire_bytes=2e9,
+    cycles=None,
+  )
+  assert step.matrix == pytest.approx(6 * 128 * work.matmul_macs / 3 / 197e12)
+  assert step.wire == Range(pytest.approx(0.01), pytest.approx(0.02))
+  assert step.seconds.low == max(step.matrix, step.vector, step.memory, 0.01)
+  assert step.seconds.high == pytest.approx(step.matrix + step.vector + step.memory + 0.02)
+  slow = dataclasses.replace(step, compiler=1.0)
+  assert slow.seconds.high == pytest.approx(1.02)
+
+
+def test_mixing_groups_are_made_to_fit(config):
+  topology = parse_topology("v5e:2x4")
+  assert make_scenario(config, topology, images=128).notes == ()
+  scenario = make_scenario(config, topology, images=48)
+  assert scenario.config["mix"]["group_size"] == 48
+  assert scenario.config["data"]["batch_size"] == 8 * 48
+  assert "128 does not divide 48" in scenario.notes[0]
+  assert config["mix"]["group_size"] == 128
+  with pytest.raises(InputError, match="must be even"):
+    make_scenario(config, topology, images=3)
+  with pytest.raises(InputError, match="multiple of the 8 chips"):
+    make_scenario(config | {"data": config["data"] | {"batch_size": 12}}, topology)
+
+
+def made_up(config, images, bytes_an_image, constant=2**30):
+  """A plan of a chip with 15.75 GiB whose memory grows in a line, and a state of 1 GiB."""
+  scenario = make_scenario(config, parse_topology("v5e:2x4"), images=images)
+  lowered = Lowered("", 2**28, 2**28, 2**29, 0, 0, 10)
+  memory = Memory(2**30 + constant + images * bytes_an_image, 2**30)
+  return Plan(scenario, lowered, Compiled(memory, [], None, None, 0.0), None, None)
+
+
+@pytest.mark.parametrize("start", [8, 64, 4096])
+def test_largest_batch(config, start):
+  tried = []
+
+  def plan_of(images):
+    tried.append(images)
+    return made_up(config, images, 2**27)
+
+  found = largest_batch(made_up(config, start, 2**27), plan_of)
+  assert found.scenario.images == 104  # 110 have room; a multiple of 8
+  assert len(tried) <= 4
+
+
+def test_a_larger_batch_than_stated_as_safe_may_fit_but_that_one_does(config):
+  plan = made_up(config, 16, 2**27)
+  assert plan.proportional_batch == int(16 * 14.75 / 3)
+  assert made_up(config, plan.proportional_batch, 2**27).fits
+  assert not made_up(config, 4096, 2**27).fits
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (["--topology=v5f:2x4"], "unknown TPU 'v5f'.*Did you mean"),
+    (["--topology=v5e:2x2x2"], "must have 2 sides"),
+    (["--topology=v5e"], "sides of its slice"),
+    (["--mesh=4x4"], "must have the 8 chips"),
+    (["--mesh=a"], "DATAxFSDP"),
+    (["--batch=0"], "--batch must be a whole number"),
+    (["--batch=8,16"], "--compare takes several"),
+    (["--remat=some"], "unknown remat"),
+    (["--price=cheap"], "--price must be"),
+    (["--weak_scaling"], "needs --batch"),
+    (["--config.data.dataset=mine"], "--num_examples and --num_classes"),
+  ],
+)
+def test_bad_arguments(arguments, message, capsys, monkeypatch):
+  monkeypatch.setattr("hornet_jax.cli.plan.check_compiler", lambda: "0")
+  assert main(["plan", "--config=configs/imagenet1k.py", *arguments]) == 2
+  assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_missing_compiler_is_named(capsys, monkeypatch):
+  monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+  assert main(["plan", "--config=configs/imagenet1k.py"]) == 2
+  assert "-m pip install libtpu" in capsys.readouterr().err
+
+
+SMALL_FSDP = {
+  "model.variant": "hornet_micro_gf",
+  "model.patch_size": 2,
+  "model.remat": "full",
+  "mesh.fsdp": 8,
+  "data.image_size": 32,
+  "data.batch_size": 16,
+  "mix.group_size": 2,
+}
+
+
+def test_collectives_of_fsdp_on_cpu(monkeypatch):
+  """Kernels are gathered and their gradients scattered, block by block; nothing changes sides."""
+  monkeypatch.setattr("hornet_jax.train.sharding.MIN_SIZE", 4096)
+  overrides = [f"--config.{key}={value}" for key, value in SMALL_FSDP.items()]
+  config = config_flag.load("configs/imagenet1k.py:variant=tiny_gf", overrides)
+  mesh = make_mesh(jax.devices(), 8)
+  program = TrainProgram(config, mesh, num_classes=10, num_examples=1000)
+  params = jax.tree.leaves(program.abstract_state().params)
+  cut = [leaf for leaf in params if not leaf.sharding.is_fully_replicated]
+  assert cut
+  for leaf in cut:
+    assert leaf.sharding.shard_shape(leaf.shape)[-2] * 8 == leaf.shape[-2]
+  by_kind = totals(read_collectives(program.compile_train_step().as_text(), 8))
+  assert "all-to-all" not in by_kind
+  # In the forward and again in the backward pass, in bytes of float32.
+  kernels = sum(leaf.size for leaf in cut) * 4
+  assert by_kind["all-gather"].wire_bytes == pytest.approx(2 * 7 / 8 * kernels, rel=0.1)
+
+
+def fake_compiler(request, time_limit, cache, progress):
+  """Memory of 0.1 GiB an image, half of it with everything recomputed; sends 1 GB."""
+  images = request.config["data"]["batch_size"] // request.topology.num_chips
+  share = 0.05 if request.config["model"]["remat"] == "full" else 0.1
+  memory = Memory(2**30 + round(images * share * 2**30), 2**30)
+  lowered = Lowered("", 2**28, 2**28, 2**29, 0, 0, 1000)
+  progress("compiling", 31.0)
+  return lowered, Compiled(memory, [Collective("all-gather", 2 * 10**9, 2, 1)], None, None, 1.0)
+
+
+@pytest.fixture
+def plan(monkeypatch, capsys):
+  monkeypatch.setattr("hornet_jax.cli.plan.check_compiler", lambda: "0")
+  monkeypatch.setattr("hornet_jax.cost.plan.compile_program", fake_compiler)
+
+  def run(*arguments):
+    status = main(["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *arguments])
+    return status, capsys.readouterr()
+
+  return run
+
+
+def test_report_of_one_that_fits(plan):
+  status, printed = plan("--batch=64", "--price=2")
+  assert status == 0
+  assert "fits: 7.40 of 15.75 GiB" in printed.out
+  assert "group_size 128 does not divide 64" in printed.out
+  assert re.search(r"all-gather +1 +1000.0\n", printed.out)
+  assert re.search(r"interconnect +5.0 - 10.0 ms", printed.out)
+  hours = re.search(r"chip-hours +(\d+) - (\d+) on 8 chips", printed.out)
+  price = re.search(r"price +(\d+) - (\d+)", printed.out)
+  assert int(price[2]) == pytest.approx(2 * int(hours[2]), abs=1)
+  assert "compiling, 31 s" in printed.err
+
+
+def test_report_of_one_that_does_not_fit_says_what_would(plan):
+  status, printed = plan("--batch=4096")
+  assert status == 1
+  assert "DOES NOT FIT: 410.60 of 15.75 GiB" in printed.out
+  assert "largest batch found to fit: 144 images a chip, remat none" in printed.out
+  assert "with --remat=full fits: 288 images a chip" in printed.out
+
+
+def test_comparison_marks_the_cheapest_that_fits(plan):
+  status, printed = plan("--compare", "--batch=64,256", "--remat=none,full", "--mesh=8x1,1x8")
+  assert status == 0
+  rows = [line.split() for line in printed.out.splitlines() if "v5e:2x4" in line]
+  assert len(rows) == 8
+  marked = [row for row in rows if row[0] == "*"]
+  # With nothing recomputed 256 images do not fit; with everything they do, at more work.
+  assert [row[3:5] for row in marked] == [["none", "64"]]
+  assert sum("no" in row for row in rows) == 2
+
+
+def test_weak_scaling_has_a_row_a_size(plan):
+  _, printed = plan("--weak_scaling", "--batch=64")
+  rows = re.findall(r"^ +(\d+) .* ([\d.]+) - ([\d.]+) %$", printed.out, re.MULTILINE)
+  assert [int(row[0]) for row in rows] == [8, 16, 32, 64, 128, 256]
+  assert all(row[1:] == ("100.0", "100.0") for row in rows)  # the fake always sends as much
+
+
+def test_info_shows_where_parameters_lie(capsys):
+  assert main(["info", "hornet_large_gf", "--fsdp=8"]) == 0
+  printed = capsys.readouterr().out
+  # 4 bytes, an eighth of each of the 18 blocks.
+  row = re.search(
+    r"stage_2/block_\*/mlp/fc1/kernel +768x3072 +P\('fsdp', None\) +18 +([\d,]+)", printed
+  )
+  assert int(row[1].replace(",", "")) == 18 * 768 * 3072 * 4 // 8
+  assert re.search(r"stage_2/block_\*/gnconv/dwconv/filter_re +14x8x720 +whole +18", printed)
+
+
+TPU = [f"--config.{key}={value}" for key, value in SMALL_FSDP.items() if "batch" not in key]
+TPU += ["--config.model.dtype=bfloat16", "--topology=v5e:2x4"]
+
+
+@pytest.mark.plan
+def test_a_tpu_program(capsys, monkeypatch, tmp_path):
+  """The real compiler: parts are gathered and scattered; the second time it is not asked."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU]
+  assert main([*command, "--batch=8"]) == 0
+  printed = capsys.readouterr().out
+  assert "fits" in printed
+  assert "reduce-scatter" in printed
+  assert "all-gather" in printed
+  assert "all-to-all" not in printed
+  monkeypatch.setattr("hornet_jax.cost.ahead_of_time._read", None)
+  assert main([*command, "--batch=8"]) == 0
+  assert capsys.readouterr().out == printed
+
+
+@pytest.mark.plan
+def test_a_tpu_program_that_does_not_fit(capsys, monkeypatch, tmp_path):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=65536"]
+  assert main(command) == 1
+  printed = capsys.readouterr().out
+  assert "DOES NOT FIT" in printed
+  assert "largest batch found to fit" in printed
+
+
+@pytest.mark.plan
+def test_a_full_compile_has_cycles(capsys, monkeypatch, tmp_path):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=8", "--full"]
+  assert main(command) == 0
+  assert re.search(r"compiler's cycles +[\d.]+ ms", capsys.readouterr().out)
