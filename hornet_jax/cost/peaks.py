@@ -1,22 +1,20 @@
 """What accelerators can do at most, and the share of it that training uses (MFU)."""
 
 from hornet_jax.cost.accounting import stage_costs
+from hornet_jax.cost.chips import CHIPS
 from hornet_jax.models import HorNet
 
 # `device_kind` in JAX -> dense bf16 FLOP/s of one JAX device, which is half a chip of a TPU v3
 # and a whole one of the others. What is not here has no MFU.
-# Source: "peak compute per chip" in cloud.google.com/tpu/docs/v3, v4, v5e, v5p and v6e; NVIDIA's
+# Source: "peak compute per chip" in cloud.google.com/tpu/docs/v3 and v4; `CHIPS`; NVIDIA's
 # data sheets of A100, H100 and H200 (SXM), halved where they count sparsity. The names are those
 # of jax/_src/pallas/mosaic/tpu_info.py and of CUDA.
 PEAK_FLOPS = {
   "TPU v3": 123e12 / 2,
   "TPU v4": 275e12,
-  "TPU v5 lite": 197e12,
-  "TPU v5e": 197e12,
-  "TPU v5": 459e12,
-  "TPU v5p": 459e12,
-  "TPU v6 lite": 918e12,
-  "TPU v6e": 918e12,
+  **dict.fromkeys(["TPU v5 lite", "TPU v5e"], 1e12 * CHIPS["v5e"].tflops),
+  **dict.fromkeys(["TPU v5", "TPU v5p"], 1e12 * CHIPS["v5p"].tflops),
+  **dict.fromkeys(["TPU v6 lite", "TPU v6e"], 1e12 * CHIPS["v6e"].tflops),
   "NVIDIA A100-SXM4-40GB": 312e12,
   "NVIDIA A100-SXM4-80GB": 312e12,
   "NVIDIA H100 80GB HBM3": 989e12,

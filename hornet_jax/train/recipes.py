@@ -84,6 +84,7 @@ NOT_RECORDED = (
   "data.imaging",  # the same pixels
   "data.num_",
   "data.max_undecodable",
+  "data.stall_seconds",
   "model.global_filter",  # the same numbers
   "model.remat",
   "model.scan",
@@ -91,6 +92,7 @@ NOT_RECORDED = (
   "mesh.",
   "init.class_map",
   "optimizer.max_skipped_steps",
+  "optimizer.max_rollbacks",
   "log.",
   "eval.",
   "checkpoint.",
