@@ -16,7 +16,7 @@ from hornet_jax.cost.ahead_of_time import Compiled, Lowered
 from hornet_jax.cost.chips import parse_topology
 from hornet_jax.cost.collectives import Collective, read_collectives, totals
 from hornet_jax.cost.cycles import estimated_cycles
-from hornet_jax.cost.estimate import Range, estimate_step
+from hornet_jax.cost.estimate import estimate_step
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
 from hornet_jax.cost.plan import Plan, make_scenario
@@ -162,7 +162,7 @@ def test_a_step_takes_its_busiest_unit_or_all_in_turn():
     cycles=None,
   )
   assert step.matrix == pytest.approx(6 * 128 * work.matmul_macs / 3 / 197e12)
-  assert step.wire == Range(pytest.approx(0.01), pytest.approx(0.02))
+  assert (step.wire.low, step.wire.high) == pytest.approx((0.01, 0.02))
   assert step.seconds.low == max(step.matrix, step.vector, step.memory, 0.01)
   assert step.seconds.high == pytest.approx(step.matrix + step.vector + step.memory + 0.02)
   slow = dataclasses.replace(step, compiler=1.0)

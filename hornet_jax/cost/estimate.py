@@ -29,14 +29,14 @@ over the peak."""
 class Range:
   """From a lower to an upper end."""
 
-  low: float
-  high: float
+  low: float | int
+  high: float | int
 
-  def per(self, amount: float) -> "Range":
+  def per(self, amount: float | int) -> "Range":
     """`amount` divided by it: of a time, a speed."""
     return Range(amount / self.high, amount / self.low)
 
-  def times(self, factor: float) -> "Range":
+  def times(self, factor: float | int) -> "Range":
     """Both ends multiplied."""
     return Range(factor * self.low, factor * self.high)
 
