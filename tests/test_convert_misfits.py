@@ -133,11 +133,8 @@ def test_what_does_not_fit_is_listed(state_dict, small_gf, tmp_path):
   assert "got fc.weight among 1." in message({"model": foreign})
   assert "it holds epoch" in message({"epoch": 3})
   assert "weights by their names: expected such as" in message({"model": {0: state_dict}})
-  twice = {
-    **state_dict,
-    "head.fc.bias": state_dict["head.bias"],
-    "backbone.x": np.zeros(1, np.float32),
-  }
+  twice = {**state_dict, "head.fc.bias": np.zeros(10, np.float32)}
+  twice["backbone.norm3.bias"] = np.zeros(64, np.float32)
   assert "must hold each array once: head.bias, norm.bias twice." in message({"state_dict": twice})
   with pytest.raises(InputError, match="weights under model_ema or ema_state_dict"):
     read_checkpoint(write_torch_file(tmp_path / "raw.pth", {"model": state_dict}), "ema")

@@ -124,7 +124,7 @@ def _num_classes(state_dict: Mapping[str, np.ndarray], missing: int) -> int:
 
 def _by_path(sources: Mapping[str, str], state_dict: Mapping[str, np.ndarray]) -> dict[str, str]:
   """Path of ours -> name in the file that it was made of."""
-  found = {}
+  found: dict[str, str] = {}
   for official, source in sources.items():
     part = params_from_official({official: state_dict[official]})
     found |= dict.fromkeys(traverse_util.flatten_dict(part, sep="/"), source)
