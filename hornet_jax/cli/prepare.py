@@ -16,6 +16,7 @@ from hornet_jax.data.generated import (
 )
 from hornet_jax.data.imagenet22k import BUILDS
 from hornet_jax.data.imagenet_variants import VARIANTS
+from hornet_jax.data.left_out import LEFT_OUT, escaped
 from hornet_jax.data.prepare import (
   check_name_is_free,
   convert,
@@ -139,7 +140,7 @@ def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
     print("generated images, not ImageNet")
   for folder in removed:
     print(f"removed what an interrupted build left in {folder}")
-  left_out = path / "left_out.txt"
+  left_out = path / LEFT_OUT
   if left_out.exists() and (lines := left_out.read_text().splitlines()):
     print(f"left out, {len(lines):,} in all, every one named in {left_out}:")
     for line in lines[:_NAMED_AT_MOST]:
@@ -199,6 +200,6 @@ def _report(folder: ImageFolder) -> None:
     if empty:
       print(f"classes without an image in {split}: {', '.join(empty)}")
   if folder.left_out:
-    print(f"left out, {len(folder.left_out):,} in all, every one named in left_out.txt:")
+    print(f"left out, {len(folder.left_out):,} in all, every one named in {LEFT_OUT}:")
     for path, reason in list(folder.left_out.items())[:_NAMED_AT_MOST]:
-      print(f"  {printable(path)}: {reason}")
+      print(f"  {escaped(printable(path))}: {reason}")

@@ -17,6 +17,7 @@ from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.imagenet_variants import VariantArchives
+from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
 
 
@@ -112,8 +113,7 @@ def build_imagenet_variant(name: str, archives: str, data_dir: str) -> None:
     split_datasets={"test": examples()},
     homepage=variant.homepage,
   )
-  lines = [f"{path}\t{reason}\n" for path, reason in source.left_out.items()]
-  (pathlib.Path(builder.data_dir) / "left_out.txt").write_text("".join(lines))
+  (pathlib.Path(builder.data_dir) / LEFT_OUT).write_text(left_out_text(source.left_out))
 
 
 def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:

@@ -25,6 +25,7 @@ from hornet_jax.data.datasets import (
   resolve_data_dir,
 )
 from hornet_jax.data.folder import ImageFolder
+from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
 
 _FOLDER_VERSION = "1.0.0"
@@ -78,9 +79,9 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
     file = pathlib.Path(temporary) / "folder.json"
     file.write_text(json.dumps(description))
     prepared = build(name, data_dir, "folder", os.fspath(file))
-  lines = [f"{printable(path)}\t{reason}\n" for path, reason in folder.left_out.items()]
-  if lines:
-    (prepared / "left_out.txt").write_text("".join(lines))
+  if folder.left_out:
+    named = [(printable(path), reason) for path, reason in folder.left_out.items()]
+    (prepared / LEFT_OUT).write_text(left_out_text(named))
   return prepared
 
 

@@ -8,10 +8,11 @@ import tempfile
 from etils import epath
 
 from hornet_jax.data.datasets import find_prepared, resolve_data_dir
-from hornet_jax.data.imagenet22k import find_archives, find_synsets, read_class_list
+from hornet_jax.data.imagenet22k import find_archives, find_synsets
 from hornet_jax.data.imagenet_archives import check_archives, check_space
 from hornet_jax.data.imagenet_variants import VariantArchives
 from hornet_jax.data.prepare import build
+from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
 
 
