@@ -1,13 +1,17 @@
 """Writes datasets as TFDS does, in the ArrayRecord format; needs TensorFlow.
 
 Run by `prepare` in a process of its own: `python -m hornet_jax.data.build KIND ARGUMENT...`.
+It ends when its standard input does, which `prepare` holds open.
 """
 
 import importlib
 import json
+import os
 import pathlib
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -240,7 +244,22 @@ KINDS: dict[str, Callable[..., None]] = {
   "tfrecord": convert_tfrecord,
 }
 
+
+def _end_with_input() -> None:
+  """Ends this process, and the group that it leads, with the one that started it."""
+
+  def wait() -> None:
+    while os.read(0, 1):
+      pass
+    if os.getpgrp() == os.getpid():
+      os.killpg(0, signal.SIGKILL)  # Beam's workers as well
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+  _end_with_input()
   logging.set_verbosity(logging.ERROR)  # not that of a split without an archive
   try:
     KINDS[sys.argv[1]](*sys.argv[2:])
