@@ -70,6 +70,8 @@ def test_a_killed_build_ends_and_is_cleared_away(halted, flags, capfd):
   refused = capfd.readouterr().err.strip()
   assert refused.count("\n") == 0
   assert f"must not be built by two at a time: process {parent.pid} on " in refused
+  opened = [os.readlink(f) for f in pathlib.Path(f"/proc/{builder}/fd").iterdir()]
+  assert any(name.endswith("building.lock") for name in opened)
   parent.kill()
   parent.wait()  # the system lets the builder go on
   wait_for(lambda: not is_running(builder))
