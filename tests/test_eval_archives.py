@@ -9,9 +9,9 @@ from PIL import Image
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
+from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
 from hornet_jax.data.generated import tar_of
 from hornet_jax.data.imagenet_classes import synsets
-from hornet_jax.data.imagenet_variants import VARIANTS, VariantArchives
 from hornet_jax.errors import InputError
 
 CLASS = synsets()[7]
@@ -31,7 +31,7 @@ def picture(value):
 
 
 def test_the_published_numbers():
-  assert {name: known.num_images for name, known in VARIANTS.items()} == PUBLISHED
+  assert {name: known.num_images for name, known in EVAL_SETS.items()} == PUBLISHED
 
 
 def test_what_is_not_used_is_named_a_line_each(tmp_path, capfd):
@@ -76,7 +76,7 @@ def test_names_that_lead_outside(tmp_path):
   with zipfile.ZipFile(archive, "w") as file:
     for name in names:
       file.writestr(name, picture(0))
-  source = VariantArchives("imagenet_sketch", archive)
+  source = EvalArchives("imagenet_sketch", archive)
   assert [image.name for image in source.images()] == [f"{CLASS}/c.jpg"]
   assert [name for name, _ in source.left_out] == [f"{archive.name}/{name}" for name in names[:2]]
 
@@ -84,7 +84,7 @@ def test_names_that_lead_outside(tmp_path):
 def test_a_whole_set_passes(tmp_path):
   archive = tmp_path / "imagenet-a.tar"
   archive.write_bytes(tar_of([(f"imagenet-a/{CLASS}/{i}.jpg", b"") for i in range(7_500)]))
-  source = VariantArchives("imagenet_a", archive)
+  source = EvalArchives("imagenet_a", archive)
   source.check_count(partial=False)
   archive.write_bytes(tar_of([(f"imagenet-a/{CLASS}/{i}.jpg", b"") for i in range(7_499)]))
   with pytest.raises(InputError, match=r"must hold the 7,500 images of imagenet_a: got 7,499\."):

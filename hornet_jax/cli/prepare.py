@@ -14,14 +14,14 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.data.datasets import DATASETS, find_prepared, open_split
+from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.folder import ImageFolder, read_folder
 from hornet_jax.data.generated import (
+  write_eval_archives,
   write_imagenet22k_archives,
   write_imagenet_archives,
-  write_variant_archives,
 )
 from hornet_jax.data.imagenet22k import BUILDS
-from hornet_jax.data.imagenet_variants import VARIANTS
 from hornet_jax.data.left_out import LEFT_OUT, escaped
 from hornet_jax.data.prepare import (
   check_name_is_free,
@@ -35,9 +35,9 @@ from hornet_jax.data.prepare_imagenet import (
   Prepared,
   check_counts,
   is_generated,
+  prepare_eval_set,
   prepare_imagenet,
   prepare_imagenet22k,
-  prepare_imagenet_variant,
 )
 from hornet_jax.errors import InputError, unknown_name
 
@@ -49,11 +49,11 @@ _FLAGS = {
   "name": ("folder",),
   "eval_fraction": ("folder",),
   "idx": ("fashion_mnist",),
-  "archives": ("imagenet2012", *_IMAGENET_22K, *VARIANTS),
+  "archives": ("imagenet2012", *_IMAGENET_22K, *EVAL_SETS),
   "classes": _IMAGENET_22K,
   "beam_options": _IMAGENET_22K,
-  "partial": ("imagenet2012", *VARIANTS),
-  "generated": ("imagenet2012", *_IMAGENET_22K, *VARIANTS),
+  "partial": ("imagenet2012", *EVAL_SETS),
+  "generated": ("imagenet2012", *_IMAGENET_22K, *EVAL_SETS),
 }
 
 
@@ -209,8 +209,8 @@ def _report_imagenet(prepared: Prepared) -> None:
 
 
 def _write_archives(dataset: str, folder: pathlib.Path) -> None:
-  if dataset in VARIANTS:
-    write_variant_archives(dataset, folder)
+  if dataset in EVAL_SETS:
+    write_eval_archives(dataset, folder)
   elif dataset == "imagenet2012":
     write_imagenet_archives(folder)
   else:
@@ -228,7 +228,7 @@ def _from_archives(args: argparse.Namespace, archives: epath.Path) -> Prepared:
   options = {"partial": partial, "generated": generated}
   if args.dataset == "imagenet2012":
     return prepare_imagenet(local, args.data_dir, **options)
-  return prepare_imagenet_variant(args.dataset, local, args.data_dir, **options)
+  return prepare_eval_set(args.dataset, local, args.data_dir, **options)
 
 
 def _check_flags(args: argparse.Namespace) -> None:

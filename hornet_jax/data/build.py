@@ -18,9 +18,9 @@ from typing import Any
 from absl import logging
 
 from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
+from hornet_jax.data.eval_archives import EvalArchives
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
-from hornet_jax.data.imagenet_variants import VariantArchives
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
 
@@ -83,30 +83,30 @@ def build_imagenet22k(
   builder.download_and_prepare(download_config=config)
 
 
-def build_imagenet_variant(name: str, archives: str, data_dir: str) -> None:
+def build_eval_set(name: str, archives: str, data_dir: str) -> None:
   """Builds an evaluation set around ImageNet from its archives; the images stay as they are.
 
   Args:
-    name: in `VARIANTS`.
-    archives: see `VariantArchives`.
+    name: in `EVAL_SETS`.
+    archives: see `EvalArchives`.
     data_dir: of prepared datasets.
   """
   import tensorflow_datasets as tfds
 
-  source = VariantArchives(name, pathlib.Path(archives))
+  source = EvalArchives(name, pathlib.Path(archives))
 
   def examples() -> Iterator[tuple[str, dict[str, Any]]]:
     for image in source.images():
       yield image.name, {"image": image.read(), "label": image.label, "file_name": image.name}
 
-  variant = source.variant
-  stored_name, _, config = variant.tfds_name.partition("/")
+  eval_set = source.eval_set
+  stored_name, _, config = eval_set.tfds_name.partition("/")
   builder = _store(
     data_dir,
     name=stored_name,
     config=config or None,
     version="1.0.0",
-    description=f"{name}, from {' and '.join(variant.archives)}.",
+    description=f"{name}, from {' and '.join(eval_set.archives)}.",
     features=tfds.features.FeaturesDict(
       {
         "image": tfds.features.Image(),
@@ -115,7 +115,7 @@ def build_imagenet_variant(name: str, archives: str, data_dir: str) -> None:
       }
     ),
     split_datasets={"test": examples()},
-    homepage=variant.homepage,
+    homepage=eval_set.homepage,
   )
   (pathlib.Path(builder.data_dir) / LEFT_OUT).write_text(left_out_text(source.left_out))
 
@@ -238,7 +238,7 @@ KINDS: dict[str, Callable[..., None]] = {
   "known": build_known,
   "imagenet2012": build_imagenet,
   "imagenet22k": build_imagenet22k,
-  "imagenet_variant": build_imagenet_variant,
+  "eval_set": build_eval_set,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "tfrecord": convert_tfrecord,

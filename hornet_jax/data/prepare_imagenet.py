@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from etils import epath
 
 from hornet_jax.data.datasets import DATASETS, find_prepared, resolve_data_dir
+from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
 from hornet_jax.data.imagenet22k import find_archives, find_synsets
 from hornet_jax.data.imagenet_archives import NUM_IMAGES, check_archives, check_space
-from hornet_jax.data.imagenet_variants import VARIANTS, VariantArchives
 from hornet_jax.data.lock import locked, remove_incomplete
 from hornet_jax.data.prepare import build
 from hornet_jax.data.synsets import read_class_list
@@ -123,7 +123,7 @@ def _check_beam(options: str) -> None:
     )
 
 
-def prepare_imagenet_variant(
+def prepare_eval_set(
   name: str,
   archives: pathlib.Path,
   data_dir: str,
@@ -134,8 +134,8 @@ def prepare_imagenet_variant(
   """Makes sure that an evaluation set around ImageNet is prepared, from its archives.
 
   Args:
-    name: in `VARIANTS`.
-    archives: see `VariantArchives`.
+    name: in `EVAL_SETS`.
+    archives: see `EvalArchives`.
     data_dir: where datasets are prepared.
     partial: whether they may hold fewer images than the published ones.
     generated: whether they are made up.
@@ -146,11 +146,11 @@ def prepare_imagenet_variant(
   """
   if path := find_prepared(name, data_dir):
     return Prepared(path, existed=True)
-  source = VariantArchives(name, archives.resolve())
+  source = EvalArchives(name, archives.resolve())
   check_space(source.files(), resolve_data_dir(data_dir))
   source.check_count(partial=partial)
   arguments = (name, os.fspath(archives.resolve()))
-  return _build(name, data_dir, "imagenet_variant", *arguments, generated=generated)
+  return _build(name, data_dir, "eval_set", *arguments, generated=generated)
 
 
 def _build(name: str, data_dir: str, kind: str, *arguments: str, generated: bool) -> Prepared:
@@ -186,7 +186,7 @@ def check_counts(name: str, path: epath.Path) -> None:
     name: of the dataset; of ImageNet-22K no numbers are known.
     path: the folder of its files.
   """
-  known = {"test": VARIANTS[name].num_images} if name in VARIANTS else {}
+  known = {"test": EVAL_SETS[name].num_images} if name in EVAL_SETS else {}
   expected = NUM_IMAGES if name == "imagenet2012" else known
   info = json.loads((path / "dataset_info.json").read_text())
   found = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}

@@ -43,7 +43,7 @@ _SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 @dataclasses.dataclass(frozen=True)
-class Variant:
+class EvalSet:
   """An evaluation set whose classes are among the 1,000.
 
   Attributes:
@@ -62,10 +62,10 @@ class Variant:
   layout: str = _CLASS
 
 
-VARIANTS = {
+EVAL_SETS = {
   # Folders are synsets, or numbers from 0 on: "10" comes before "2" where names are sorted.
   # Source: arXiv 1902.10811.
-  "imagenet_v2": Variant(
+  "imagenet_v2": EvalSet(
     ("imagenetv2-matched-frequency.tar.gz",),
     10_000,
     "https://github.com/modestyachts/ImageNetV2",
@@ -73,25 +73,25 @@ VARIANTS = {
     layout=r"(?P<label>n\d{8}|\d{1,3})",
   ),
   # Source: arXiv 1907.07174.
-  "imagenet_a": Variant(
+  "imagenet_a": EvalSet(
     ("imagenet-a.tar",),
     7_500,
     "https://github.com/hendrycks/natural-adv-examples",
     "imagenet_a",
   ),
   # Source: arXiv 2006.16241.
-  "imagenet_r": Variant(
+  "imagenet_r": EvalSet(
     ("imagenet-r.tar",), 30_000, "https://github.com/hendrycks/imagenet-r", "imagenet_r"
   ),
   # Source: arXiv 1905.13549.
-  "imagenet_sketch": Variant(
+  "imagenet_sketch": EvalSet(
     ("ImageNet-Sketch.zip",),
     50_889,
     "https://github.com/HaohanWang/ImageNet-Sketch",
     "imagenet_sketch",
   ),
   # Source: arXiv 1903.12261; extra.tar holds corruptions that its score does not count.
-  "imagenet_c": Variant(
+  "imagenet_c": EvalSet(
     ("noise.tar", "blur.tar", "weather.tar", "digital.tar"),
     50_000 * len(CORRUPTIONS) * len(SEVERITIES),
     "https://github.com/hendrycks/robustness",
@@ -102,7 +102,7 @@ VARIANTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class VariantImage:
+class EvalImage:
   """One image.
 
   Attributes:
@@ -116,11 +116,11 @@ class VariantImage:
   read: Callable[[], bytes]
 
 
-class VariantArchives:
+class EvalArchives:
   """The images of one evaluation set; whatever is not used is named.
 
   Attributes:
-    variant: what the archives are expected to hold.
+    eval_set: what the archives are expected to hold.
     left_out: of each file that is not used, its name in the archives, and why.
   """
 
@@ -128,16 +128,16 @@ class VariantArchives:
     """Finds the archives.
 
     Args:
-      name: in `VARIANTS`.
+      name: in `EVAL_SETS`.
       path: one archive (tar or zip), a folder of the published ones, or an unpacked folder.
 
     Raises:
       InputError: if there is nothing, or some of the published archives are missing.
     """
-    self.variant = VARIANTS[name]
+    self.eval_set = EVAL_SETS[name]
     self.left_out: list[tuple[str, str]] = []
     self._name = name
-    self._layout = re.compile(rf"(?:.*/)?(?P<name>{self.variant.layout}/[^/]+)")
+    self._layout = re.compile(rf"(?:.*/)?(?P<name>{self.eval_set.layout}/[^/]+)")
     self._class_numbers = {synset: k for k, synset in enumerate(synsets())}
     self._sources = self._find(path)
 
@@ -151,16 +151,16 @@ class VariantArchives:
     Args:
       partial: whether some are enough.
     """
-    found, expected = sum(1 for _ in self.images()), self.variant.num_images
+    found, expected = sum(1 for _ in self.images()), self.eval_set.num_images
     self.left_out.clear()  # filled again when the images are read
     if found == 0 or (found != expected and not partial):
       raise InputError(
         f"`archives` must hold the {expected:,} images of {self._name}: got {found:,}. Hint: "
-        f"{' and '.join(self.variant.archives)} of {self.variant.homepage}; --partial where fewer "
-        "are meant."
+        f"{' and '.join(self.eval_set.archives)} of {self.eval_set.homepage}; --partial where "
+        "fewer are meant."
       )
 
-  def images(self) -> Iterator[VariantImage]:
+  def images(self) -> Iterator[EvalImage]:
     """Every image, in the order of the archives."""
     # Corruptions share the names of their files: 0.2 GB for the 3,750,000 of ImageNet-C.
     known: dict[str, set[str]] = collections.defaultdict(set)
@@ -168,7 +168,7 @@ class VariantArchives:
       try:
         for name, read in tqdm(_members(source), source.name, unit="file", disable=None):
           image = self._image(name, read, known)
-          if isinstance(image, VariantImage):
+          if isinstance(image, EvalImage):
             yield image
           else:
             self.left_out.append((f"{source.name}/{name}", image))
@@ -178,20 +178,20 @@ class VariantArchives:
         ) from error
 
   def _find(self, path: pathlib.Path) -> list[pathlib.Path]:
-    published = [path / name for name in self.variant.archives]
+    published = [path / name for name in self.eval_set.archives]
     missing = [file.name for file in published if not file.is_file()]
     if path.is_file() or (path.is_dir() and len(missing) == len(published)):
       return [path]
     if missing:
       raise InputError(
-        f"`archives` must hold {' and '.join(self.variant.archives)}, or what they unpack to: "
-        f"{', '.join(missing)} not in {path}. Hint: they are at {self.variant.homepage}."
+        f"`archives` must hold {' and '.join(self.eval_set.archives)}, or what they unpack to: "
+        f"{', '.join(missing)} not in {path}. Hint: they are at {self.eval_set.homepage}."
       )
     return published
 
   def _image(
     self, name: str, read: Callable[[], bytes] | None, known: dict[str, set[str]]
-  ) -> VariantImage | str:
+  ) -> EvalImage | str:
     """The image, or why it is none; adds it to those that are known, by folder."""
     path = pathlib.PurePosixPath(name)
     if read is None:
@@ -203,7 +203,7 @@ class VariantArchives:
     label = int(folder) if folder.isdecimal() else self._class_numbers.get(folder)
     if label is None:
       return "of another class"
-    image = VariantImage(label, escaped(match["name"]), read)
+    image = EvalImage(label, escaped(match["name"]), read)
     parent, _, file_name = image.name.rpartition("/")
     if file_name in known[parent]:
       return "a duplicate, by name"
@@ -234,7 +234,7 @@ def corruption_of(file_name: str) -> int:
   """Number of the corruption and the severity that an image of ImageNet-C has.
 
   Args:
-    file_name: as `VariantImage.name`.
+    file_name: as `EvalImage.name`.
 
   Returns:
     5 times the number in `CORRUPTIONS`, plus the number in `SEVERITIES`.
