@@ -16,12 +16,13 @@ from hornet_jax.data.datasets import open_split
 from hornet_jax.data.generated import tar_of
 from hornet_jax.data.imagenet22k import (
   Report,
+  add_up,
   find_archives,
   find_synsets,
-  left_out_text,
-  read_class_list,
   read_images,
 )
+from hornet_jax.data.left_out import left_out_text
+from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
 from hornet_jax.train.metrics import read_records
 
@@ -105,7 +106,7 @@ def test_every_file_is_used_or_named(folder):
   assert images == [(s, *entry) for s in (DOG, CAT) for entry in IMAGES[s]]
   expected = [*LEFT_OUT, (OTHER, "not in the class list: 1 files"), (EMPTY, "without an image")]
   for order in (reports, reports[::-1]):
-    assert left_out_text(order, frozenset([CAT, DOG, EMPTY])) == text_of(expected)
+    assert left_out_text(add_up(order, frozenset([CAT, DOG, EMPTY]))) == text_of(expected)
 
 
 def test_one_tar_of_folders(tmp_path):
@@ -118,6 +119,24 @@ def test_one_tar_of_folders(tmp_path):
   assert [report.left_out for report in reports] == [
     [("all.tar/root/readme.txt", "not in a synset")]
   ]
+
+
+def test_synsets_that_interleave(tmp_path):
+  path = epath.Path(tmp_path / "all.tar")
+  first, second = IMAGES[CAT][:2]
+  dog = IMAGES[DOG][0]
+  again = ("b.JPEG", first[1])  # the same content
+  content = [(CAT, first), (DOG, dog), (CAT, first), (CAT, again), (DOG, dog), (CAT, second)]
+  # Of another synset, the same photograph is another example.
+  content.append((DOG, first))
+  path.write_bytes(tar_of([(f"{synset}/{name}", data) for synset, (name, data) in content]))
+  images, (report,) = read(path, [CAT, DOG])
+  assert images == [(s, *i) for s, i in ((CAT, first), (DOG, dog), (CAT, second), (DOG, first))]
+  names = [f"{CAT}/{first[0]}", f"{CAT}/b.JPEG", f"{DOG}/{dog[0]}"]
+  assert report.left_out == [(name, DUPLICATE) for name in names]
+  examples, left_out = prepare_by_command("imagenet22k/winter21", path, tmp_path)
+  assert len(examples) == 4
+  assert left_out.count(DUPLICATE) == 3
 
 
 def prepare_by_command(name, archives, data_dir, *arguments):

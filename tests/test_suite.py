@@ -21,10 +21,10 @@ from PIL import Image
 from hornet_jax import create_model
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
+from hornet_jax.data.eval_archives import CORRUPTIONS, EVAL_SETS, SEVERITIES, EvalArchives
 from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.generated import tar_of, write_variant_archives
+from hornet_jax.data.generated import tar_of, write_eval_archives
 from hornet_jax.data.imagenet_classes import synsets, validation_synsets
-from hornet_jax.data.imagenet_variants import CORRUPTIONS, SEVERITIES, VARIANTS, VariantArchives
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.suite.run import Suite
@@ -124,7 +124,7 @@ def archives(tmp_path_factory):
   renditions = [(f"imagenet-r/{synsets()[k]}/{k}.jpg", answer(k)) for k in (7, 8, 9)]
   (folder / "imagenet-r.tar").write_bytes(tar_of(renditions))
   sketch_archive(folder / "ImageNet-Sketch.zip")
-  for archive, names in zip(VARIANTS["imagenet_c"].archives, _split_corruptions(), strict=True):
+  for archive, names in zip(EVAL_SETS["imagenet_c"].archives, _split_corruptions(), strict=True):
     content = [image for name in names for s in SEVERITIES for image in corrupted(name, s)]
     (folder / archive).write_bytes(tar_of(content))
   return folder
@@ -140,11 +140,11 @@ def data_dir(archives, tmp_path_factory):
   path = tmp_path_factory.mktemp("data")
   code = "\n".join(  # one process: importing TensorFlow takes longer than the rest
     [
-      "from hornet_jax.data.build import build_imagenet, build_imagenet_variant",
+      "from hornet_jax.data.build import build_imagenet, build_eval_set",
       f"build_imagenet({str(archives)!r}, {str(path)!r})",
       *(
-        f"build_imagenet_variant({name!r}, {str(archives)!r}, {str(path)!r})"
-        for name in VARIANTS
+        f"build_eval_set({name!r}, {str(archives)!r}, {str(path)!r})"
+        for name in EVAL_SETS
         if name != "imagenet_v2"
       ),
     ]
@@ -334,34 +334,34 @@ def test_wrong_commands_are_one_line(arguments, message, model_file, capfd):
 
 
 def test_archives_are_counted(archives, tmp_path):
-  for name in VARIANTS:
-    source = VariantArchives(name, archives)
+  for name in EVAL_SETS:
+    source = EvalArchives(name, archives)
     source.check_count(partial=True)
     with pytest.raises(InputError, match=rf"must hold the [\d,]+ images of {name}: got [\d,]+\."):
       source.check_count(partial=False)
   with pytest.raises(InputError, match="of imagenet_a: got 0"):
-    VariantArchives("imagenet_a", tmp_path).check_count(partial=True)
+    EvalArchives("imagenet_a", tmp_path).check_count(partial=True)
   (tmp_path / "noise.tar").write_bytes((archives / "noise.tar").read_bytes())
   with pytest.raises(InputError, match=r"blur.tar, weather.tar, digital.tar not in"):
-    VariantArchives("imagenet_c", tmp_path)
+    EvalArchives("imagenet_c", tmp_path)
   cut = tmp_path / "imagenet-a.tar"
   cut.write_bytes((archives / "imagenet-a.tar").read_bytes()[:700])
   with pytest.raises(InputError, match="must be a whole tar or zip archive"):
-    VariantArchives("imagenet_a", cut).check_count(partial=True)
+    EvalArchives("imagenet_a", cut).check_count(partial=True)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", EVAL_SETS)
 def test_unpacked_and_generated_sets_are_read(name, tmp_path):
   """A folder of what the archives unpack to gives the same images."""
   packed, unpacked = tmp_path / "packed", tmp_path / "unpacked"
   packed.mkdir()
-  write_variant_archives(name, packed, num_classes=2)
-  expected = {(x.name, x.label, x.read()) for x in VariantArchives(name, packed).images()}
+  write_eval_archives(name, packed, num_classes=2)
+  expected = {(x.name, x.label, x.read()) for x in EvalArchives(name, packed).images()}
   for image_name, _, content in expected:
     path = unpacked / "root" / image_name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-  found = VariantArchives(name, unpacked).images()
+  found = EvalArchives(name, unpacked).images()
   assert {(x.name, x.label, x.read()) for x in found} == expected
   assert len({label for _, label, _ in expected}) == 2
 

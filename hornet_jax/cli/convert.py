@@ -10,9 +10,16 @@ from flax import traverse_util
 from tabulate import tabulate
 
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.convert.checkpoint import WEIGHTS, read_checkpoint
-from hornet_jax.convert.published import PUBLISHED, is_published, locate
+from hornet_jax.convert.checkpoint import (
+  WEIGHTS,
+  Converted,
+  MismatchError,
+  in_words,
+  read_checkpoint,
+)
+from hornet_jax.convert.published import PUBLISHED, is_published, locate, variant_of
 from hornet_jax.cost.accounting import count_params
+from hornet_jax.errors import InputError
 from hornet_jax.train.files import write_file
 from hornet_jax.train.weights import check_file, described_checkpoint, write_model
 
@@ -31,23 +38,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="raw, which the official evaluation loads, or their average (default: raw)",
   )
   parser.add_argument("--image_size", type=positive_int, help="pixels; default: the model's own")
-  parser.add_argument("--report", help="text file to write, with a line for every tensor")
+  parser.add_argument(
+    "--any_architecture",
+    action="store_true",
+    help="take a file of another architecture than the published ones, or without a head",
+  )
+  parser.add_argument(
+    "--report",
+    help="text file to write, with a line for every tensor: what became what; or, where the file "
+    "does not fit, with everything that does not",
+  )
 
 
 def run(args: argparse.Namespace) -> int:
   out = epath.Path(args.out)
   check_file(out)
-  path = locate(args.file) if is_published(args.file) else pathlib.Path(args.file).expanduser()
-  checkpoint = read_checkpoint(path, args.weights)
+  published = is_published(args.file)
+  if published and args.any_architecture:
+    raise InputError(
+      f"--any_architecture is for files: {args.file} must hold the model of its name. Hint: leave "
+      "one of them out."
+    )
+  path = locate(args.file) if published else pathlib.Path(args.file).expanduser()
+  try:
+    checkpoint = read_checkpoint(
+      path,
+      args.weights,
+      variant=variant_of(args.file) if published else None,
+      any_architecture=args.any_architecture,
+    )
+  except MismatchError as error:
+    if args.report:
+      write_file(epath.Path(args.report), "".join(f"{line}\n" for line in error.problems))
+    raise
   described, params = described_checkpoint(checkpoint, args.image_size)
   with path.open("rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   notes = {"source": path.name, "source_sha256": digest, "source_weights": args.weights}
   write_model(out, described, params, notes)
   if args.report:
-    write_file(epath.Path(args.report), f"{_report(params)}\n")
-  differing = ", ".join(f"{key} {value}" for key, value in checkpoint.overrides.items())
-  print(f"{path.name}: {checkpoint.variant}{f' with {differing}' if differing else ''}")
+    write_file(epath.Path(args.report), f"{_report(checkpoint)}\n")
+  print(f"{path.name}: {in_words(checkpoint.variant, checkpoint.overrides)}")
   print(
     f"{count_params(params):,} parameters, {checkpoint.num_classes:,} classes, sha256 {digest[:16]}"
   )
@@ -55,9 +86,16 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
-def _report(params: dict) -> str:
+def _report(checkpoint: Converted) -> str:
   rows = [
-    [path, "x".join(map(str, leaf.shape)), f"{np.mean(leaf):.6g}", f"{np.std(leaf):.6g}"]
-    for path, leaf in traverse_util.flatten_dict(params, sep="/").items()
+    [
+      checkpoint.sources[path],
+      path,
+      "x".join(map(str, leaf.shape)),
+      f"{np.mean(leaf):.6g}",
+      f"{np.std(leaf):.6g}",
+    ]
+    for path, leaf in traverse_util.flatten_dict(checkpoint.params, sep="/").items()
   ]
-  return tabulate(rows, headers=["tensor", "shape", "mean", "std"], disable_numparse=True)
+  headers = ["in the file", "here", "shape", "mean", "std"]
+  return tabulate(rows, headers=headers, disable_numparse=True)

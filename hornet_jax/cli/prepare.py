@@ -1,21 +1,28 @@
 """`prepare DATASET`, `prepare folder`, `prepare tfrecord`."""
 
 import argparse
+import contextlib
 import pathlib
+import signal
+import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from typing import NoReturn
 
 from etils import epath
 from tabulate import tabulate
 
-from hornet_jax.data.datasets import DATASETS, open_split
+from hornet_jax.data.datasets import DATASETS, find_prepared, open_split
+from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.folder import ImageFolder, read_folder
 from hornet_jax.data.generated import (
+  write_eval_archives,
   write_imagenet22k_archives,
   write_imagenet_archives,
-  write_variant_archives,
 )
 from hornet_jax.data.imagenet22k import BUILDS
-from hornet_jax.data.imagenet_variants import VARIANTS
+from hornet_jax.data.left_out import LEFT_OUT, escaped
 from hornet_jax.data.prepare import (
   check_name_is_free,
   convert,
@@ -25,9 +32,12 @@ from hornet_jax.data.prepare import (
   printable,
 )
 from hornet_jax.data.prepare_imagenet import (
+  Prepared,
+  check_counts,
+  is_generated,
+  prepare_eval_set,
   prepare_imagenet,
   prepare_imagenet22k,
-  prepare_imagenet_variant,
 )
 from hornet_jax.errors import InputError, unknown_name
 
@@ -39,11 +49,11 @@ _FLAGS = {
   "name": ("folder",),
   "eval_fraction": ("folder",),
   "idx": ("fashion_mnist",),
-  "archives": ("imagenet2012", *_IMAGENET_22K, *VARIANTS),
+  "archives": ("imagenet2012", *_IMAGENET_22K, *EVAL_SETS),
   "classes": _IMAGENET_22K,
   "beam_options": _IMAGENET_22K,
-  "partial": ("imagenet2012", *VARIANTS),
-  "generated": ("imagenet2012", *_IMAGENET_22K, *VARIANTS),
+  "partial": ("imagenet2012", *EVAL_SETS),
+  "generated": ("imagenet2012", *_IMAGENET_22K, *EVAL_SETS),
 }
 
 
@@ -99,6 +109,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
   _check_flags(args)
+  with _told_of_sigterm():
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
   if args.dataset == "folder":
     return _prepare_folder(args)
   if args.dataset == "tfrecord":
@@ -108,12 +123,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
   if args.dataset not in DATASETS:
     raise unknown_name("dataset", args.dataset, [*DATASETS, "folder", "tfrecord"])
-  if args.archives or args.generated:
-    path = _prepare_imagenet(args)
-  elif args.idx:
-    path = prepare_fashion_mnist(args.idx, args.data_dir)
-  else:
-    path = prepare(args.dataset, args.data_dir)
+  path = _prepare_imagenet(args) if args.dataset in _FLAGS["archives"] else _prepare_other(args)
   known = DATASETS[args.dataset]
   splits = (name.partition("[")[0] for name in (known.train_split, known.eval_split) if name)
   for split in dict.fromkeys(splits):
@@ -123,47 +133,102 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
+@contextlib.contextmanager
+def _told_of_sigterm() -> Iterator[None]:
+  """Within, SIGTERM is told in one line, and ends the builder at once."""
+
+  def end(number: int, frame: object) -> NoReturn:
+    print("hornet: ended by SIGTERM", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  before = signal.signal(signal.SIGTERM, end)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def _prepare_other(args: argparse.Namespace) -> epath.Path:
+  path = find_prepared(args.dataset, args.data_dir)
+  if path and args.idx:
+    print(f"already prepared in {path}: --idx not read")
+  if args.idx:
+    return prepare_fashion_mnist(args.idx, args.data_dir)
+  return prepare(args.dataset, args.data_dir)
+
+
 def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
-  if not args.generated:
-    path, removed = _from_archives(args, args.archives)
-  elif args.archives or not args.data_dir:
+  if args.generated and (args.archives or not args.data_dir):
     raise InputError(
       "--generated needs a --data_dir of its own and no --archives: nobody should take its images "
       "for ImageNet."
     )
-  else:
+  path = find_prepared(args.dataset, args.data_dir)
+  if path:
+    prepared = Prepared(path, existed=True)
+  elif args.generated:
     with tempfile.TemporaryDirectory() as temporary:
-      args.partial = True
       _write_archives(args.dataset, pathlib.Path(temporary))
-      path, removed = _from_archives(args, epath.Path(temporary))
+      prepared = _from_archives(args, epath.Path(temporary))
+  elif args.archives:
+    prepared = _from_archives(args, args.archives)
+  else:
+    prepared = Prepared(prepare(args.dataset, args.data_dir), existed=True)
+  if prepared.existed:
+    _check_existing(args, prepared.path)
+  _report_imagenet(prepared)
+  return prepared.path
+
+
+def _check_existing(args: argparse.Namespace, path: epath.Path) -> None:
+  """Tells what was asked for and not done; raises `InputError` where that matters."""
+  generated = is_generated(path)
+  real_is_wanted = bool(args.archives) or not generated
+  if real_is_wanted and not args.partial and not args.generated:
+    check_counts(args.dataset, path)
+  unread = [f"--{key}" for key in ("archives", "classes", "beam_options") if getattr(args, key)]
+  if unread:
+    print(f"already prepared in {path}: {', '.join(unread)} not read")
+  if args.generated and not generated:
+    print(f"already prepared in {path}, not from generated images: --generated not used")
+
+
+def _report_imagenet(prepared: Prepared) -> None:
+  if is_generated(prepared.path):
     print("generated images, not ImageNet")
-  for folder in removed:
+  for folder in prepared.removed:
     print(f"removed what an interrupted build left in {folder}")
-  left_out = path / "left_out.txt"
+  left_out = prepared.path / LEFT_OUT
   if left_out.exists() and (lines := left_out.read_text().splitlines()):
     print(f"left out, {len(lines):,} in all, every one named in {left_out}:")
     for line in lines[:_NAMED_AT_MOST]:
       print(f"  {line.replace(chr(9), ': ')}")
-  return path
 
 
 def _write_archives(dataset: str, folder: pathlib.Path) -> None:
-  if dataset in VARIANTS:
-    write_variant_archives(dataset, folder)
+  if dataset in EVAL_SETS:
+    write_eval_archives(dataset, folder)
   elif dataset == "imagenet2012":
     write_imagenet_archives(folder)
   else:
     write_imagenet22k_archives(folder)
 
 
-def _from_archives(args: argparse.Namespace, archives: epath.Path) -> tuple[epath.Path, list[str]]:
+def _from_archives(args: argparse.Namespace, archives: epath.Path) -> Prepared:
+  generated = bool(args.generated)
   if args.dataset in _IMAGENET_22K:
-    options = args.beam_options or ""
-    return prepare_imagenet22k(args.dataset, archives, args.data_dir, args.classes, options)
-  local, partial = pathlib.Path(archives), bool(args.partial)
+    beam = args.beam_options or ""
+    return prepare_imagenet22k(
+      args.dataset, archives, args.data_dir, args.classes, beam, generated=generated
+    )
+  local, partial = pathlib.Path(archives), bool(args.partial) or generated
+  options = {"partial": partial, "generated": generated}
   if args.dataset == "imagenet2012":
-    return prepare_imagenet(local, args.data_dir, partial=partial)
-  return prepare_imagenet_variant(args.dataset, local, args.data_dir, partial=partial)
+    return prepare_imagenet(local, args.data_dir, **options)
+  return prepare_eval_set(args.dataset, local, args.data_dir, **options)
 
 
 def _check_flags(args: argparse.Namespace) -> None:
@@ -199,6 +264,6 @@ def _report(folder: ImageFolder) -> None:
     if empty:
       print(f"classes without an image in {split}: {', '.join(empty)}")
   if folder.left_out:
-    print(f"left out, {len(folder.left_out):,} in all, every one named in left_out.txt:")
+    print(f"left out, {len(folder.left_out):,} in all, every one named in {LEFT_OUT}:")
     for path, reason in list(folder.left_out.items())[:_NAMED_AT_MOST]:
-      print(f"  {printable(path)}: {reason}")
+      print(f"  {escaped(printable(path))}: {reason}")

@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--init",
     metavar="PATH",
-    help="workdir of a run, or file of an export, to start from: --config.init.checkpoint=PATH",
+    help="what to start from: workdir of a run, file of `export` or `convert`, published .pth or "
+    ".h5, or a name such as official:hornet_tiny_gf: --config.init.checkpoint=PATH",
   )
   hosts.add_arguments(parser)
 

@@ -1,65 +1,115 @@
-"""Which HorNet a state dict belongs to, from the shapes of its arrays."""
+"""Which HorNet a state dict belongs to, from the names and shapes of its arrays."""
 
+import collections
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
-from hornet_jax.errors import InputError
-from hornet_jax.models import VARIANTS, create_model
+from hornet_jax.convert.official import official_shapes
+from hornet_jax.models import VARIANTS, create_model, get_variant
+
+_NUM_STAGES = 4
 
 
-def model_of(state_dict: Mapping[str, np.ndarray]) -> tuple[str, dict[str, Any]]:
-  """Name of a variant, and what the model has otherwise.
+def read_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """What the arrays tell of a model: fields of `create_model`.
 
-  Shapes do not tell the factor on the filters: it is taken to be the published 1/3.
+  A field that they do not tell, as where a stage is missing, is left out. Shapes do not tell
+  the factor on the filters: it is taken to be the published 1/3.
 
   Args:
     state_dict: official names and layouts.
-
-  Returns:
-    The variant and overriding fields for `create_model`; none for a published model.
-
-  Raises:
-    InputError: if it cannot be a HorNet's.
   """
-  try:
-    fields = _fields(state_dict)
-  except (KeyError, IndexError, ValueError) as error:
-    raise InputError(
-      f"the file must hold a HorNet: expected such as 'downsample_layers.0.0.weight' and "
-      f"'stages.0.0.gnconv.proj_in.weight', {error} is missing among {len(state_dict)} arrays."
-    ) from error
-  for name in VARIANTS:
-    model = create_model(name)
-    if all(_plain(getattr(model, key)) == _plain(value) for key, value in fields.items()):
-      return name, {}
-  return "hornet_tiny_7x7", fields
+  stages: dict[int, dict[int, dict[str, np.ndarray]]] = collections.defaultdict(
+    lambda: collections.defaultdict(dict)
+  )
+  for name, value in state_dict.items():
+    if match := re.fullmatch(r"stages\.(\d)\.(\d+)\.(.+)", name):
+      stages[int(match[1])][int(match[2])][match[3]] = value
+  fields: dict[str, Any] = {}
+  stem = state_dict.get("downsample_layers.0.0.weight")
+  if stem is not None and np.ndim(stem) == 4 and stem.size:
+    fields |= {"base_dim": stem.shape[0], "patch_size": stem.shape[2]}
+  if sorted(stages) == list(range(_NUM_STAGES)):
+    in_order = [stages[s] for s in range(_NUM_STAGES)]
+    fields["depths"] = [len(blocks) for blocks in in_order]
+    fields["orders"] = [_order(blocks) for blocks in in_order]
+    filters = [_filter(blocks) for blocks in in_order]
+    if all(filters):
+      fields["filters"] = filters
+    scaled = any(name.endswith((".gamma1", ".gamma2")) for name in state_dict)
+    fields["layer_scale_init"] = 1e-6 if scaled else None
+  return fields
 
 
-def _fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  stem = state_dict["downsample_layers.0.0.weight"]
-  depths, orders = [], []
-  filters: list[str | tuple[int, ...]] = []
-  for s in range(4):
-    block = f"stages.{s}.0.gnconv"
-    names = [name for name in state_dict if name.startswith(f"stages.{s}.")]
-    depths.append(1 + max(int(name.split(".")[2]) for name in names))
-    orders.append(1 + sum(f"{block}.pws.{k}.weight" in state_dict for k in range(8)))
-    spectral = state_dict.get(f"{block}.dwconv.complex_weight")
-    if spectral is None:
-      height, width = state_dict[f"{block}.dwconv.weight"].shape[2:]
-      filters.append(f"{height}x{width}")
-    else:
-      filters.append(spectral.shape[1:3])
+def nearest_variant(fields: Mapping[str, Any]) -> str:
+  """The published model that has most of some fields."""
+  published = [name for name, variant in VARIANTS.items() if variant.origin == "paper"]
+  return max(published, key=lambda name: len(fields) - len(other_fields(name, fields)))
+
+
+def other_fields(variant: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+  """Those in which a model differs from a variant."""
+  model = create_model(variant)
   return {
-    "base_dim": stem.shape[0],
-    "patch_size": stem.shape[2],
-    "depths": depths,
-    "orders": orders,
-    "filters": filters,
-    "layer_scale_init": 1e-6 if "stages.0.0.gamma1" in state_dict else None,
+    key: value for key, value in fields.items() if _plain(getattr(model, key)) != _plain(value)
   }
+
+
+def is_whole(fields: Mapping[str, Any]) -> bool:
+  """Whether fields are all that a model needs."""
+  return fields.keys() >= {"base_dim", "depths", "filters"}
+
+
+def problems_of(
+  state_dict: Mapping[str, np.ndarray],
+  variant: str,
+  num_classes: int,
+  overrides: Mapping[str, Any],
+) -> list[str]:
+  """Where a state dict is not that of a model: each array that is missing, left over or other.
+
+  Args:
+    state_dict: official names and layouts.
+    variant: name of the model.
+    num_classes: of its head; 0 for none.
+    overrides: fields in which it differs from the variant.
+  """
+  model = create_model(variant, num_classes=num_classes, **overrides)
+  size = get_variant(variant).image_size
+  images = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
+  wanted = official_shapes(jax.eval_shape(model.init, jax.random.key(0), images)["params"])
+  problems = [f"{name} is missing" for name in wanted.keys() - state_dict.keys()]
+  problems += [f"{name} is left over" for name in state_dict.keys() - wanted.keys()]
+  for name, value in state_dict.items():
+    if name in wanted and _without_ones(value.shape) != wanted[name]:
+      problems.append(f"{name} is {value.shape} instead of {wanted[name]}")
+    elif not np.isfinite(value).all():
+      problems.append(f"{name} is not finite")
+  return sorted(problems)
+
+
+def _order(blocks: Mapping[int, Mapping[str, np.ndarray]]) -> int:
+  """That of the most convolutions `pws` that a block of the stage has."""
+  return 1 + max(sum(".pws." in name for name in block) // 2 for block in blocks.values())
+
+
+def _filter(blocks: Mapping[int, Mapping[str, np.ndarray]]) -> str | tuple[int, ...] | None:
+  for block in blocks.values():
+    spectral, spatial = block.get("gnconv.dwconv.complex_weight"), block.get("gnconv.dwconv.weight")
+    if spectral is not None and spectral.ndim == 4 and spectral.size:
+      return spectral.shape[1:3]
+    if spatial is not None and spatial.ndim == 4 and spatial.size:
+      return f"{spatial.shape[2]}x{spatial.shape[3]}"
+  return None
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+  """A 1x1 convolution is a linear layer; libraries store it as either."""
+  return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 
 def _plain(value: Any) -> Any:

@@ -2,24 +2,31 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from flax import traverse_util
 
-from hornet_jax.convert.architecture import model_of
+from hornet_jax.convert.architecture import (
+  is_whole,
+  nearest_variant,
+  other_fields,
+  problems_of,
+  read_fields,
+)
 from hornet_jax.convert.keras_cv_attention_models import read_keras_file
 from hornet_jax.convert.mmpretrain import is_mmpretrain, official_from_mmpretrain
 from hornet_jax.convert.official import params_from_official
 from hornet_jax.convert.torch_file import read_torch_file
 from hornet_jax.errors import InputError, unknown_name
-from hornet_jax.models import create_model, get_variant
+from hornet_jax.models import get_variant
 
 SUFFIXES = (".pth", ".pt", ".h5")
 WEIGHTS = ("raw", "ema")
-_LISTED = 5
+_LISTED = 20
+_IMAGENET_CLASSES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Converted:
     num_classes: K of its head; 0 for none.
     image_size: the variant's, in pixels.
     params: float32, in our tree.
+    sources: path in it -> name in the file of the array that it was made of.
   """
 
   variant: str
@@ -39,55 +47,137 @@ class Converted:
   num_classes: int
   image_size: int
   params: dict[str, Any]
+  sources: dict[str, str]
 
 
-def read_checkpoint(path: pathlib.Path, weights: str = "raw") -> Converted:
+class MismatchError(InputError):
+  """A checkpoint that is not one of the model that it is to be.
+
+  Attributes:
+    problems: every array that is missing, left over or other; the message has the first few.
+  """
+
+  def __init__(self, message: str, problems: Sequence[str]):
+    """Keeps what the message has no room for."""
+    super().__init__(message)
+    self.problems = problems
+
+
+def read_checkpoint(
+  path: pathlib.Path,
+  weights: str = "raw",
+  *,
+  variant: str | None = None,
+  any_architecture: bool = False,
+) -> Converted:
   """Reads an official or mmpretrain `.pth`, or a keras_cv_attention_models `.h5`.
 
   Args:
     path: of the file.
     weights: `"raw"` for the weights that the official evaluation loads (under `model`), or
       `"ema"` for their moving average (under `model_ema`), where the file has both.
+    variant: the model that it must hold; None for whichever published one it is.
+    any_architecture: instead, whether it may hold a HorNet of other widths, depths, orders or
+      filters than the published ones, or one without a head or layer scale. What a cut file
+      lacks may then pass for such a model.
 
   Raises:
-    InputError: if the file cannot be read, or its arrays are not exactly those of a HorNet;
-      missing ones, left over ones and other shapes are listed.
+    MismatchError: if its arrays are not exactly those of the model; missing ones, left over ones
+      and other shapes are listed.
+    InputError: if the file cannot be read.
   """
   if weights not in WEIGHTS:
     raise unknown_name("weights", weights, WEIGHTS)
-  if path.suffix == ".h5":
-    state_dict = read_keras_file(path)
-  else:
-    state_dict = read_torch_file(path, lambda content: _select(content, weights, path))
-    if is_mmpretrain(state_dict):
-      state_dict = official_from_mmpretrain(state_dict)
-  variant, overrides = model_of(state_dict)
-  num_classes = len(state_dict["head.bias"]) if "head.bias" in state_dict else 0
-  params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params_from_official(state_dict))
-  model = create_model(variant, num_classes=num_classes, **overrides)
-  size = get_variant(variant).image_size
-  images = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
-  wanted = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
-  problems = differences(wanted, params)
-  problems += [
-    f"{name} is not finite" for name, value in state_dict.items() if not np.isfinite(value).all()
-  ]
+  entries = _read(path, weights)
+  sources = {official: source for source, (official, _) in entries.items()}
+  state_dict = dict(entries.values())
+  if len(state_dict) < len(entries):
+    twice = sorted(source for source, (name, _) in entries.items() if sources[name] != source)
+    raise InputError(f"{path} must hold each array once: {', '.join(twice[:20])} twice.")
+  fields = read_fields(state_dict)
+  own = any_architecture and variant is None and is_whole(fields)
+  name = variant or nearest_variant(fields)
+  overrides = other_fields(name, fields) if own else {}
+  num_classes = _num_classes(state_dict, missing=0 if own else _IMAGENET_CLASSES)
+  problems = problems_of(state_dict, name, num_classes, overrides)
   if problems:
-    raise InputError(f"{path} must hold {variant}, whole and nothing else: {listed(problems)}.")
-  return Converted(variant, overrides, num_classes, size, params)
+    message = _message(path, state_dict, (name, overrides), problems, fields)
+    raise MismatchError(message, problems)
+  params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params_from_official(state_dict))
+  size = get_variant(name).image_size
+  return Converted(name, overrides, num_classes, size, params, _by_path(sources, state_dict))
+
+
+def _read(path: pathlib.Path, weights: str) -> dict[str, tuple[str, np.ndarray]]:
+  """By its name in the file, of each array the official name and the array, official layout."""
+  if path.suffix == ".h5":
+    return read_keras_file(path)
+  tensors = read_torch_file(path, lambda content: _select(content, weights, path))
+  rename = official_from_mmpretrain if is_mmpretrain(tensors) else str
+  return {name: (rename(name), value) for name, value in tensors.items()}
+
+
+def _num_classes(state_dict: Mapping[str, np.ndarray], missing: int) -> int:
+  found = [state_dict[name] for name in ("head.bias", "head.weight") if name in state_dict]
+  return len(found[0]) if found and found[0].ndim else missing
+
+
+def _by_path(sources: Mapping[str, str], state_dict: Mapping[str, np.ndarray]) -> dict[str, str]:
+  """Path of ours -> name in the file that it was made of."""
+  found: dict[str, str] = {}
+  for official, source in sources.items():
+    part = params_from_official({official: state_dict[official]})
+    found |= dict.fromkeys(traverse_util.flatten_dict(part, sep="/"), source)
+  return found
+
+
+def _message(
+  path: pathlib.Path,
+  state_dict: Mapping[str, np.ndarray],
+  model: tuple[str, Mapping[str, Any]],
+  problems: list[str],
+  fields: Mapping[str, Any],
+) -> str:
+  if not fields:
+    found = ", ".join(list(state_dict)[:3]) or "none"
+    return (
+      f"{path} must hold a HorNet: expected arrays such as downsample_layers.0.0.weight and "
+      f"stages.0.0.gnconv.proj_in.weight, got {found[:200]} among {len(state_dict)}."
+    )
+  variant, overrides = model
+  message = f"{path} must hold {in_words(*model)}, whole and nothing else: {listed(problems)}."
+  others = other_fields(variant, fields)
+  if others and not overrides and is_whole(fields):
+    message += (
+      f" Hint: it looks like {in_words(variant, others)}; where that is meant, "
+      "`hornet convert --any_architecture` makes a file of it that the other commands read."
+    )
+  return message
+
+
+def in_words(variant: str, overrides: Mapping[str, Any]) -> str:
+  """A model in words."""
+  differing = ", ".join(f"{key} {value}" for key, value in overrides.items())
+  return f"{variant}{f' with {differing}' if differing else ''}"
 
 
 def _select(content: Any, weights: str, path: pathlib.Path) -> dict[str, Any]:
   """The state dict among what else a checkpoint holds. Source: official main.py, --model_key."""
   keys = ("model_ema", "ema_state_dict") if weights == "ema" else ("model", "module", "state_dict")
   if isinstance(content, Mapping):
-    for key in keys:
-      if isinstance(content.get(key), Mapping):
-        return dict(content[key])
-    if weights == "raw" and any("." in str(key) for key in content):
-      return dict(content)
-  found = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
-  raise InputError(f"{path} must hold weights under {' or '.join(keys)}: it holds {found[:200]}.")
+    found: Any = next((content[key] for key in keys if isinstance(content.get(key), Mapping)), None)
+    if found is None and weights == "raw" and any("." in str(key) for key in content):
+      found = content
+    if found is not None:
+      unnamed = [key for key in found if not isinstance(key, str)]
+      if unnamed:
+        raise InputError(
+          f"{path} must hold weights by their names: expected such as "
+          f"'downsample_layers.0.0.weight', got {unnamed[0]!r:.50}."
+        )
+      return dict(found)
+  held = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+  raise InputError(f"{path} must hold weights under {' or '.join(keys)}: it holds {held[:200]}.")
 
 
 def differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -33,13 +33,16 @@ _LAYERS = [
 _LEAVES = {"gamma": "weight", "beta": "bias", "kernel": "weight", "bias": "bias"}
 
 
-def read_keras_file(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads a `.h5` file of a HorNet under the official names, in the official layouts.
+def read_keras_file(path: pathlib.Path) -> dict[str, tuple[str, np.ndarray]]:
+  """Reads a `.h5` file of a HorNet.
+
+  Returns:
+    By its place in the file, of each array the official name and the array in official layout.
 
   Raises:
     InputError: if it cannot be read or holds other layers; they are named.
   """
-  state_dict: dict[str, np.ndarray] = {}
+  entries: dict[str, tuple[str, np.ndarray]] = {}
   unknown = []
 
   def visit(name: str, item: Any) -> None:
@@ -47,11 +50,18 @@ def read_keras_file(path: pathlib.Path) -> dict[str, np.ndarray]:
       if item.external or item.is_virtual:
         raise InputError(f"{path} must hold its numbers itself: {name} lies in another file.")
       *_, layer, weight = name.split("/")
-      entry = _official(layer, weight.partition(":")[0], np.asarray(item))
+      weight = weight.partition(":")[0]
+      axes = 4 if weight == "complex_weight" else item.ndim
+      if item.dtype.kind != "f" or item.ndim != axes:
+        raise InputError(
+          f"{path} must hold arrays of floating-point numbers, with four axes for a "
+          f"complex_weight: {name} is {item.shape} of {item.dtype}."
+        )
+      entry = _official(layer, weight, np.asarray(item))
       if entry is None:
         unknown.append(name)
       else:
-        state_dict.update([entry])
+        entries[name] = entry
 
   try:
     with h5py.File(path) as file:
@@ -61,9 +71,9 @@ def read_keras_file(path: pathlib.Path) -> dict[str, np.ndarray]:
   if unknown:
     raise InputError(
       f"{path} must hold a HorNet of keras_cv_attention_models: {len(unknown)} unknown: "
-      f"{', '.join(unknown[:5])}."
+      f"{', '.join(unknown[:20])}."
     )
-  return state_dict
+  return entries
 
 
 def _official(layer: str, weight: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:

@@ -1,29 +1,23 @@
 """mmpretrain's names of the official parameters."""
 
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Iterable
 
 _BACKBONE = "backbone."
 
 
-def is_mmpretrain(names: Mapping[str, object]) -> bool:
+def is_mmpretrain(names: Iterable[str]) -> bool:
   """Whether a state dict has mmpretrain's names."""
   return any(name.startswith(_BACKBONE) for name in names)
 
 
-def official_from_mmpretrain(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """A state dict under the official names.
+def official_from_mmpretrain(name: str) -> str:
+  """The official name of a parameter.
 
   Source: mmpretrain 1.x, models/backbones/hornet.py and models/heads/linear_head.py.
 
   Args:
-    state_dict: names such as `backbone.stages.0.0.gnconv.projs.0.weight`, `head.fc.weight`.
+    name: such as `backbone.stages.0.0.gnconv.projs.0.weight`, `head.fc.weight`.
   """
-  return {_rename(name): value for name, value in state_dict.items()}
-
-
-def _rename(name: str) -> str:
   name = name.removeprefix(_BACKBONE).replace(".projs.", ".pws.").replace("head.fc.", "head.")
   for scale in ("gamma1", "gamma2"):
     name = name.replace(f".{scale}.weight", f".{scale}")

@@ -88,6 +88,11 @@ def is_published(name: str) -> bool:
   return name.partition(":")[0] in {known.partition(":")[0] for known in PUBLISHED}
 
 
+def variant_of(name: str) -> str:
+  """The model that a published checkpoint holds."""
+  return name.partition(":")[2].removesuffix("_in22k")
+
+
 def locate(name: str) -> pathlib.Path:
   """The local file of a published checkpoint, downloaded where it is not there yet.
 

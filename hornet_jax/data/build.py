@@ -1,22 +1,27 @@
 """Writes datasets as TFDS does, in the ArrayRecord format; needs TensorFlow.
 
 Run by `prepare` in a process of its own: `python -m hornet_jax.data.build KIND ARGUMENT...`.
+It ends when its standard input does, which `prepare` holds open.
 """
 
 import importlib
 import json
+import os
 import pathlib
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import logging
 
 from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
+from hornet_jax.data.eval_archives import EvalArchives
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
-from hornet_jax.data.imagenet_variants import VariantArchives
+from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
 
 
@@ -78,30 +83,30 @@ def build_imagenet22k(
   builder.download_and_prepare(download_config=config)
 
 
-def build_imagenet_variant(name: str, archives: str, data_dir: str) -> None:
+def build_eval_set(name: str, archives: str, data_dir: str) -> None:
   """Builds an evaluation set around ImageNet from its archives; the images stay as they are.
 
   Args:
-    name: in `VARIANTS`.
-    archives: see `VariantArchives`.
+    name: in `EVAL_SETS`.
+    archives: see `EvalArchives`.
     data_dir: of prepared datasets.
   """
   import tensorflow_datasets as tfds
 
-  source = VariantArchives(name, pathlib.Path(archives))
+  source = EvalArchives(name, pathlib.Path(archives))
 
   def examples() -> Iterator[tuple[str, dict[str, Any]]]:
     for image in source.images():
       yield image.name, {"image": image.read(), "label": image.label, "file_name": image.name}
 
-  variant = source.variant
-  stored_name, _, config = variant.tfds_name.partition("/")
+  eval_set = source.eval_set
+  stored_name, _, config = eval_set.tfds_name.partition("/")
   builder = _store(
     data_dir,
     name=stored_name,
     config=config or None,
     version="1.0.0",
-    description=f"{name}, from {' and '.join(variant.archives)}.",
+    description=f"{name}, from {' and '.join(eval_set.archives)}.",
     features=tfds.features.FeaturesDict(
       {
         "image": tfds.features.Image(),
@@ -110,10 +115,9 @@ def build_imagenet_variant(name: str, archives: str, data_dir: str) -> None:
       }
     ),
     split_datasets={"test": examples()},
-    homepage=variant.homepage,
+    homepage=eval_set.homepage,
   )
-  lines = [f"{path}\t{reason}\n" for path, reason in source.left_out.items()]
-  (pathlib.Path(builder.data_dir) / "left_out.txt").write_text("".join(lines))
+  (pathlib.Path(builder.data_dir) / LEFT_OUT).write_text(left_out_text(source.left_out))
 
 
 def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:
@@ -234,13 +238,28 @@ KINDS: dict[str, Callable[..., None]] = {
   "known": build_known,
   "imagenet2012": build_imagenet,
   "imagenet22k": build_imagenet22k,
-  "imagenet_variant": build_imagenet_variant,
+  "eval_set": build_eval_set,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "tfrecord": convert_tfrecord,
 }
 
+
+def _end_with_input() -> None:
+  """Ends this process, and the group that it leads, with the one that started it."""
+
+  def wait() -> None:
+    while os.read(0, 1):
+      pass
+    if os.getpgrp() == os.getpid():
+      os.killpg(0, signal.SIGKILL)  # Beam's workers as well
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+  _end_with_input()
   logging.set_verbosity(logging.ERROR)  # not that of a split without an archive
   try:
     KINDS[sys.argv[1]](*sys.argv[2:])

@@ -8,8 +8,8 @@ from typing import Any
 
 from etils import epath
 
+from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.imagenet22k import BUILDS
-from hornet_jax.data.imagenet_variants import VARIANTS
 from hornet_jax.errors import InputError, unknown_name
 
 ARRAY_RECORD = "array_record"
@@ -63,8 +63,8 @@ DATASETS: dict[str, Dataset] = {
     for build in BUILDS
   },
   **{
-    name: Dataset("", "test", tfds_name=variant.tfds_name, needs_archives=True)
-    for name, variant in VARIANTS.items()
+    name: Dataset("", "test", tfds_name=eval_set.tfds_name, needs_archives=True)
+    for name, eval_set in EVAL_SETS.items()
   },
   "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
 }

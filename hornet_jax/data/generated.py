@@ -10,9 +10,9 @@ import zipfile
 import numpy as np
 from PIL import Image
 
+from hornet_jax.data.eval_archives import CORRUPTIONS, EVAL_SETS, SEVERITIES
 from hornet_jax.data.imagenet_archives import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from hornet_jax.data.imagenet_classes import synsets, validation_synsets
-from hornet_jax.data.imagenet_variants import CORRUPTIONS, SEVERITIES, VARIANTS
 
 NUM_TRAIN, NUM_VALIDATION = 200, 50
 _IN_ARCHIVE = {
@@ -61,11 +61,11 @@ def write_imagenet22k_archives(folder: pathlib.Path, num_synsets: int = 20) -> N
     (folder / f"{synset}.tar").write_bytes(tar_of(images))
 
 
-def write_variant_archives(name: str, folder: pathlib.Path, num_classes: int = 5) -> None:
+def write_eval_archives(name: str, folder: pathlib.Path, num_classes: int = 5) -> None:
   """Writes the archives of an evaluation set around ImageNet, two images a class and corruption.
 
   Args:
-    name: in `VARIANTS`.
+    name: in `EVAL_SETS`.
     folder: for the archives.
     num_classes: the first of the 1,000.
   """
@@ -81,7 +81,7 @@ def write_variant_archives(name: str, folder: pathlib.Path, num_classes: int = 5
         found.append((path, _encoded(_picture(synset, rng), i)))
     return found
 
-  for archive in VARIANTS[name].archives:
+  for archive in EVAL_SETS[name].archives:
     path, root = folder / archive, archive.partition(".")[0]
     if path.suffix == ".zip":
       with zipfile.ZipFile(path, "w") as file:

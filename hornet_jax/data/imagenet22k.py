@@ -8,18 +8,19 @@ that many machines can read a folder of them; their `Report`s add up.
 import collections
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import itertools
 import multiprocessing.pool
 import pathlib
-import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from etils import epath
 
+from hornet_jax.data.archive_members import OUTSIDE, tar_reader
 from hornet_jax.data.decode import UndecodableImageError, decode_pixels
+from hornet_jax.data.left_out import escaped
+from hornet_jax.data.synsets import is_synset
 from hornet_jax.errors import InputError
 
 BUILDS = {
@@ -29,9 +30,9 @@ BUILDS = {
 }
 """The releases, and what each of them is."""
 
-_SYNSET = re.compile(r"n\d{8}")
 _THREADS = 4
 _CHUNK = 256  # images that are in memory at once
+_DIGEST = 16  # bytes: among 14 million, two alike have a chance of 1e-25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +124,8 @@ def read_images(
           report.left_out.append((f"{image.synset}/{image.name}", reason))
 
 
-def left_out_text(reports: Iterable[Report], class_names: Set[str]) -> str:
-  """What is not used, one a line: its name, a tab, why; sorted.
+def add_up(reports: Iterable[Report], class_names: Set[str]) -> list[tuple[str, str]]:
+  """Everything that is not used, and why.
 
   Args:
     reports: of all the archives, in any order.
@@ -139,27 +140,51 @@ def left_out_text(reports: Iterable[Report], class_names: Set[str]) -> str:
     total.left_out.append((synset, f"not in the class list: {count} files"))
   for synset in class_names - total.used.keys():
     total.left_out.append((synset, "without an image"))
-  return "".join(sorted(f"{name}\t{reason}\n" for name, reason in total.left_out))
+  return total.left_out
+
+
+class _Seen:
+  """What an archive has given: names and contents, by synset.
+
+  Only the synset at hand is unpacked, since archives mostly go synset by synset; the others take
+  32 bytes an image, half a gigabyte for one tar of all 14 million.
+  """
+
+  def __init__(self) -> None:
+    self._packed: dict[str, bytes] = {}
+    self._synset = ""
+    self._digests: set[bytes] = set()
+
+  def is_new(self, synset: str, name: str, content: bytes) -> bool:
+    """Whether neither name nor content was in the synset before; from now on they are."""
+    if synset != self._synset:
+      self._packed[self._synset] = b"".join(self._digests)
+      packed = self._packed.pop(synset, b"")
+      self._digests = {packed[i : i + _DIGEST] for i in range(0, len(packed), _DIGEST)}
+      self._synset = synset
+    digests = {
+      hashlib.blake2b(data, digest_size=_DIGEST, person=kind).digest()
+      for kind, data in ((b"name", name.encode()), (b"content", content))
+    }
+    if digests & self._digests:
+      return False
+    self._digests |= digests
+    return True
 
 
 def _without_duplicates(
   archive: epath.Path, class_names: Set[str], report: Report
 ) -> Iterator[ArchivedImage]:
-  known: set[bytes | str] = set()
-  at = ""
+  seen = _Seen()
   for synset, name, read in _members(archive, report):
     if synset not in class_names:
       report.unwanted[synset] += 1
       continue
-    if synset != at:
-      known, at = set(), synset  # archives go synset by synset
     content = read()
-    digest = hashlib.sha256(content).digest()
-    if name in known or digest in known:
+    if seen.is_new(synset, name, content):
+      yield ArchivedImage(synset, name, content)
+    else:
       report.left_out.append((f"{synset}/{name}", "a duplicate, by name or by content"))
-      continue
-    known |= {name, digest}
-    yield ArchivedImage(synset, name, content)
 
 
 def _members(archive: epath.Path, report: Report) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
@@ -184,22 +209,20 @@ def _walk(
 ) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
   empty = True
   for member in tar:
-    # No line breaks, nor bytes that are no text.
-    printable = member.name.isprintable()
-    name = member.name if printable else member.name.encode("unicode_escape").decode()
-    path, where = pathlib.PurePosixPath(name), f"{archive}/{name}"
     if member.isdir():
       continue
-    if path.is_absolute() or ".." in path.parts or not member.isreg():
-      report.left_out.append((where, "a name that leads outside, or no regular file"))
+    name = escaped(member.name)
+    path, where = pathlib.PurePosixPath(name), f"{archive}/{name}"
+    read = tar_reader(tar, member)
+    if read is None:
+      report.left_out.append((where, OUTSIDE))
       continue
-    read = functools.partial(_read, tar, member)
     if path.suffix == ".tar" and not synset:
       with tarfile.open(fileobj=tar.extractfile(member), mode="r|") as inner:
         yield from _walk(inner, where, path.stem, report)
       continue
     of = synset or path.parent.name
-    if not _SYNSET.fullmatch(of):
+    if not is_synset(of):
       report.left_out.append((where, "not in a synset"))
       continue
     empty = False
@@ -208,15 +231,9 @@ def _walk(
     report.left_out.append((archive, "an archive without an image"))
 
 
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-  file = tar.extractfile(member)
-  assert file, "a regular file"
-  return file.read()
-
-
 def _synset_of(archive: epath.Path) -> str:
   """That which a tar is named after, or none."""
-  return archive.stem if _SYNSET.fullmatch(archive.stem) else ""
+  return archive.stem if is_synset(archive.stem) else ""
 
 
 def _synsets_in(archive: epath.Path) -> set[str]:
@@ -233,22 +250,3 @@ def _why_undecodable(image: ArchivedImage) -> str | None:
   except UndecodableImageError as error:
     return str(error)
   return None
-
-
-def read_class_list(path: pathlib.Path) -> list[str]:
-  """The synsets in a text file, one a line; sorted.
-
-  Raises:
-    InputError: if it cannot be read or a line is no synset.
-  """
-  try:
-    lines = path.read_text().split()
-  except (OSError, ValueError) as error:
-    raise InputError(f"`classes` must be a text file of synsets: {error}.") from error
-  wrong = [line for line in lines if not _SYNSET.fullmatch(line)]
-  if wrong or not lines or len(set(lines)) < len(lines):
-    raise InputError(
-      "`classes` must name different synsets, one a line: expected such as n01440764, got "
-      f"{wrong[0] if wrong else 'none or some twice'} in {path}."
-    )
-  return sorted(lines)

@@ -12,8 +12,10 @@ from hornet_jax.errors import InputError
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
-# Source: arXiv 1409.0575, table 2.
-_COUNTS = {TRAIN_ARCHIVE: 1_281_167, VALIDATION_ARCHIVE: 50_000}
+NUM_IMAGES = {"train": 1_281_167, "validation": 50_000}
+"""Split -> its images. Source: arXiv 1409.0575, table 2."""
+
+_COUNTS = {TRAIN_ARCHIVE: NUM_IMAGES["train"], VALIDATION_ARCHIVE: NUM_IMAGES["validation"]}
 # The prepared files hold the same bytes; while they are shuffled, as many again lie beside.
 _SPACE = 2
 

@@ -9,9 +9,11 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 
 from etils import epath
 
@@ -25,6 +27,7 @@ from hornet_jax.data.datasets import (
   resolve_data_dir,
 )
 from hornet_jax.data.folder import ImageFolder
+from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
 
 _FOLDER_VERSION = "1.0.0"
@@ -78,9 +81,9 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
     file = pathlib.Path(temporary) / "folder.json"
     file.write_text(json.dumps(description))
     prepared = build(name, data_dir, "folder", os.fspath(file))
-  lines = [f"{printable(path)}\t{reason}\n" for path, reason in folder.left_out.items()]
-  if lines:
-    (prepared / "left_out.txt").write_text("".join(lines))
+  if folder.left_out:
+    named = [(printable(path), reason) for path, reason in folder.left_out.items()]
+    (prepared / LEFT_OUT).write_text(left_out_text(named))
   return prepared
 
 
@@ -149,7 +152,9 @@ def printable(name: str | os.PathLike[str]) -> str:
   return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def build(name: str, data_dir: str, kind: str, *arguments: str) -> epath.Path:
+def build(
+  name: str, data_dir: str, kind: str, *arguments: str, keep_open: Sequence[int] = ()
+) -> epath.Path:
   """Runs a builder of `hornet_jax.data.build` and finds what it made.
 
   Args:
@@ -157,28 +162,35 @@ def build(name: str, data_dir: str, kind: str, *arguments: str) -> epath.Path:
     data_dir: where datasets are prepared.
     kind: of builder, a key of its `KINDS`.
     *arguments: of the builder, all but the folder that it writes to.
+    keep_open: files that the builder has to keep open, see `locked`.
 
   Raises:
     InputError: if the build failed, with the last line of its output.
   """
   target = resolve_data_dir(data_dir)
-  _run(kind, *arguments, os.fspath(target), label=name)
+  _run(kind, *arguments, os.fspath(target), label=name, keep_open=keep_open)
   prepared = find_prepared(name, data_dir)
   assert prepared, name
   return prepared
 
 
-def _run(*arguments: str, label: str) -> None:
-  """Runs `hornet_jax.data.build`, which is found wherever this process found the package."""
+def _run(*arguments: str, label: str, keep_open: Sequence[int] = ()) -> None:
+  """Runs `hornet_jax.data.build`, which is found wherever this process found the package.
+
+  The builder and what it starts end with this process, however that ends.
+  """
   path = [os.fspath(pathlib.Path(hornet_jax.__file__).parents[1]), os.environ.get("PYTHONPATH")]
   # On a terminal TFDS shows how far it is.
   watched = sys.stderr.isatty()
-  child = subprocess.run(
+  reads, writes = os.pipe()  # the builder reads until this process is gone
+  child = subprocess.Popen(
     [sys.executable, "-m", "hornet_jax.data.build", *arguments],
-    check=False,
+    stdin=reads,
     stdout=subprocess.PIPE,
     stderr=None if watched else subprocess.PIPE,
     text=True,
+    process_group=0,
+    pass_fds=keep_open,
     env=os.environ
     | {
       "PYTHONPATH": os.pathsep.join(filter(None, path)),
@@ -188,8 +200,17 @@ def _run(*arguments: str, label: str) -> None:
       "TF_ENABLE_ONEDNN_OPTS": "0",
     },
   )
+  os.close(reads)
+  try:
+    stdout, stderr = child.communicate()
+  except BaseException:
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    raise
+  finally:
+    os.close(writes)
   if child.returncode != 0:
-    output = (child.stdout + (child.stderr or "")).strip() or "what went wrong stands above."
+    output = (stdout + (stderr or "")).strip() or "what went wrong stands above."
     prefix = f"hornet-prepare-{label.replace('/', '-')}-"
     with tempfile.NamedTemporaryFile("w", prefix=prefix, suffix=".log", delete=False) as log:
       log.write(output)

@@ -1,45 +1,63 @@
 """Prepares ImageNet and the sets around it from their archives."""
 
+import dataclasses
 import importlib.util
+import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Sequence
 
 from etils import epath
 
-from hornet_jax.data.datasets import find_prepared, resolve_data_dir
-from hornet_jax.data.imagenet22k import find_archives, find_synsets, read_class_list
-from hornet_jax.data.imagenet_archives import check_archives, check_space
-from hornet_jax.data.imagenet_variants import VariantArchives
+from hornet_jax.data.datasets import DATASETS, find_prepared, resolve_data_dir
+from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
+from hornet_jax.data.imagenet22k import find_archives, find_synsets
+from hornet_jax.data.imagenet_archives import NUM_IMAGES, check_archives, check_space
+from hornet_jax.data.lock import locked, remove_incomplete
 from hornet_jax.data.prepare import build
+from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
+
+GENERATED = "generated.txt"
+"""Beside the versions of a dataset that is made up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """A dataset that is ready.
+
+  Attributes:
+    path: the folder of its files.
+    existed: whether it was there already, so that no archive was read.
+    removed: what an interrupted build had left.
+  """
+
+  path: epath.Path
+  existed: bool = False
+  removed: Sequence[str] = ()
 
 
 def prepare_imagenet(
-  archives: pathlib.Path, data_dir: str, *, partial: bool = False
-) -> tuple[epath.Path, list[str]]:
+  archives: pathlib.Path, data_dir: str, *, partial: bool = False, generated: bool = False
+) -> Prepared:
   """Makes sure that imagenet2012 is prepared, from the published archives.
 
   Args:
     archives: folder of the two tar files.
     data_dir: where datasets are prepared.
     partial: whether they may hold fewer images than the published ones.
-
-  Returns:
-    The folder of the dataset's files, and what an interrupted build had left and is removed.
+    generated: whether they are made up.
 
   Raises:
     InputError: if an archive is missing, is not whole or holds another number of images, the
-      disk is too small or the build failed.
+      disk is too small, another process builds the dataset or the build failed.
   """
-  prepared = find_prepared("imagenet2012", data_dir)
-  if prepared:
-    return prepared, []
-  target = resolve_data_dir(data_dir)
-  removed = _remove_incomplete(target / "imagenet2012")
-  check_archives(archives, target, partial=partial)
-  path = build("imagenet2012", data_dir, "imagenet2012", os.fspath(archives.resolve()))
-  return path, removed
+  name = "imagenet2012"
+  if path := find_prepared(name, data_dir):
+    return Prepared(path, existed=True)
+  check_archives(archives, resolve_data_dir(data_dir), partial=partial)
+  return _build(name, data_dir, name, os.fspath(archives.resolve()), generated=generated)
 
 
 def prepare_imagenet22k(
@@ -48,7 +66,9 @@ def prepare_imagenet22k(
   data_dir: str,
   classes: pathlib.Path | None = None,
   beam_options: str = "",
-) -> tuple[epath.Path, list[str]]:
+  *,
+  generated: bool = False,
+) -> Prepared:
   """Makes sure that a build of ImageNet-22K is prepared; `left_out.txt` names what is not used.
 
   Args:
@@ -60,17 +80,14 @@ def prepare_imagenet22k(
     beam_options: flags of Apache Beam, which then builds it from a folder of tars, such as
       `--runner=DirectRunner --direct_running_mode=multi_processing --direct_num_workers=8`; empty
       to build it in one process.
-
-  Returns:
-    As `prepare_imagenet`.
+    generated: whether the archives are made up.
 
   Raises:
     InputError: if archives or class list are missing or broken, the disk is too small, Apache
-      Beam is asked for and not there, or the build failed.
+      Beam is asked for and not there, another process builds the dataset or the build failed.
   """
-  prepared = find_prepared(name, data_dir)
-  if prepared:
-    return prepared, []
+  if path := find_prepared(name, data_dir):
+    return Prepared(path, existed=True)
   if name.endswith("/processed") and classes is None:
     raise InputError(
       "`classes` must name the synsets of the processed build: expected --classes=FILE with the "
@@ -83,7 +100,6 @@ def prepare_imagenet22k(
   if beam_options:
     _check_beam(beam_options)
   check_space(files, target)
-  removed = _remove_incomplete(target / name)
   class_names = read_class_list(classes) if classes else find_synsets(files)
   if not class_names:
     raise InputError(f"`archives` must hold images of synsets: found none in {archives}.")
@@ -91,8 +107,7 @@ def prepare_imagenet22k(
     file = pathlib.Path(temporary) / "classes.txt"
     file.write_text("\n".join(class_names))
     arguments = (os.fspath(archives), name.partition("/")[2], os.fspath(file), beam_options)
-    path = build(name, data_dir, "imagenet22k", *arguments)
-  return path, removed
+    return _build(name, data_dir, "imagenet22k", *arguments, generated=generated)
 
 
 def _check_beam(options: str) -> None:
@@ -108,39 +123,78 @@ def _check_beam(options: str) -> None:
     )
 
 
-def prepare_imagenet_variant(
-  name: str, archives: pathlib.Path, data_dir: str, *, partial: bool = False
-) -> tuple[epath.Path, list[str]]:
+def prepare_eval_set(
+  name: str,
+  archives: pathlib.Path,
+  data_dir: str,
+  *,
+  partial: bool = False,
+  generated: bool = False,
+) -> Prepared:
   """Makes sure that an evaluation set around ImageNet is prepared, from its archives.
 
   Args:
-    name: in `VARIANTS`.
-    archives: see `VariantArchives`.
+    name: in `EVAL_SETS`.
+    archives: see `EvalArchives`.
     data_dir: where datasets are prepared.
     partial: whether they may hold fewer images than the published ones.
-
-  Returns:
-    As `prepare_imagenet`.
+    generated: whether they are made up.
 
   Raises:
     InputError: if archives are missing, broken or hold another number of images, the disk is too
-      small or the build failed.
+      small, another process builds the dataset or the build failed.
   """
-  prepared = find_prepared(name, data_dir)
-  if prepared:
-    return prepared, []
-  target = resolve_data_dir(data_dir)
-  source = VariantArchives(name, archives.resolve())
-  check_space(source.files(), target)
+  if path := find_prepared(name, data_dir):
+    return Prepared(path, existed=True)
+  source = EvalArchives(name, archives.resolve())
+  check_space(source.files(), resolve_data_dir(data_dir))
   source.check_count(partial=partial)
-  removed = _remove_incomplete(target / source.variant.tfds_name)
-  path = build(name, data_dir, "imagenet_variant", name, os.fspath(archives.resolve()))
-  return path, removed
+  arguments = (name, os.fspath(archives.resolve()))
+  return _build(name, data_dir, "eval_set", *arguments, generated=generated)
 
 
-def _remove_incomplete(folder: epath.Path) -> list[str]:
-  """Deletes the folders that TFDS builds in; it cannot go on in them."""
-  found = sorted(folder.glob("*incomplete*")) if folder.exists() else []
-  for path in found:
-    path.rmtree()
-  return [os.fspath(path) for path in found]
+def _build(name: str, data_dir: str, kind: str, *arguments: str, generated: bool) -> Prepared:
+  folder = resolve_data_dir(data_dir) / DATASETS[name].tfds_name
+  with locked(folder) as keep_open:
+    if path := find_prepared(name, data_dir):  # by another process, a moment ago
+      return Prepared(path, existed=True)
+    removed = remove_incomplete(folder, held=bool(keep_open))
+    # Before the build: nobody shall find the images without it.
+    marker = folder / GENERATED
+    if generated:
+      marker.parent.mkdir(parents=True, exist_ok=True)
+      marker.write_text("generated images, not ImageNet\n")
+    else:
+      marker.unlink(missing_ok=True)
+    path = build(name, data_dir, kind, *arguments, keep_open=keep_open)
+  return Prepared(path, removed=removed)
+
+
+def is_generated(path: epath.Path) -> bool:
+  """Whether the images of a prepared dataset are made up.
+
+  Args:
+    path: the folder of its files.
+  """
+  return (path.parent / GENERATED).exists()
+
+
+def check_counts(name: str, path: epath.Path) -> None:
+  """Raises `InputError` unless a prepared dataset has as many images as the published one.
+
+  Args:
+    name: of the dataset; of ImageNet-22K no numbers are known.
+    path: the folder of its files.
+  """
+  known = {"test": EVAL_SETS[name].num_images} if name in EVAL_SETS else {}
+  expected = NUM_IMAGES if name == "imagenet2012" else known
+  info = json.loads((path / "dataset_info.json").read_text())
+  found = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
+  for split, count in expected.items():
+    if found.get(split) != count:
+      made_up = ", generated ones" if is_generated(path) else ""
+      raise InputError(
+        f"{path} must have the {count:,} images of {name}/{split}: it has {found.get(split, 0):,}"
+        f"{made_up}. Hint: choose another --data_dir, delete that folder to build it again, or say "
+        "--partial where fewer are meant."
+      )

@@ -13,7 +13,7 @@ from flax import traverse_util
 from safetensors import SafetensorError
 
 from hornet_jax.convert.checkpoint import SUFFIXES, Converted, read_checkpoint
-from hornet_jax.convert.published import is_published, locate
+from hornet_jax.convert.published import is_published, locate, variant_of
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from hornet_jax.data.preprocess import Preprocessing
@@ -63,7 +63,8 @@ def load(
 
   Args:
     path: workdir of a run, file that `export` or `convert` wrote, published checkpoint
-      (`.pth`, `.h5`), or name of one, such as `official:hornet_tiny_gf`.
+      (`.pth`, `.h5`), or name of one, such as `official:hornet_tiny_gf`. A `.pth` or `.h5` of
+      another architecture than the published ones has to go through `convert`.
     checkpoint: of a workdir: `"last"`, `"best"` or a step.
     raw: of a workdir: the weights themselves instead of their moving average.
 
@@ -91,7 +92,7 @@ def read_model(
       f"got checkpoint={checkpoint!r}, raw={raw}. Hint: load the workdir instead."
     )
   if is_published(name):
-    return described_checkpoint(read_checkpoint(locate(name)))
+    return described_checkpoint(read_checkpoint(locate(name), variant=variant_of(name)))
   if path.suffix in SUFFIXES:
     return described_checkpoint(read_checkpoint(pathlib.Path(path)))
   if path.suffix == _SUFFIX:

@@ -10,14 +10,12 @@ from hornet_jax.data.imagenet22k import (
   BUILDS,
   ArchivedImage,
   Report,
+  add_up,
   find_archives,
-  left_out_text,
   read_images,
 )
+from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
-
-LEFT_OUT = "left_out.txt"
-"""Beside the dataset: what is not used of the archives."""
 
 _CITATION = """
 @inproceedings{deng2009imagenet,
@@ -144,4 +142,4 @@ def _read(archive: epath.Path, class_names: Set[str]) -> Iterator[Any]:
 
 
 def _write_left_out(reports: Sequence[Report], class_names: Set[str], folder: epath.Path) -> None:
-  (folder / LEFT_OUT).write_text(left_out_text(reports, class_names))
+  (folder / LEFT_OUT).write_text(left_out_text(add_up(reports, class_names)))
