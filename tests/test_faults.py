@@ -68,7 +68,8 @@ def test_watched_batches_are_the_same_and_end_with_their_reader():
     finally:
       closed.append(count)
 
-  batches = watched(read(10**9), 5.0, "a source")
+  source = read(10**9)  # kept, as what nobody has any more is closed anyway
+  batches = watched(source, 5.0, "a source")
   assert [int(next(batches)["x"]) for _ in range(5)] == list(range(5))
   before = time.monotonic()
   batches.close()
