@@ -55,8 +55,9 @@ def come_together(
   """
   hosts = _detect(hosts)
   if hosts.num_processes == 1:
-    # Nobody else is to be reached: a proxy is no reason to warn.
+    # Nobody else is to be reached: a proxy is no reason to warn, and Gloo writes to stdout.
     jax.config.update("jax_check_proxy_envs", False)
+    jax.config.update("jax_cpu_collectives_implementation", None)
     address = f"127.0.0.1:{_free_port()}"
     _initialize(saves, address, 1, 0, coordinator_bind_address=address)
     return None
