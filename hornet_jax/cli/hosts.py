@@ -72,8 +72,8 @@ def joined(args: argparse.Namespace, *, saves: bool = False) -> Iterator[RollCal
     except StalledError as error:
       _exit(report(error))  # a reader that hangs would keep the process
     return
-  _logger.info("%d processes: %s", len(roll_call.hosts), ", ".join(roll_call.hosts))
   _speak_for_all(roll_call.process)
+  _logger.info("%d processes: %s", len(roll_call.hosts), ", ".join(roll_call.hosts))
   try:
     yield roll_call
     roll_call.gather(None)  # process 0 may still write a report, and fail
