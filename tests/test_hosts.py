@@ -28,7 +28,8 @@ def nobody_is_left():
   for process in STARTED:
     if process.poll() is None:
       os.killpg(process.pid, signal.SIGKILL)
-      process.communicate()
+    process.wait()
+    process.stdout.close()
   STARTED.clear()
 
 
