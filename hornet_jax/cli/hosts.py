@@ -48,15 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: int = Hosts.timeout)
 
 
 @contextlib.contextmanager
-def joined(args: argparse.Namespace) -> Iterator[RollCall | None]:
+def joined(args: argparse.Namespace, *, saves: bool = False) -> Iterator[RollCall | None]:
   """Brings all processes together; an error in one of them ends them all, with its text.
+
+  Args:
+    args: of the command.
+    saves: whether SIGTERM stops after a step instead of ending the process.
 
   Yields:
     The connections to the others; None where this process is the only one.
   """
   hosts = Hosts(args.coordinator, args.num_processes, args.process_id, args.timeout, args.heartbeat)
   try:
-    roll_call = come_together(hosts, _end)
+    roll_call = come_together(hosts, _end, saves=saves)
   except RuntimeError as error:
     if "before any JAX calls" not in str(error) or hosts.coordinator:
       raise InputError(f"the processes cannot come together: {error}") from error
@@ -68,8 +72,8 @@ def joined(args: argparse.Namespace) -> Iterator[RollCall | None]:
     except StalledError as error:
       _exit(report(error))  # a reader that hangs would keep the process
     return
-  _logger.info("%d processes: %s", len(roll_call.hosts), ", ".join(roll_call.hosts))
   _speak_for_all(roll_call.process)
+  _logger.info("%d processes: %s", len(roll_call.hosts), ", ".join(roll_call.hosts))
   try:
     yield roll_call
     roll_call.gather(None)  # process 0 may still write a report, and fail

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-  with hosts.joined(args) as roll_call:
+  with hosts.joined(args, saves=True) as roll_call:
     return _run(args, roll_call)
 
 

@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import socket
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -33,12 +35,16 @@ class Hosts:
   heartbeat: int = 100
 
 
-def come_together(hosts: Hosts, end: Callable[[str], None]) -> RollCall | None:
-  """Initialises JAX's runtime on all processes; without it a SIGTERM would lose the run.
+def come_together(
+  hosts: Hosts, end: Callable[[str], None], *, saves: bool = False
+) -> RollCall | None:
+  """Initialises JAX's runtime on all processes.
 
   Args:
     hosts: the processes.
     end: called with an explanation, in a thread of its own, where another process died.
+    saves: whether SIGTERM is left to JAX, which tells all processes: for a loop that asks it
+      after every step. Otherwise it ends a process as usual.
 
   Returns:
     The connections to the others; None where this process is the only one.
@@ -49,10 +55,11 @@ def come_together(hosts: Hosts, end: Callable[[str], None]) -> RollCall | None:
   """
   hosts = _detect(hosts)
   if hosts.num_processes == 1:
-    # Nobody else is to be reached: a proxy is no reason to warn.
+    # Nobody else is to be reached: a proxy is no reason to warn, and Gloo writes to stdout.
     jax.config.update("jax_check_proxy_envs", False)
+    jax.config.update("jax_cpu_collectives_implementation", None)
     address = f"127.0.0.1:{_free_port()}"
-    jax.distributed.initialize(address, 1, 0, coordinator_bind_address=address)
+    _initialize(saves, address, 1, 0, coordinator_bind_address=address)
     return None
   assert hosts.coordinator, hosts
   assert hosts.num_processes, hosts
@@ -65,14 +72,33 @@ def come_together(hosts: Hosts, end: Callable[[str], None]) -> RollCall | None:
     silence=hosts.heartbeat // 2,  # before JAX, which gives no reason
     end=end,
   )
-  jax.distributed.initialize(
+  unreachable = (
+    f"JAX's coordinator must answer at {hosts.coordinator} within {hosts.timeout} s: all processes "
+    "are there, but the port seems to be closed between the hosts"
+  )
+  timer = threading.Timer(hosts.timeout, end, [unreachable])
+  timer.daemon = True
+  timer.start()
+  _initialize(
+    saves,
     hosts.coordinator,
     hosts.num_processes,
     hosts.process_id,
-    initialization_timeout=hosts.timeout,
+    initialization_timeout=hosts.timeout + 10,  # after the line above
     heartbeat_timeout_seconds=hosts.heartbeat,
   )
+  timer.cancel()
   return roll_call
+
+
+def _initialize(saves: bool, *where: Any, **how: Any) -> None:
+  before = jax.config.jax_enable_preemption_service  # type: ignore[attr-defined]
+  jax.config.update("jax_enable_preemption_service", saves)
+  try:
+    jax.distributed.initialize(*where, **how)
+  except BaseException:
+    jax.config.update("jax_enable_preemption_service", before)
+    raise
 
 
 def _detect(hosts: Hosts) -> Hosts:

@@ -23,12 +23,14 @@ class StopRequest:
     self.interrupted = False
     self._requested = False
     self._several = jax.process_count() > 1
+    service = jax.config.jax_enable_preemption_service  # type: ignore[attr-defined]
+    self._jax_agrees = jax.distributed.is_initialized() and service
     self._previous: dict[int, object] = {}
 
   def __enter__(self) -> "StopRequest":
     if threading.current_thread() is threading.main_thread():
       ours = [signal.SIGINT]
-      if not jax.distributed.is_initialized():
+      if not self._jax_agrees:
         ours.append(signal.SIGTERM)
       for number in ours:
         self._previous[number] = signal.signal(number, self._handle)
@@ -39,13 +41,13 @@ class StopRequest:
 
   def ask(self) -> None:
     """Asks all processes to stop soon."""
-    if self._several and not self._requested:
+    first, self._requested = not self._requested, True
+    if first and self._several and self._jax_agrees:
       signal.raise_signal(signal.SIGTERM)
-    self._requested = True
 
   def reached(self, step: int) -> bool:
     """Whether this is the step to stop after; to be called after every step."""
-    agreed = multihost_utils.reached_preemption_sync_point(step)
+    agreed = self._jax_agrees and multihost_utils.reached_preemption_sync_point(step)
     return agreed or (self._requested and not self._several)
 
   def _restore(self) -> None:
