@@ -24,7 +24,7 @@ from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
 from hornet_jax.errors import InputError
 
 _POLL_SECONDS = 0.5
-_FORMAT = 1  # of the cached results
+_FORMAT = 2  # of the cached results
 
 Progress = Callable[[str, float], None]
 """Called with what is done and the seconds since the start."""

@@ -108,7 +108,7 @@ class Plan:
     """Bytes of the state as the compiler lays it out."""
     if self.compiled is None or self.compiled.memory is None:
       return None
-    return self.compiled.memory.arguments - self.lowered.batch
+    return self.compiled.memory.arguments - self.compiled.memory.images
 
   @property
   def proportional_batch(self) -> int | None:
