@@ -1,0 +1,155 @@
+"""The command `plan`, with a compiler that answers at once and with the real one."""
+
+import re
+
+import pytest
+from test_plan import SMALL_FSDP
+
+from hornet_jax.cli.main import main
+from hornet_jax.cost.ahead_of_time import Compiled, Lowered
+from hornet_jax.cost.collectives import Collective
+from hornet_jax.cost.memory import Memory
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (["--topology=v5f:2x4"], "unknown TPU 'v5f'.*Did you mean"),
+    (["--topology=v5e:2x2x2"], "must have 2 sides"),
+    (["--topology=v5e"], "sides of its slice"),
+    (["--mesh=4x4"], "must have the 8 chips"),
+    (["--mesh=a"], "DATAxFSDP"),
+    (["--batch=0"], "--batch must be a whole number"),
+    (["--batch=8,16"], "--compare takes several"),
+    (["--remat=some"], "unknown remat"),
+    (["--price=cheap"], "--price must be"),
+    (["--weak_scaling"], "needs --batch"),
+    (["--config.data.dataset=mine"], "--num_examples and --num_classes"),
+  ],
+)
+def test_bad_arguments(arguments, message, capsys, monkeypatch):
+  monkeypatch.setattr("hornet_jax.cli.plan.check_compiler", lambda: "0")
+  assert main(["plan", "--config=configs/imagenet1k.py", *arguments]) == 2
+  assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_missing_compiler_is_named(capsys, monkeypatch):
+  monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+  assert main(["plan", "--config=configs/imagenet1k.py"]) == 2
+  assert "-m pip install libtpu" in capsys.readouterr().err
+
+
+def fake_compiler(request, time_limit, cache, progress):
+  """Memory of 0.1 GiB an image, half of it with everything recomputed; sends 1 GB."""
+  images = request.config["data"]["batch_size"] // request.topology.num_chips
+  share = 0.05 if request.config["model"]["remat"] == "full" else 0.1
+  memory = Memory(2**30 + round(images * share * 2**30), 2**30, 0)
+  steps = 10**9 // request.config["data"]["batch_size"]
+  lowered = Lowered("", 2**28, 2**28, 2**29, 0, 0, steps)
+  progress("compiling", 31.0)
+  return lowered, Compiled(memory, [Collective("all-gather", 2 * 10**9, 2, 1)], None, None, 1.0)
+
+
+SMALL = {"model.variant": "hornet_nano_gf", "model.patch_size": 2, "data.image_size": 32}
+
+
+@pytest.fixture
+def plan(monkeypatch, capsys):
+  monkeypatch.setattr("hornet_jax.cli.plan.check_compiler", lambda: "0")
+  monkeypatch.setattr("hornet_jax.cost.plan.compile_program", fake_compiler)
+
+  def run(*arguments):
+    small = [f"--config.{key}={SMALL[key]}" for key in SMALL]
+    config = "--config=configs/imagenet1k.py:variant=tiny_gf"
+    status = main(["plan", config, *small, *arguments])
+    return status, capsys.readouterr()
+
+  return run
+
+
+def test_report_of_one_that_fits(plan):
+  status, printed = plan("--batch=64", "--price=2")
+  assert status == 0
+  assert "fits: 7.40 of 15.75 GiB" in printed.out
+  assert "group_size 128 does not divide 64" in printed.out
+  assert re.search(r"all-gather +1 +1000.0\n", printed.out)
+  assert re.search(r"interconnect +5.0 - 10.0 ms", printed.out)
+  hours = re.search(r"chip-hours +(\d+) - (\d+) on 8 chips", printed.out)
+  price = re.search(r"price +(\d+) - (\d+)", printed.out)
+  assert int(price[2]) == pytest.approx(2 * int(hours[2]), abs=1)
+  assert "compiling, 31 s" in printed.err
+
+
+def test_report_of_one_that_does_not_fit_says_what_would(plan):
+  status, printed = plan("--batch=4096")
+  assert status == 1
+  assert "DOES NOT FIT: 410.60 of 15.75 GiB" in printed.out
+  assert "largest batch found to fit: 144 images a chip, remat none" in printed.out
+  assert "with --remat=full fits: 288 images a chip" in printed.out
+
+
+def test_comparison_marks_the_cheapest_that_fits(plan):
+  status, printed = plan("--compare", "--batch=64,96,256", "--remat=none,full")
+  assert status == 0
+  rows = [line.split() for line in printed.out.splitlines() if "v5e:2x4" in line]
+  assert len(rows) == 6
+  marked = [row for row in rows if row[0] == "*"]
+  # What is sent counts most here: the larger the batch the better, as long as it fits.
+  assert [row[3:5] for row in marked] == [["full", "256"]]
+  assert [row[2:4] for row in rows if "no" in row] == [["none", "256"]]
+
+
+def test_weak_scaling_has_a_row_a_size(plan):
+  _, printed = plan("--weak_scaling", "--batch=64")
+  rows = re.findall(r"^ +(\d+) .* ([\d.]+) - ([\d.]+) %$", printed.out, re.MULTILINE)
+  assert [int(row[0]) for row in rows] == [8, 16, 32, 64, 128, 256]
+  assert all(row[1:] == ("100.0", "100.0") for row in rows)  # the fake always sends as much
+
+
+def test_info_shows_where_parameters_lie(capsys):
+  assert main(["info", "hornet_large_gf", "--fsdp=8"]) == 0
+  printed = capsys.readouterr().out
+  # 4 bytes, an eighth of each of the 18 blocks.
+  row = re.search(
+    r"stage_2/block_\*/mlp/fc1/kernel +768x3072 +P\('fsdp', None\) +18 +([\d,]+)", printed
+  )
+  assert int(row[1].replace(",", "")) == 18 * 768 * 3072 * 4 // 8
+  assert re.search(r"stage_2/block_\*/gnconv/dwconv/filter_re +14x8x720 +whole +18", printed)
+
+
+TPU = [f"--config.{key}={value}" for key, value in SMALL_FSDP.items() if "batch" not in key]
+TPU += ["--config.model.dtype=bfloat16", "--topology=v5e:2x4"]
+
+
+@pytest.mark.plan
+def test_a_tpu_program(capsys, monkeypatch, tmp_path):
+  """The real compiler: parts are gathered and scattered; the second time it is not asked."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU]
+  assert main([*command, "--batch=8"]) == 0
+  printed = capsys.readouterr().out
+  assert "fits" in printed
+  assert "reduce-scatter" in printed
+  assert "all-gather" in printed
+  assert "all-to-all" not in printed
+  monkeypatch.setattr("hornet_jax.cost.ahead_of_time._read", None)
+  assert main([*command, "--batch=8"]) == 0
+  assert capsys.readouterr().out == printed
+
+
+@pytest.mark.plan
+def test_a_tpu_program_that_does_not_fit(capsys, monkeypatch, tmp_path):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=65536"]
+  assert main(command) == 1
+  printed = capsys.readouterr().out
+  assert "DOES NOT FIT" in printed
+  assert "largest batch found to fit" in printed
+
+
+@pytest.mark.plan
+def test_a_full_compile_has_cycles(capsys, monkeypatch, tmp_path):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=8", "--full"]
+  assert main(command) == 0
+  assert re.search(r"compiler's cycles +[\d.]+ ms", capsys.readouterr().out)
