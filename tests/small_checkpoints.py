@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from hornet_jax.train.checkpoint import Checkpoints, load_params
-from hornet_jax.train.sharding import make_mesh, replicated
+from hornet_jax.train.mesh import make_mesh, replicated
 from hornet_jax.train.state import TrainState
 
 

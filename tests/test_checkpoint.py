@@ -25,7 +25,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.train import manifest
 from hornet_jax.train.checkpoint import Checkpoints, load_params
 from hornet_jax.train.manifest import NAME, State
-from hornet_jax.train.sharding import batch_sharding, make_mesh, replicated
+from hornet_jax.train.mesh import batch_sharding, make_mesh, replicated
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.step_folders import StepFolder, surplus
 

@@ -47,7 +47,13 @@ def stage_costs(model: HorNet, image_size: int) -> list[StageCost]:
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   # The blocks of a stage are equal, and only shapes are asked for: trace one block a
   # stage, in the forms of the operations that trace fastest.
-  short = model.clone(depths=[1] * len(model.depths), depthwise="grouped", global_filter="fft")
+  short = model.clone(
+    depths=[1] * len(model.depths),
+    depthwise="grouped",
+    global_filter="fft",
+    batch_axes=(),  # shapes need no mesh
+    gather=False,
+  )
   params = jax.eval_shape(short.init, jax.random.key(0), images)["params"]
   rows = []
 

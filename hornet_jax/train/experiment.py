@@ -100,12 +100,12 @@ class Experiment(TrainProgram):
   def check_start(self) -> None:
     """Raises `InputError` where a new run cannot start as the config says."""
     if self.config["optimizer"]["layer_decay"] != 1:
+      layer_ids(self.abstract_state().params)
       if self._source is None:
         raise InputError(
           "`optimizer.layer_decay` must come with `init.checkpoint`: expected a trained model to "
           "fine-tune, got none. Hint: --init=WORKDIR or FILE."
         )
-      layer_ids(self.abstract_state().params)
     if self._source is not None:
       self._start_from(self.abstract_state().params, self._source)
 
