@@ -55,6 +55,8 @@ def come_together(
   """
   hosts = _detect(hosts)
   if hosts.num_processes == 1:
+    if jax.distributed.is_initialized():  # by an earlier command of this process
+      return None
     # Nobody else is to be reached: a proxy is no reason to warn, and Gloo writes to stdout.
     jax.config.update("jax_check_proxy_envs", False)
     jax.config.update("jax_cpu_collectives_implementation", None)
