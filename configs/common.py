@@ -85,8 +85,8 @@ def base_config() -> ConfigDict:
   # Workdir, file of `export` or `convert`, published .pth or .h5, or a name such as
   # official:hornet_tiny_gf; empty: random weights.
   config.init.checkpoint = ""
-  # File with the number that each class has there (.npy, text, .pth). Empty: by WordNet id where
-  # all classes are there, a new head where the classes are others.
+  # File with the number that each class has there (.npy, text, .pth). Empty: by WordNet id, as far
+  # as the classes are there; a new head where they have other names.
   config.init.class_map = ""
 
   config.loss = ConfigDict()

@@ -64,6 +64,9 @@ class Checkpoints:
     self._pending: concurrent.futures.Future[None] | None = None
     make_folder(self._directory)
     self._clear_unfinished()
+    self._find_newest()
+
+  def _find_newest(self) -> None:
     steps = find_steps(self._directory)
     self._walk = WalkBack(self._directory, steps[::-1])
     self._candidates = iter(self._walk)
@@ -194,6 +197,8 @@ class Checkpoints:
     def load(path: epath.Path) -> TrainState:
       return ocp.load_checkpointables(path, {"state": abstract})["state"]
 
+    if self._candidate is None or self._candidate[0].step != self.latest_step:
+      self._find_newest()  # one was saved since
     assert self._candidate is not None, "there is a checkpoint to restore"
     candidates = itertools.chain([self._candidate], self._candidates)
     self._latest_step, state = _load_first(self._walk, candidates, load)

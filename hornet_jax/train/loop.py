@@ -159,8 +159,11 @@ def _train_with_rollbacks(
       )
     except DivergedError as error:
       checkpoints.wait()
-      log.drop_after(rollbacks.add(error, checkpoints, experiment.max_rollbacks))
-      start_step, state = _restore_or_create(experiment, checkpoints)
+      if checkpoints.latest_step is None or rollbacks.count >= experiment.max_rollbacks:
+        raise
+      start_step, state = checkpoints.restore(experiment.abstract_state())
+      rollbacks.add(error.step, start_step, experiment.max_rollbacks)
+      log.drop_after(start_step)
 
 
 def _train_steps(

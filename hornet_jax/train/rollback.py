@@ -6,8 +6,6 @@ import logging
 import jax
 from etils import epath
 
-from hornet_jax.errors import DivergedError
-from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.files import write_file
 
 _logger = logging.getLogger(__name__)
@@ -32,29 +30,23 @@ class Rollbacks:
     """By which the position in the data is ahead of the step."""
     return sum(done["failed"] - done["restored"] for done in self._done)
 
-  def add(self, error: DivergedError, checkpoints: Checkpoints, most: int) -> int:
-    """Notes a rollback to the newest checkpoint; raises `error` where that cannot be.
+  @property
+  def count(self) -> int:
+    """Of those done, over all starts."""
+    return len(self._done)
+
+  def add(self, failed: int, restored: int, most: int) -> None:
+    """Notes a rollback.
 
     Args:
-      error: of the step that failed.
-      checkpoints: of the run.
+      failed: step at which training broke down.
+      restored: step of the checkpoint that it goes on from.
       most: rollbacks of a run.
-
-    Returns:
-      The step of the checkpoint.
     """
-    restored = checkpoints.latest_step
-    if restored is None or len(self._done) >= most:
-      raise error
-    self._done.append({"failed": error.step, "restored": restored})
+    self._done.append({"failed": failed, "restored": restored})
     if jax.process_index() == 0:
       write_file(self._path, json.dumps(self._done) + "\n")
     _logger.warning(
       "rollback %d of %d: step %d was not finite; back to step %d, without the %d batches between",
-      len(self._done),
-      most,
-      error.step,
-      restored,
-      error.step - restored,
+      *(self.count, most, failed, restored, failed - restored),
     )
-    return restored
