@@ -64,7 +64,8 @@ def test_watched_batches_are_the_same_and_end_with_their_reader():
     try:
       for number in range(count):
         yield {"x": np.array(number)}
-      raise OSError("a disk")
+      if count == 3:
+        raise OSError("a disk")
     finally:
       closed.append(count)
 
@@ -75,6 +76,7 @@ def test_watched_batches_are_the_same_and_end_with_their_reader():
   batches.close()
   assert closed == [10**9]
   assert time.monotonic() - before < 2
+  assert len(list(watched(read(2), 5.0, "a source"))) == 2
   with pytest.raises(OSError, match="a disk"):
     list(watched(read(3), 5.0, "a source"))
 

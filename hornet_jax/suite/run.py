@@ -17,7 +17,7 @@ from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import eval_batches
 from hornet_jax.errors import InputError
-from hornet_jax.suite.sets import EvalSet
+from hornet_jax.suite.sets import SuiteSet
 from hornet_jax.train.class_map import check_class_map, map_by_synset
 from hornet_jax.train.evaluate import Predictions, predict_split
 from hornet_jax.train.mesh import batch_sharding, make_mesh, process_rows, replicated
@@ -88,7 +88,7 @@ class Suite:
     self._steps = {name: functools.partial(compiled, params) for name, params in weights.items()}
     self.images_per_second = self._time(allowed)
 
-  def predict(self, eval_set: EvalSet, split: Split) -> SetResult:
+  def predict(self, eval_set: SuiteSet, split: Split) -> SetResult:
     """The predictions of every weights on every image of a set, read once.
 
     Raises:

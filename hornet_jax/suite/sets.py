@@ -10,7 +10,7 @@ from hornet_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalSet:
+class SuiteSet:
   """A set of images whose classes are among the 1,000 of ImageNet-1K.
 
   Attributes:
@@ -51,12 +51,12 @@ def _file_name(example: dict[str, Any]) -> str:
 
 
 SETS = {
-  "val": EvalSet("ImageNet", "imagenet2012", "validation", key=validation_number),
-  "v2": EvalSet("ImageNet-V2", "imagenet_v2"),
-  "a": EvalSet("ImageNet-A", "imagenet_a", own_classes=True),
-  "r": EvalSet("ImageNet-R", "imagenet_r", own_classes=True),
-  "sketch": EvalSet("ImageNet-Sketch", "imagenet_sketch"),
-  "c": EvalSet(
+  "val": SuiteSet("ImageNet", "imagenet2012", "validation", key=validation_number),
+  "v2": SuiteSet("ImageNet-V2", "imagenet_v2"),
+  "a": SuiteSet("ImageNet-A", "imagenet_a", own_classes=True),
+  "r": SuiteSet("ImageNet-R", "imagenet_r", own_classes=True),
+  "sketch": SuiteSet("ImageNet-Sketch", "imagenet_sketch"),
+  "c": SuiteSet(
     "ImageNet-C", "imagenet_c", ready=True, key=lambda example: corruption_of(_file_name(example))
   ),
 }

@@ -25,7 +25,7 @@ def watched(
   if not seconds:
     yield from batches
     return
-  fetched: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=1)
+  fetched: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=1)
   ended = threading.Event()
   thread = threading.Thread(target=_fetch, args=(batches, fetched, ended), daemon=True)
   thread.start()
@@ -41,6 +41,8 @@ def watched(
           "Hint: see whether its storage answers; raise data.num_threads, data.num_processes or "
           "data.stall_seconds where it is just slow."
         ) from None
+      if item is None:
+        return
       if isinstance(item, BaseException):
         raise item
       yield item
@@ -59,7 +61,7 @@ def _fetch(batches: Iterator[Batch], fetched: queue.Queue, ended: threading.Even
       fetched.put(batch)
       if ended.is_set():
         return
-    fetched.put(StopIteration())
+    fetched.put(None)
   except BaseException as error:
     fetched.put(error)
 
