@@ -6,10 +6,10 @@ import json
 import pathlib
 import shutil
 
-import numpy as np
 import pytest
 from etils import epath
 from PIL import Image
+from small_run import train_a_little
 
 from hornet_jax.cli.main import main
 from hornet_jax.data import imagenet_archives
@@ -24,7 +24,6 @@ from hornet_jax.data.imagenet_archives import (
 )
 from hornet_jax.data.imagenet_classes import synsets, validation_synsets
 from hornet_jax.errors import InputError
-from hornet_jax.train.metrics import read_records
 
 _ORIENTATION = 0x0112  # in EXIF
 
@@ -71,22 +70,7 @@ def test_every_image_is_there_under_its_class(prepared):
 
 
 def test_a_run_from_the_command_line(prepared, tmp_path, capfd):
-  config = "--config=configs/imagenet1k.py:variant=base_gf,runlocal"
-  settings = {
-    "data.data_dir": prepared,
-    "model.variant": "hornet_nano_gf",
-    "data.image_size": 16,
-    "epochs": 1,
-    "optimizer.warmup_epochs": 0.5,
-    "log.every_steps": 2,
-    "mix.group_size": 4,  # on eight devices
-  }
-  overrides = [f"--config.{key}={value}" for key, value in settings.items()]
-  assert main(["train", config, f"--workdir={tmp_path}", *overrides]) == 0
-  assert "images evaluated            50" in capfd.readouterr().out
-  losses = [r["train/loss"] for r in read_records(epath.Path(tmp_path)) if "train/loss" in r]
-  assert len(losses) == 3
-  assert np.isfinite(losses).all()
+  train_a_little("imagenet1k.py:variant=base_gf", prepared, tmp_path, capfd)
 
   # The suite evaluates the same weights on the same images.
   assert main(["evaluate", f"--workdir={tmp_path}", "--json"]) == 0

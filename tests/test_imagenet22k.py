@@ -6,9 +6,9 @@ import subprocess
 import sys
 import tarfile
 
-import numpy as np
 import pytest
 from etils import epath
+from small_run import train_a_little
 from test_folder import encoded
 
 from hornet_jax.cli.main import main
@@ -24,7 +24,6 @@ from hornet_jax.data.imagenet22k import (
 from hornet_jax.data.left_out import left_out_text
 from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
-from hornet_jax.train.metrics import read_records
 
 CAT, DOG, EMPTY, OTHER = "n00000003", "n00000002", "n00000001", "n00000009"
 SYNSETS = [EMPTY, DOG, CAT, OTHER]
@@ -249,23 +248,7 @@ def test_a_run_from_the_command_line(tmp_path, capfd):
   name = "imagenet22k/winter21"
   assert main(["prepare", name, "--generated", f"--data_dir={data_dir}"]) == 0
   assert f"{name}/train: 200 images, 20 classes" in capfd.readouterr().out
-  settings = {
-    "data.data_dir": data_dir,
-    "model.variant": "hornet_nano_gf",
-    "data.image_size": 16,
-    "epochs": 1,
-    "optimizer.warmup_epochs": 0.5,
-    "log.every_steps": 2,
-    "mix.group_size": 4,  # on eight devices
-  }
-  overrides = [f"--config.{key}={value}" for key, value in settings.items()]
-  config = "--config=configs/imagenet22k.py:variant=large_gf,runlocal"
-  workdir = tmp_path / "run"
-  assert main(["train", config, f"--workdir={workdir}", *overrides]) == 0
-  assert "images evaluated            50" in capfd.readouterr().out
-  losses = [r["train/loss"] for r in read_records(epath.Path(workdir)) if "train/loss" in r]
-  assert len(losses) == 3
-  assert np.isfinite(losses).all()
+  train_a_little("imagenet22k.py:variant=large_gf", data_dir, tmp_path / "run", capfd)
 
 
 def test_broken_archives_are_named(folder, whole, tmp_path):

@@ -16,7 +16,7 @@ from launching import LAUNCH, ROOT, TRAIN, bash, commands, environment, program
 SCRIPTS = [
   *sorted(LAUNCH.glob("*.sh")),
   LAUNCH / "slurm.sbatch",
-  *map(ROOT.joinpath, ("hornet", ".ci/run", ".ci/beam")),
+  *map(ROOT.joinpath, ("hornet", ".ci/run", ".ci/beam", ".ci/plan")),
 ]
 SHELLCHECK = shutil.which(
   "shellcheck", path=f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -13,14 +13,8 @@ name=$1 workdir=${2%/}
 shift 2
 printf -v arguments '%q ' "$@"
 
-run() {
-  if [ -n "${DRY_RUN:-}" ]; then
-    printf '%q ' "$@"
-    echo
-  else
-    "$@"
-  fi
-}
+# shellcheck source=/dev/null
+. "$(dirname "$0")/dry_run.sh"
 
 spot=--use-spot
 [ -n "${SPOT-1}" ] || spot=--no-use-spot

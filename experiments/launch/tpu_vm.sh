@@ -31,14 +31,8 @@ trap 'rm -rf "$code"' EXIT
 
 say() { echo "tpu_vm: $*" >&2; }
 
-run() {
-  if [ -n "${DRY_RUN:-}" ]; then
-    printf '%q ' "$@"
-    echo
-  else
-    "$@"
-  fi
-}
+# shellcheck source=/dev/null
+. "$(dirname "$0")/dry_run.sh"
 
 tpus() { run gcloud compute tpus "$@" ${ZONE:+"--zone=$ZONE"} ${PROJECT:+"--project=$PROJECT"}; }
 on_all_hosts() { tpus tpu-vm ssh "$name" --worker=all --command="$1"; }

@@ -22,14 +22,8 @@ if [ -z "${CLUSTER:-}" ]; then
   exit 2
 fi
 
-run() {
-  if [ -n "${DRY_RUN:-}" ]; then
-    printf '%q ' "$@"
-    echo
-  else
-    "$@"
-  fi
-}
+# shellcheck source=/dev/null
+. "$(dirname "$0")/dry_run.sh"
 
 # Not the working tree: it holds environments and data.
 root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)

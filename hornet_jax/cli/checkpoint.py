@@ -10,9 +10,9 @@ from tabulate import tabulate
 from hornet_jax.cli import export
 from hornet_jax.errors import InputError
 from hornet_jax.train import manifest
-from hornet_jax.train.checkpoint import choose, delete
+from hornet_jax.train.checkpoint import choose
 from hornet_jax.train.manifest import State
-from hornet_jax.train.step_folders import StepFolder, by_score, score, states_of, surplus
+from hornet_jax.train.step_folders import StepFolder, by_score, delete, score, states_of, surplus
 from hornet_jax.train.workdir import load_config
 
 

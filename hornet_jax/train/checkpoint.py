@@ -23,6 +23,7 @@ from hornet_jax.train.step_folders import (
   StepFolder,
   WalkBack,
   by_score,
+  delete,
   find_steps,
   states_of,
   surplus,
@@ -245,12 +246,6 @@ def choose(directory: epath.Path, which: str | int) -> list[StepFolder]:
       f"of {', '.join(str(folder.step) for folder in steps)}, got {which!r}."
     )
   return named
-
-
-def delete(folder: StepFolder) -> None:
-  """Deletes a checkpoint; a kill in between leaves one without a manifest, which nobody trusts."""
-  (folder.path / NAME).unlink(missing_ok=True)
-  folder.path.rmtree()
 
 
 def _load_first(

@@ -14,13 +14,12 @@ from hornet_jax.data.pipeline import Batch
 from hornet_jax.errors import DivergedError, InputError, StalledError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.clock import Clock
-from hornet_jax.train.evaluate import Predictions
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.files import make_folder
 from hornet_jax.train.interrupt import StopRequest
 from hornet_jax.train.mesh import batch_sharding, on_host, to_devices
 from hornet_jax.train.metrics import MetricsLog
-from hornet_jax.train.outcome import Evaluation, Outcome, Reached
+from hornet_jax.train.outcome import Evaluation, Outcome, Reached, evaluate_state
 from hornet_jax.train.profile import traced
 from hornet_jax.train.progress import Progress
 from hornet_jax.train.rollback import Rollbacks
@@ -75,7 +74,7 @@ def train(
     try:
       eval_step = experiment.compile_eval_step()
       if start_step == experiment.total_steps:
-        reached = Reached(start_step, state, _evaluate(experiment, eval_step, state))
+        reached = Reached(start_step, state, evaluate_state(experiment, eval_step, state))
       else:
         reached = _train_with_rollbacks(experiment, checkpoints, log, eval_step, start_step, state)
     finally:
@@ -225,7 +224,7 @@ def _train_steps(
       scores = None
       if evaluating:
         with clock.paused():
-          evaluation = _evaluate(experiment, eval_step, state)
+          evaluation = evaluate_state(experiment, eval_step, state)
         scores = evaluation[0]
         _log_evaluation(step, scores, log)
       if saving:
@@ -277,22 +276,6 @@ def _record(
     # JSON has no NaN.
     log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
     progress.report(step, values)
-
-
-def _evaluate(experiment: Experiment, eval_step, state: TrainState) -> Evaluation:
-  """Evaluates with the raw and with the averaged weights, on every evaluation split."""
-  metrics: dict[str, float] = {}
-  weights = {"eval": state.params, "eval_ema": state.ema_params}
-  averaged: Predictions | None = None
-  for split in (*experiment.other_eval_splits, experiment.eval_split):
-    other = "" if split is experiment.eval_split else f"{split.name}/"
-    of_weights = experiment.predict(eval_step, list(weights.values()), split)
-    for prefix, predictions in zip(weights, of_weights, strict=True):
-      for name, value in predictions.metrics().items():
-        metrics[f"{prefix}/{other}{name}"] = value
-    averaged = of_weights[-1]
-  assert averaged is not None, "the evaluation split comes last"
-  return metrics, averaged
 
 
 def _log_evaluation(step: int, metrics: Mapping[str, float], log: MetricsLog) -> None:

@@ -1,4 +1,4 @@
-"""How training ended."""
+"""How training goes, and how it ended."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -48,3 +48,25 @@ class Reached(NamedTuple):
   state: TrainState
   evaluation: Evaluation | None
   interrupted: bool = False
+
+
+def evaluate_state(experiment: Experiment, eval_step, state: TrainState) -> Evaluation:
+  """Evaluates with the raw and with the averaged weights, on every evaluation split.
+
+  Args:
+    experiment: of the run.
+    eval_step: compiled.
+    state: to evaluate.
+  """
+  metrics: dict[str, float] = {}
+  weights = {"eval": state.params, "eval_ema": state.ema_params}
+  averaged: Predictions | None = None
+  for split in (*experiment.other_eval_splits, experiment.eval_split):
+    other = "" if split is experiment.eval_split else f"{split.name}/"
+    of_weights = experiment.predict(eval_step, list(weights.values()), split)
+    for prefix, predictions in zip(weights, of_weights, strict=True):
+      for name, value in predictions.metrics().items():
+        metrics[f"{prefix}/{other}{name}"] = value
+    averaged = of_weights[-1]
+  assert averaged is not None, "the evaluation split comes last"
+  return metrics, averaged

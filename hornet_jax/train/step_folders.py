@@ -106,6 +106,12 @@ def surplus(
   ]
 
 
+def delete(folder: StepFolder) -> None:
+  """Deletes a checkpoint; a kill in between leaves one without a manifest, which nobody trusts."""
+  (folder.path / manifest.NAME).unlink(missing_ok=True)
+  folder.path.rmtree()
+
+
 class WalkBack:
   """Checkpoints in the order in which to try them, each checked when its turn comes.
 
