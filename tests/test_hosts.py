@@ -1,5 +1,6 @@
 """Several processes: equal to one, stopped together, and explained where one is missing."""
 
+import argparse
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 from processes import CONFIG, SMALL, STARTED, STEPS, free_port, overrides, start
 
 from hornet_jax.cli import config as config_flag
+from hornet_jax.cli.doctor import _Doctor
 from hornet_jax.errors import InputError
 from hornet_jax.train.agreement import check_agreement
 from hornet_jax.train.experiment import Experiment
@@ -226,6 +228,31 @@ def roll_calls(numbers, count, ends, timeout=10):
     )
 
   return in_threads(*(call(number) for number in numbers))
+
+
+def test_doctor_goes_on_alike_where_one_process_fails(capsys):
+  doctors = [
+    _Doctor(argparse.Namespace(timeout=30), roll_call) for roll_call in roll_calls([0, 1], 2, [])
+  ]
+
+  def broken_on(number):
+    def check(process):
+      def local():
+        if process == number:
+          raise InputError("a disk is gone")
+        return process
+
+      return lambda: f"found {doctors[process]._together(local)}"
+
+    return in_threads(*(lambda i=i: doctors[i].report("data", check(i)) for i in (0, 1)))
+
+  for number in (0, 1):
+    assert broken_on(number) == [False, False]
+    printed = capsys.readouterr().out
+    assert re.search(rf"^WRONG process {number} on \S+: data: a disk is gone$", printed, re.M)
+    assert f"data: not done, as process {number} could not" in printed
+  assert broken_on(None) == [True, True]
+  assert "data: found [0, 1]" in capsys.readouterr().out
 
 
 def test_roll_call_gathers_and_tells_of_failures():

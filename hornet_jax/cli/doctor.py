@@ -91,11 +91,25 @@ class _Doctor:
   def _in_time(self, name: str) -> Iterator[None]:
     seconds = self._args.timeout
     process = self._roll_call.process if self._roll_call else 0
-    with hosts.deadline(seconds, f"process {process}: {name} took longer than {seconds} s"):
+    with hosts.deadline(float(seconds), f"process {process}: {name} took longer than {seconds} s"):
       yield
 
   def _gather(self, value: Any) -> list[Any]:
     return self._roll_call.gather(value) if self._roll_call else [value]
+
+  def _together(self, local: Callable[[], Any]) -> list[Any]:
+    """What each process finds; where one raises `InputError`, all do, and go on alike."""
+    try:
+      found = [True, local()]
+    except InputError as error:
+      found = [False, str(error)]
+    results = self._gather(found)
+    if not found[0]:
+      raise InputError(found[1])
+    failed = [number for number, (good, _) in enumerate(results) if not good]
+    if failed:
+      raise InputError(f"not done, as process {failed[0]} could not")
+    return [value for _, value in results]
 
   def versions(self) -> str:
     found = versions()
@@ -104,10 +118,12 @@ class _Doctor:
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
   def config(self) -> str:
-    config = config_flag.load(self._args.config, self._args.overrides)
+    def load() -> None:
+      self._config = config_flag.load(self._args.config, self._args.overrides)
+
+    self._together(load)
     if self._roll_call:
-      check_agreement(self._roll_call, "configs", config)
-    self._config = config
+      check_agreement(self._roll_call, "configs", self._config)
     return self._args.config
 
   def devices(self) -> str:
@@ -124,26 +140,35 @@ class _Doctor:
     experiment = self._experiment
     split = experiment.train_split
     begin = time.perf_counter()
-    with contextlib.closing(experiment.train_batches(0)) as batches:
-      rows = next(batches)
+
+    def read() -> list[int]:
+      with contextlib.closing(experiment.train_batches(0)) as batches:
+        weights = next(batches)["weight"]
+      undecodable = int(np.sum(weights == 0))
+      if undecodable:
+        raise InputError(
+          f"{undecodable} images of the first batch of {split.name} are undecodable."
+        )
+      return [len(weights), len(split.source), len(experiment.eval_split.source)]
+
+    found = self._together(read)
     seconds = time.perf_counter() - begin
-    undecodable = int(np.sum(rows["weight"] == 0))
-    if undecodable:
-      raise InputError(f"{undecodable} images of the first batch of {split.name} are undecodable.")
-    counts = self._gather([len(split.source), len(experiment.eval_split.source)])
+    counts = [of_process[1:] for of_process in found]
     if any(count != counts[0] for count in counts):
       raise InputError(f"all hosts must have the same dataset: examples are {counts}, by process.")
-    return (
-      f"{split.name}, {len(split.source):,} examples, {len(rows['label'])} read in {seconds:.1f} s"
-    )
+    return f"{split.name}, {len(split.source):,} examples, {found[0][0]} read in {seconds:.1f} s"
 
   def workdir(self) -> str:
     folder = epath.Path(self._args.workdir)
-    make_folder(folder)
-    probe = folder / f"doctor-{self._gather([uuid.uuid4().hex])[0][0]}"
-    if jax.process_index() == 0:
-      write_file(probe, "seen by all hosts?")
-    self._gather(None)
+
+    def write() -> str:
+      make_folder(folder)
+      name = f"doctor-{uuid.uuid4().hex}"
+      if jax.process_index() == 0:
+        write_file(folder / name, "seen by all hosts?")
+      return name
+
+    probe = folder / self._together(write)[0]
     seen = probe.exists()
     self._gather(None)
     if jax.process_index() == 0:

@@ -195,7 +195,7 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
     ["images/s", _range(plan.images_per_second, 0)],
     ["MFU", f"{_range(plan.mfu.times(100), 0)} %"],
     ["run", f"{plan.lowered.total_steps:,} steps"],
-    ["hours", _range(step.seconds.times(plan.lowered.total_steps / 3600), 1)],
+    ["hours", _range(step.seconds.times(plan.lowered.total_steps / 3600), 2)],
     ["chip-hours", f"{_range(plan.chip_hours, 0)} on {chips} chips"],
   ]
   price = _cost(plan, prices) if prices else None
