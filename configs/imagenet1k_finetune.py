@@ -39,6 +39,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.epochs = 30.0
   chosen = (arguments["variant"], arguments["image_size"])
   config.model.variant = common.choose("variant and image_size", chosen, _MODELS)
+  config.model.remat = "dense"  # without, the groups of a chip of 16 GB do not fit
   config.model.drop_path_rate = 0.4
   config.data.dataset = "imagenet2012"
   config.data.image_size = int(arguments["image_size"])

@@ -32,6 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config = common.base_config()
   config.epochs = 90.0
   config.model.variant = f"hornet_{arguments['variant']}"
+  config.model.remat = "dense"  # without, the groups of a chip of 16 GB do not fit
   config.data.dataset = arguments["dataset"]
   config.data.train_split = "train"
   config.data.eval_split = "train[:1%]"
