@@ -6,6 +6,7 @@ from etils import epath
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import command_line, positive_int
+from hornet_jax.paths import absolute
 from hornet_jax.train.files import make_folder, write_file
 from hornet_jax.train.show_batches import show_batches
 
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
   make_folder(path.parent)
   page = show_batches(config, command_line(), num_batches=args.batches, num_rows=args.rows)
   write_file(path, page)
-  print(f"batches: {path.resolve()}")
+  print(f"batches: {absolute(path)}")
   return 0

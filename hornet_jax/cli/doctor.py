@@ -16,6 +16,7 @@ from etils import epath
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import hosts
 from hornet_jax.errors import InputError
+from hornet_jax.paths import in_object_store
 from hornet_jax.train.agreement import check_agreement
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.files import make_folder, write_file
@@ -181,7 +182,7 @@ class _Doctor:
     return f"{folder}, {self._room(folder)}"
 
   def _room(self, folder: epath.Path) -> str:
-    if "://" in self._args.workdir:
+    if in_object_store(self._args.workdir):
       return "an object store: its quota is not checked"
     kept = self._config["checkpoint"]
     state = jax.tree.leaves(self._experiment.abstract_state())

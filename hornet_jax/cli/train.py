@@ -16,6 +16,7 @@ from hornet_jax.cli.arguments import command_line
 from hornet_jax.data.datasets import DATASETS, check_prepared, find_prepared
 from hornet_jax.data.prepare import prepare
 from hornet_jax.errors import InputError
+from hornet_jax.paths import absolute
 from hornet_jax.train.agreement import check_agreement
 from hornet_jax.train.loop import train
 from hornet_jax.train.report import write_report
@@ -76,7 +77,7 @@ def _run(args: argparse.Namespace, roll_call: RollCall | None) -> int:
   if outcome.updated or not path.exists():
     write_report(outcome, path, command_line())
   print(_table(outcome))
-  print(f"report: {path.resolve()}")
+  print(f"report: {absolute(path)}")
   return 0
 
 

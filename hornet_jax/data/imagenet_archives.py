@@ -9,6 +9,7 @@ from etils import epath
 from tqdm import tqdm
 
 from hornet_jax.errors import InputError
+from hornet_jax.paths import in_object_store
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
@@ -48,7 +49,7 @@ def check_space(archives: Sequence[epath.PathLike], target: epath.Path) -> None:
   """Raises `InputError` where the disk cannot take what becomes of the archives."""
   local = pathlib.Path(target)
   existing = next((p for p in (local, *local.parents) if p.exists()), None)
-  if "://" in str(target) or existing is None:
+  if in_object_store(target) or existing is None:
     return  # an object store has no end
   needed = _SPACE * sum(epath.Path(archive).stat().length for archive in archives)
   free = shutil.disk_usage(existing).free

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from etils import epath
 
 from hornet_jax.errors import InputError
+from hornet_jax.paths import in_object_store
 
 _LOCK = "building.lock"
 _RECENT = 600  # seconds; a build writes more often
@@ -33,7 +34,7 @@ def locked(folder: epath.Path) -> Iterator[list[int]]:
   Raises:
     InputError: if another process builds in it.
   """
-  if "://" in os.fspath(folder):
+  if in_object_store(folder):
     yield []
     return
   path = pathlib.Path(folder) / _LOCK

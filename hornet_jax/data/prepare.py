@@ -29,6 +29,7 @@ from hornet_jax.data.datasets import (
 from hornet_jax.data.folder import ImageFolder
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.errors import InputError
+from hornet_jax.paths import absolute
 
 _FOLDER_VERSION = "1.0.0"
 
@@ -126,7 +127,7 @@ def convert(source: pathlib.Path, data_dir: str) -> epath.Path:
     InputError: if `source` is no such folder, another dataset is in the way or the
       conversion failed.
   """
-  source = source.resolve()
+  source = absolute(source)
   try:
     info = json.loads((source / "dataset_info.json").read_text())
     parts = [info["name"], info.get("configName"), info["version"]]
@@ -135,7 +136,7 @@ def convert(source: pathlib.Path, data_dir: str) -> epath.Path:
     raise InputError(
       f"`path` must be the folder of a prepared version, with dataset_info.json: {reason}."
     ) from error
-  target = resolve_data_dir(data_dir).resolve().joinpath(*filter(None, parts))
+  target = absolute(resolve_data_dir(data_dir)).joinpath(*filter(None, parts))
   if target != source and (target / "dataset_info.json").exists():
     raise InputError(
       f"`data_dir` must not hold the dataset yet: {target} is prepared. Hint: choose another "

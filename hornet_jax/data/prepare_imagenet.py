@@ -18,6 +18,7 @@ from hornet_jax.data.lock import locked, remove_incomplete
 from hornet_jax.data.prepare import build
 from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
+from hornet_jax.paths import absolute
 
 GENERATED = "generated.txt"
 """Beside the versions of a dataset that is made up."""
@@ -57,7 +58,7 @@ def prepare_imagenet(
   if path := find_prepared(name, data_dir):
     return Prepared(path, existed=True)
   check_archives(archives, resolve_data_dir(data_dir), partial=partial)
-  return _build(name, data_dir, name, os.fspath(archives.resolve()), generated=generated)
+  return _build(name, data_dir, name, os.fspath(absolute(archives)), generated=generated)
 
 
 def prepare_imagenet22k(
@@ -94,8 +95,7 @@ def prepare_imagenet22k(
       "10,450 of arXiv 2104.10972, one a line, got none."
     )
   target = resolve_data_dir(data_dir)
-  if "://" not in os.fspath(archives):
-    archives = archives.resolve()
+  archives = absolute(archives)
   files = find_archives(archives, on_beam=bool(beam_options))
   if beam_options:
     _check_beam(beam_options)
@@ -146,10 +146,10 @@ def prepare_eval_set(
   """
   if path := find_prepared(name, data_dir):
     return Prepared(path, existed=True)
-  source = EvalArchives(name, archives.resolve())
+  source = EvalArchives(name, absolute(archives))
   check_space(source.files(), resolve_data_dir(data_dir))
   source.check_count(partial=partial)
-  arguments = (name, os.fspath(archives.resolve()))
+  arguments = (name, os.fspath(absolute(archives)))
   return _build(name, data_dir, "eval_set", *arguments, generated=generated)
 
 

@@ -16,6 +16,7 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from hornet_jax.errors import FullDiskError, InputError, StorageError
+from hornet_jax.paths import absolute
 from hornet_jax.train.files import is_full_disk, make_folder
 from hornet_jax.train.manifest import NAME, State, write_manifest
 from hornet_jax.train.state import TrainState
@@ -58,7 +59,7 @@ class Checkpoints:
     Raises:
       InputError: if there are checkpoints, but none that can be trusted.
     """
-    self._directory = directory.resolve()  # Orbax refuses relative paths
+    self._directory = absolute(directory)  # Orbax refuses relative paths
     self._keep, self._keep_best = keep, keep_best
     self._on_full_disk = on_full_disk
     self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
@@ -219,7 +220,7 @@ def load_params(
     InputError: if the directory holds no such checkpoint, naming those that are there, or it
       is damaged.
   """
-  directory = directory.resolve()
+  directory = absolute(directory)
   walk = WalkBack(directory, choose(directory, which))
   step, state = _load_first(walk, iter(walk), _load_weights)
   return step, jax.device_get(state["params"]), jax.device_get(state["ema_params"])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
+from hornet_jax.paths import in_object_store
 from hornet_jax.train.files import write_file
 
 NAME = "hornet_manifest.json"
@@ -74,7 +75,7 @@ def check(folder: epath.Path, *, read: bool = True) -> Verdict:
     return Verdict(State.DAMAGED, "state: missing" if any(folder.iterdir()) else "an empty folder")
   if not (folder / NAME).exists():
     # Locally a step gets its name once it is complete; in a store it is written in place.
-    if "://" in os.fspath(folder) and not (folder / _COMMITTED).exists():
+    if in_object_store(folder) and not (folder / _COMMITTED).exists():
       return Verdict(State.DAMAGED, f"{_COMMITTED}: missing, never completed")
     return Verdict(State.UNVERIFIED)
   try:
