@@ -81,7 +81,7 @@ def test_report_of_one_that_fits(plan):
 
 
 def test_report_of_one_that_does_not_fit_says_what_would(plan):
-  status, printed = plan("--batch=4096")
+  status, printed = plan("--batch=4096", "--remat=none")
   assert status == 1
   assert "DOES NOT FIT: 410.60 of 15.75 GiB" in printed.out
   assert "largest batch found to fit: 144 images a chip, remat none" in printed.out

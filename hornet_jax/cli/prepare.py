@@ -40,6 +40,7 @@ from hornet_jax.data.prepare_imagenet import (
   prepare_imagenet22k,
 )
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.paths import absolute
 
 _NAMED_AT_MOST = 20
 _IMAGENET_22K = tuple(f"imagenet22k/{build}" for build in BUILDS)
@@ -174,7 +175,7 @@ def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
       _write_archives(args.dataset, pathlib.Path(temporary))
       prepared = _from_archives(args, epath.Path(temporary))
   elif args.archives:
-    prepared = _from_archives(args, args.archives)
+    prepared = _from_archives(args, absolute(args.archives))
   else:
     prepared = Prepared(prepare(args.dataset, args.data_dir), existed=True)
   if prepared.existed:

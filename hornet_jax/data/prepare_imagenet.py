@@ -18,7 +18,6 @@ from hornet_jax.data.lock import locked, remove_incomplete
 from hornet_jax.data.prepare import build
 from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
-from hornet_jax.paths import absolute
 
 GENERATED = "generated.txt"
 """Beside the versions of a dataset that is made up."""
@@ -58,7 +57,7 @@ def prepare_imagenet(
   if path := find_prepared(name, data_dir):
     return Prepared(path, existed=True)
   check_archives(archives, resolve_data_dir(data_dir), partial=partial)
-  return _build(name, data_dir, name, os.fspath(absolute(archives)), generated=generated)
+  return _build(name, data_dir, name, os.fspath(archives), generated=generated)
 
 
 def prepare_imagenet22k(
@@ -95,7 +94,6 @@ def prepare_imagenet22k(
       "10,450 of arXiv 2104.10972, one a line, got none."
     )
   target = resolve_data_dir(data_dir)
-  archives = absolute(archives)
   files = find_archives(archives, on_beam=bool(beam_options))
   if beam_options:
     _check_beam(beam_options)
@@ -146,10 +144,10 @@ def prepare_eval_set(
   """
   if path := find_prepared(name, data_dir):
     return Prepared(path, existed=True)
-  source = EvalArchives(name, absolute(archives))
+  source = EvalArchives(name, archives)
   check_space(source.files(), resolve_data_dir(data_dir))
   source.check_count(partial=partial)
-  arguments = (name, os.fspath(absolute(archives)))
+  arguments = (name, os.fspath(archives))
   return _build(name, data_dir, "eval_set", *arguments, generated=generated)
 
 
