@@ -38,7 +38,6 @@ def get_config(arg: str = "") -> ConfigDict:
   )
   config = common.base_config()
   config.model.variant = f"hornet_{arguments['variant']}"
-  config.model.remat = "dense"  # without, the groups of a chip of 16 GB do not fit
   config.model.drop_path_rate = drop_path_rate
   config.data.dataset = "imagenet2012"
   config.data.rand_augment = rand_augment

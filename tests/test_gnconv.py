@@ -45,6 +45,14 @@ def test_in_and_out_widths_may_differ(spatial_filter):
   assert y.shape == (1, 4, 4, 10)
 
 
+def test_interleaved_or_in_halves_is_the_same_function():
+  x = jax.random.normal(jax.random.key(1), (2, 6, 6, 16))
+  module = GnConv(16, order=3, filter=(6, 4), scale=0.5)
+  params, in_halves = init_and_apply(module, x)
+  interleaved = jax.jit(module.clone(interleave=True).apply)({"params": params}, x)
+  assert_close(in_halves, interleaved)
+
+
 def test_translation_equivariance_of_the_interior():
   x = jnp.zeros((1, 16, 16, 4)).at[:, 7, 7].set(1.0)
   module = GnConv(4, order=2, filter="3x3")

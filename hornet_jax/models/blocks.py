@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from hornet_jax.models.dense import kernel_init
 from hornet_jax.models.gnconv import GnConv, SpatialFilter
-from hornet_jax.models.layers import LayerScale, Mlp, drop_path, layer_norm
+from hornet_jax.models.layers import LayerNorm, LayerScale, Mlp, drop_path
 
 
 class Block(nn.Module):
@@ -23,7 +23,8 @@ class Block(nn.Module):
     global_filter: `"dft"` or `"fft"`.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation.
-    gradient_sum: see `dense`.
+    gradient_sum: see `Dense`.
+    interleave: of the gnConv.
   """
 
   order: int
@@ -34,6 +35,7 @@ class Block(nn.Module):
   depthwise: str = "auto"
   dtype: DTypeLike = jnp.float32
   gradient_sum: str = "compute"
+  interleave: bool = False
 
   @nn.compact
   def __call__(
@@ -50,18 +52,20 @@ class Block(nn.Module):
       depthwise=self.depthwise,
       dtype=self.dtype,
       gradient_sum=self.gradient_sum,
+      interleave=self.interleave,
       name="gnconv",
     )
-    branch = gnconv(layer_norm(self.dtype, "norm1")(x))
-    x += drop_path(self.layer_scale(branch, 1), None if factors is None else factors[0])
+    first, second = (None, None) if factors is None else factors
+    x += self.scaled(gnconv(LayerNorm(self.dtype, name="norm1")(x)), first, 1)
     mlp = Mlp(4 * channels, self.dtype, self.gradient_sum, name="mlp")
-    branch = mlp(layer_norm(self.dtype, "norm2")(x))
-    return x + drop_path(self.layer_scale(branch, 2), None if factors is None else factors[1])
+    return x + self.scaled(mlp(LayerNorm(self.dtype, name="norm2")(x)), second, 2)
 
-  def layer_scale(self, branch: Array, number: int) -> Array:
+  def scaled(self, branch: Array, factors: Array | None, number: int) -> Array:
+    """The branch times its layer scale and its drop-path factors."""
     if not self.layer_scale_init or self.layer_scale_init < 0:
-      return branch
-    return LayerScale(self.layer_scale_init, self.dtype, name=f"layer_scale{number}")(branch)
+      return drop_path(branch, factors)
+    name = f"layer_scale{number}"
+    return LayerScale(self.layer_scale_init, self.dtype, name=name)(branch, factors)
 
 
 class Stem(nn.Module):
@@ -73,7 +77,7 @@ class Stem(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-    return layer_norm(self.dtype, "norm")(_patch_conv(self.dim, self.patch_size, self.dtype)(x))
+    return LayerNorm(self.dtype, name="norm")(_patch_conv(self.dim, self.patch_size, self.dtype)(x))
 
 
 class Downsample(nn.Module):
@@ -84,7 +88,7 @@ class Downsample(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-    return _patch_conv(self.dim, 2, self.dtype)(layer_norm(self.dtype, "norm")(x))
+    return _patch_conv(self.dim, 2, self.dtype)(LayerNorm(self.dtype, name="norm")(x))
 
 
 def _patch_conv(dim: int, size: int, dtype: DTypeLike) -> nn.Conv:

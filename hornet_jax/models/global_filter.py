@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models.dense import kernel_init
-from hornet_jax.models.layers import DepthwiseConv, layer_norm
+from hornet_jax.models.layers import DepthwiseConv, LayerNorm
 
 GlobalFilter = Literal["dft", "fft"]
 
@@ -23,7 +23,7 @@ class GlobalLocalFilter(nn.Module):
   x        = pre_norm(x)
   local    = dwconv3x3(x[..., :D/2])                           (no bias)
   global   = irfft2(rfft2(x[..., D/2:]) * (filter_re + i filter_im))
-  out[2c], out[2c + 1] = local[c], global[c]                   (interleaved)
+  out[2c], out[2c + 1] = local[c], global[c]                   (interleaved, or in halves)
   out      = post_norm(out)
 
   The spectrum is orthonormal and computed in float32. A stored filter of another
@@ -33,7 +33,7 @@ class GlobalLocalFilter(nn.Module):
   Source: arXiv 2207.14284 section 3.2 and appendix; official hornet.py,
   `GlobalLocalFilter`.
   Deviation: the complex weight [D/2, h, w, 2] is stored as two real arrays
-  [h, w, D/2].
+  [h, w, D/2]. In bfloat16 what the spectrum gives is rounded before post_norm.
 
   Attributes:
     filter_size: (h, w), the stored grid; w = W // 2 + 1 for images of width W.
@@ -42,6 +42,9 @@ class GlobalLocalFilter(nn.Module):
       float32 rounding.
     depthwise: implementation of the 3x3 convolution, see `depthwise_conv`.
     precision: of the DFT products; a TPU's default would be bfloat16.
+    interleave: whether the result has the official order of channels. Else it is that of
+      `halves`, local before global, which spares moving every feature; the parameters of
+      post_norm keep the official order.
     dtype: type of the computation around the spectrum.
   """
 
@@ -49,6 +52,7 @@ class GlobalLocalFilter(nn.Module):
   implementation: str = "dft"
   depthwise: str = "auto"
   precision: lax.Precision = lax.Precision.HIGHEST
+  interleave: bool = True
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -64,14 +68,17 @@ class GlobalLocalFilter(nn.Module):
     filter_re = self.param("filter_re", kernel_init, (*self.filter_size, half))
     filter_im = self.param("filter_im", kernel_init, (*self.filter_size, half))
 
-    x = layer_norm(self.dtype, "pre_norm")(x)
+    x = LayerNorm(self.dtype, name="pre_norm")(x)
     local = DepthwiseConv((3, 3), False, self.depthwise, self.dtype, name="dw")(x[..., :half])
     spectral = filter_spectrum(
       x[..., half:].astype(jnp.float32), filter_re, filter_im, self.implementation, self.precision
     )
-    out = jnp.stack([local.astype(jnp.float32), spectral], axis=-1)  # [B, H, W, D/2, 2]
-    out = out.reshape(x.shape)  # [B, H, W, D]
-    return layer_norm(self.dtype, "post_norm")(out)
+    out = [local, spectral.astype(self.dtype)]
+    if self.interleave:
+      joined = jnp.stack(out, axis=-1).reshape(x.shape)  # [B, H, W, D]
+    else:
+      joined = jnp.concatenate(out, axis=-1)
+    return LayerNorm(self.dtype, halved=not self.interleave, name="post_norm")(joined)
 
 
 def check_implementation(name: str) -> None:

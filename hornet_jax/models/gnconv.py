@@ -1,7 +1,7 @@
 """gnConv: the recursive gated convolution."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError
-from hornet_jax.models.dense import dense
+from hornet_jax.models.dense import Dense
 from hornet_jax.models.global_filter import GlobalLocalFilter
 from hornet_jax.models.layers import DepthwiseConv
 
@@ -72,7 +72,10 @@ class GnConv(nn.Module):
     global_filter: `"dft"` or `"fft"`, for spectral filters.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation; parameters are float32.
-    gradient_sum: see `dense`.
+    gradient_sum: see `Dense`.
+    interleave: whether a global filter interleaves its halves. Else the kernels behind it are
+      reordered, which is the same function and cheaper, unless kernels lie in parts on the
+      devices: their reordered gradients would be summed whole before they are scattered.
   """
 
   dim: int
@@ -84,6 +87,7 @@ class GnConv(nn.Module):
   depthwise: str = "auto"
   dtype: DTypeLike = jnp.float32
   gradient_sum: str = "compute"
+  interleave: bool = False
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W D"]) -> Float[Array, "B H W E"]:
@@ -98,18 +102,21 @@ class GnConv(nn.Module):
         f"`dim` must give an even sum of branch widths for a global filter: expected "
         f"sum({dims}) even, got {sum(dims)}. Hint: use a multiple of {2**self.order}."
       )
-    projected = self.linear(2 * self.dim, "proj_in")(x)  # [B, H, W, 2C]
+    halved = not (isinstance(self.filter, str) or self.interleave)  # p as the filter's result
+    projected = self.linear(2 * self.dim, "proj_in", halved_outputs=dims[0] * halved)(x)
     p, q = jnp.split(projected, [dims[0]], axis=-1)  # [B, H, W, C_0], [B, H, W, sum(dims)]
     q = self.spatial_filter()(q) * self.scale
-    first, *rest = jnp.split(q, np.cumsum(dims)[:-1].tolist(), axis=-1)
+    first, *rest = _split_halves(q, dims) if halved else _split(q, dims)
     p = p * first
     for k, gate in enumerate(rest):
-      p = self.linear(dims[k + 1], f"pws_{k}")(p) * gate  # [B, H, W, C_{k+1}]
-    return self.linear(self.out_dim or self.dim, "proj_out")(p)
+      width = dims[k + 1]
+      pws = self.linear(width, f"pws_{k}", halved_inputs=halved, halved_outputs=width * halved)
+      p = pws(p) * gate  # [B, H, W, C_{k+1}]
+    return self.linear(self.out_dim or self.dim, "proj_out", halved_inputs=halved)(p)
 
-  def linear(self, features: int, name: str) -> Callable[[Array], Array]:
+  def linear(self, features: int, name: str, **orders: int) -> Dense:
     """A 1x1 convolution."""
-    return dense(features, self.dtype, name, self.gradient_sum)
+    return Dense(features, self.dtype, self.gradient_sum, **orders, name=name)
 
   def spatial_filter(self) -> nn.Module:
     """f: the depthwise convolution or the global filter, under the name `dwconv`."""
@@ -123,8 +130,21 @@ class GnConv(nn.Module):
       )
     return GlobalLocalFilter(
       filter_size=(self.filter[0], self.filter[1]),
+      interleave=self.interleave,
       implementation=self.global_filter,
       depthwise=self.depthwise,
       dtype=self.dtype,
       name="dwconv",
     )
+
+
+def _split(q: Array, widths: Sequence[int]) -> list[Array]:
+  """The channels in parts of these widths."""
+  return jnp.split(q, np.cumsum(widths)[:-1].tolist(), axis=-1)
+
+
+def _split_halves(q: Array, widths: Sequence[int]) -> list[Array]:
+  """`_split` of channels in the order of `halves`, each part in that order again."""
+  half_widths = [width // 2 for width in widths]
+  pairs = zip(*(_split(half, half_widths) for half in jnp.split(q, 2, axis=-1)), strict=True)
+  return [jnp.concatenate(pair, axis=-1) for pair in pairs]

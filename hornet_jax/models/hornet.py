@@ -12,7 +12,7 @@ from hornet_jax.models.blocks import Downsample, Stem
 from hornet_jax.models.dense import check_gradient_sum
 from hornet_jax.models.global_filter import check_implementation
 from hornet_jax.models.gnconv import SpatialFilter
-from hornet_jax.models.layers import drop_path_factors, drop_path_rates, layer_norm
+from hornet_jax.models.layers import LayerNorm, drop_path_factors, drop_path_rates
 from hornet_jax.models.parallel import constrain_batch
 from hornet_jax.models.stage import Stage, check_remat
 
@@ -94,7 +94,7 @@ class HorNet(nn.Module):
     out = run_stages(self, images, train, keys, len(self.depths))
     x = out[f"stage_{len(self.depths) - 1}"]
     pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, C]
-    out["pre_logits"] = layer_norm(jnp.float32, "norm")(pooled)
+    out["pre_logits"] = LayerNorm(jnp.float32, name="norm")(pooled)
     if not self.num_classes:
       return out["pre_logits"], out
     logits = head(self.num_classes, self.head_init_scale)(out["pre_logits"])
@@ -220,6 +220,7 @@ def run_stages(
       "depthwise": model.depthwise,
       "dtype": model.dtype,
       "gradient_sum": model.gradient_sum,
+      "interleave": model.gather,
     }
     stage = Stage(
       model.depths[s],

@@ -9,13 +9,28 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
-from hornet_jax.models.dense import dense, kernel_init
-from hornet_jax.ops import depthwise_conv
+from hornet_jax.models.dense import Dense, halves, kernel_init
+from hornet_jax.ops import depthwise_conv, gelu, layer_norm
 
 
-def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
-  """LayerNorm over channels as official: eps 1e-6, two-pass variance, float32 statistics."""
-  return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
+class LayerNorm(nn.Module):
+  """LayerNorm over channels, see `hornet_jax.ops.layer_norm`.
+
+  Attributes:
+    dtype: of the input, which is cast to it, and the result; statistics are float32.
+    halved: whether the input comes in the order of `halves`; the parameters keep their own.
+  """
+
+  dtype: DTypeLike = jnp.float32
+  halved: bool = False
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "*batch C"]) -> Float[Array, "*batch C"]:
+    scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+    bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+    if self.halved:
+      scale, bias = halves(scale, 0), halves(bias, 0)
+    return layer_norm(x.astype(self.dtype), scale, bias)
 
 
 class DepthwiseConv(nn.Module):
@@ -45,7 +60,9 @@ class DepthwiseConv(nn.Module):
 
 
 class LayerScale(nn.Module):
-  """Multiplies each channel by a learned factor.
+  """Multiplies each channel by a learned factor, and each example by that of its drop path.
+
+  In one product, so that the backward pass needs `x` alone.
 
   Source: gamma1 and gamma2 of the official Block.
 
@@ -58,9 +75,14 @@ class LayerScale(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+  def __call__(
+    self, x: Float[Array, "B H W C"], factors: Float[Array, "B"] | None = None
+  ) -> Float[Array, "B H W C"]:
     scale = self.param("scale", nn.initializers.constant(self.init), x.shape[-1:])
-    return x * scale.astype(self.dtype)[None, None, None]
+    scale = scale[None, None, None]  # [1, 1, 1, C]
+    if factors is not None:
+      scale = scale * factors[:, None, None, None]  # [B, 1, 1, C]
+    return x * scale.astype(self.dtype)
 
 
 class Mlp(nn.Module):
@@ -80,11 +102,9 @@ class Mlp(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-    hidden = dense(self.hidden_dim, self.dtype, "fc1", self.gradient_sum)(
-      x
-    )  # [B, H, W, hidden_dim]
-    hidden = jax.nn.gelu(hidden, approximate=False)
-    return dense(x.shape[-1], self.dtype, "fc2", self.gradient_sum)(hidden)  # [B, H, W, C]
+    fc1 = Dense(self.hidden_dim, self.dtype, self.gradient_sum, name="fc1")
+    fc2 = Dense(x.shape[-1], self.dtype, self.gradient_sum, name="fc2")
+    return fc2(gelu(fc1(x)))
 
 
 def drop_path_rates(rate: float, depths: Sequence[int]) -> list[float]:

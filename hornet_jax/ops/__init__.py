@@ -1,5 +1,7 @@
 """Numerics that the models call."""
 
 from hornet_jax.ops.depthwise_conv import depthwise_conv
+from hornet_jax.ops.gelu import gelu
+from hornet_jax.ops.layer_norm import layer_norm
 
-__all__ = ["depthwise_conv"]
+__all__ = ["depthwise_conv", "gelu", "layer_norm"]
