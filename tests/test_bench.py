@@ -5,7 +5,27 @@ import pathlib
 import subprocess
 import sys
 
+from hornet_jax.bench.step import make_train_step
+from hornet_jax.cli.main import main
+
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_step_benchmark_times_both_passes_by_implementation(capsys):
+  sizes = ["--forward_batch=1", "--train_batch=1", "--rounds=1"]
+  assert main(["bench", "step", "--variant=hornet_nano_7x7", *sizes]) == 0
+  rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+  cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+  timed = {(row[0], row[1]): row[-1] for row in cells if len(row) == 6}
+  for of in ("forward, batch 1", "train step, batch 1"):
+    assert timed[of, "grouped"] == "1.00"
+    assert float(timed[of, "auto"]) > 0
+
+
+def test_the_timed_train_step_trains():
+  step = make_train_step("hornet_nano_7x7", batch_size=2)
+  losses = [float(step()[1]) for _ in range(8)]
+  assert losses[-1] < losses[0]
 
 
 def test_input_benchmark_agrees_with_pillow_and_tf_data():

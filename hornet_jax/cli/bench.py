@@ -7,10 +7,10 @@ import statistics
 import jax
 from tabulate import tabulate
 
-from hornet_jax.bench.depthwise import time_forward
 from hornet_jax.bench.input import REFERENCE, REFERENCE_RAND_AUGMENT, SIZE, time_input
 from hornet_jax.bench.readers import time_readers
 from hornet_jax.bench.rounds import ratio
+from hornet_jax.bench.step import BASELINE, time_steps
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cost import PEAK_FLOPS, peak_training_rate
 from hornet_jax.models import create_model
@@ -22,14 +22,14 @@ _V5E = "TPU v5 lite"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   benchmarks = parser.add_subparsers(metavar="BENCHMARK", required=True)
-  depthwise = benchmarks.add_parser(
-    "depthwise", help="a HorNet's forward pass against the same with lax's grouped convolution"
+  step = benchmarks.add_parser(
+    "step", help="forward pass and train step of a HorNet against the same with lax's convolution"
   )
-  depthwise.add_argument("--variant", default="hornet_tiny_7x7")
-  depthwise.add_argument("--batch_size", type=positive_int, default=8)
-  depthwise.add_argument("--rounds", type=positive_int, default=5)
-
-  depthwise.set_defaults(bench=_depthwise)
+  step.add_argument("--variant", default="hornet_tiny_7x7")
+  step.add_argument("--forward_batch", type=positive_int, default=8)
+  step.add_argument("--train_batch", type=positive_int, default=4)
+  step.add_argument("--rounds", type=positive_int, default=5)
+  step.set_defaults(bench=_step)
   images = benchmarks.add_parser(
     "input", help="JPEGs to training views against Pillow, tf.data and, if installed, timm"
   )
@@ -52,17 +52,20 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
-def _depthwise(args: argparse.Namespace) -> None:
-  seconds = time_forward(args.variant, args.batch_size, args.rounds)
+def _step(args: argparse.Namespace) -> None:
+  timed = time_steps(args.variant, args.forward_batch, args.train_batch, args.rounds)
   rows = [
-    [name, *(f"{summary(times):.3f}" for summary in (statistics.median, min, max))]
-    for name, times in seconds.items()
+    [
+      of,
+      implementation,
+      *(f"{summary(times):.3f}" for summary in (statistics.median, min, max)),
+      f"{ratio(seconds[BASELINE], times):.2f}",
+    ]
+    for of, seconds in timed.items()
+    for implementation, times in seconds.items()
   ]
-  for row, times in zip(rows, seconds.values(), strict=True):
-    row.append(f"{ratio(seconds['grouped'], times):.2f}")
-  device = jax.devices()[0]
-  print(f"{args.variant}, forward, float32, batch {args.batch_size}, {device.device_kind}")
-  headers = ["depthwise", "median s", "min s", "max s", "speed-up"]
+  print(f"{args.variant}, float32, {jax.devices()[0].device_kind}")
+  headers = ["of", "depthwise", "median s", "min s", "max s", "speed-up"]
   print(tabulate(rows, headers=headers, disable_numparse=True))
 
 

@@ -1,0 +1,94 @@
+"""HorNet-T in JAX against PyTorch: forward pass and train step, one process, interleaved.
+
+python experiments/benchmarks/step.py --variant=hornet_tiny_7x7   # requirements.txt beside it
+"""
+
+import argparse
+import statistics
+
+import jax
+import jax.numpy as jnp
+import torch
+from tabulate import tabulate
+from torch_hornet import HorNet
+
+from hornet_jax.bench.rounds import ratio, time_interleaved
+from hornet_jax.bench.step import make_forward, make_train_step
+from hornet_jax.cost.accounting import count_params
+from hornet_jax.models import create_model
+from hornet_jax.versions import versions
+
+IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+KINDS = ("eager", "channels-last", "compile")
+
+
+def torch_model(variant, kind):
+  model = HorNet(global_filter=variant.endswith("gf"))
+  count = sum(parameter.numel() for parameter in model.parameters())
+  shapes = jax.eval_shape(create_model(variant).init, jax.random.key(0), IMAGE)
+  expected = count_params(shapes)
+  assert count == expected, f"{variant}: {count:,} parameters instead of {expected:,}"
+  return model.to(memory_format=torch.channels_last) if kind != "eager" else model
+
+
+def torch_images(batch_size, kind):
+  images = torch.randn(batch_size, 3, 224, 224)
+  return images if kind == "eager" else images.contiguous(memory_format=torch.channels_last)
+
+
+def torch_forward(variant, batch_size, kind):
+  model, images = torch_model(variant, kind).eval(), torch_images(batch_size, kind)
+  call = torch.compile(model) if kind == "compile" else model
+
+  def forward():
+    with torch.inference_mode():
+      return call(images).numpy()
+
+  forward()
+  return forward
+
+
+def torch_train_step(variant, batch_size, kind):
+  model, images = torch_model(variant, kind).train(), torch_images(batch_size, kind)
+  labels = torch.arange(batch_size)
+  optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+  call = torch.compile(model) if kind == "compile" else model
+
+  def step():
+    optimizer.zero_grad(set_to_none=True)
+    loss = torch.nn.functional.cross_entropy(call(images), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.detach().numpy()
+
+  step()
+  return step
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--variant", choices=("hornet_tiny_7x7", "hornet_tiny_gf"), required=True)
+  parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--no_compile", action="store_true", help="leave torch.compile out")
+  args = parser.parse_args()
+  kinds = KINDS[:2] if args.no_compile else KINDS
+  passes = (
+    ("forward", 8, make_forward, torch_forward),
+    ("train step", 4, make_train_step, torch_train_step),
+  )
+  rows = []
+  for name, batch_size, ours, theirs in passes:
+    candidates = {f"PyTorch {kind}": theirs(args.variant, batch_size, kind) for kind in kinds}
+    candidates["hornet_jax"] = ours(args.variant, batch_size)
+    seconds = time_interleaved(candidates, args.rounds)
+    for candidate, times in seconds.items():
+      summary = [f"{f(times):.3f}" for f in (statistics.median, min, max)]
+      rows.append([name, candidate, *summary, f"{ratio(times, seconds['hornet_jax']):.2f}"])
+  print(f"{args.variant} at 224, float32, forward of 8 and train step of 4 images")
+  headers = ["of", "by", "median s", "min s", "max s", "time / hornet_jax's"]
+  print(tabulate(rows, headers=headers, disable_numparse=True))
+  print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {versions()}")
+
+
+if __name__ == "__main__":
+  main()
