@@ -1,5 +1,7 @@
 """Outputs and gradients equal the official implementation's."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from hornet_jax.convert import params_from_official
 from hornet_jax.models.blocks import Block
 from hornet_jax.models.global_filter import GlobalLocalFilter
 from hornet_jax.models.gnconv import GnConv
+from hornet_jax.models.stage import REMAT, Stage
 
 IMPLEMENTATIONS = ["dft", "fft"]
 
@@ -111,6 +114,78 @@ def test_outputs_and_gradients(name, implementation):
   total = np.sqrt(sum(norm**2 for norm in norms.values() if norm is not None))
   squares = sum(np.sum(np.square(g, dtype=np.float64)) for g in computed.values())
   np.testing.assert_allclose(np.sqrt(squares), total, rtol=2e-5)
+
+
+# Filter, Fourier transform, depthwise convolution, type, scan, remat.
+PATHS = [
+  ("gf", "dft", "shift", "float32", True, "none"),
+  ("gf", "fft", "grouped", "float32", False, "full"),
+  ("gf", "dft_bf16", "shift", "bfloat16", True, "dense"),
+  ("gf", "dft", "grouped", "bfloat16", False, "dots"),
+  ("gf", "fft", "shift", "bfloat16", False, "none"),
+  ("gf", "dft_bf16", "grouped", "float32", True, "dots"),
+  ("gf", "dft", "grouped", "float32", False, "dense"),
+  ("gf", "fft", "shift", "float32", True, "dots"),
+  ("gf", "dft_bf16", "shift", "bfloat16", False, "full"),
+  ("gf", "dft", "grouped", "bfloat16", True, "full"),
+  ("gf", "fft", "grouped", "bfloat16", True, "dense"),
+  ("gf", "dft_bf16", "grouped", "float32", False, "none"),
+  ("7x7", "dft", "shift", "float32", True, "full"),
+  ("7x7", "dft", "grouped", "bfloat16", False, "none"),
+  ("7x7", "dft", "shift", "bfloat16", True, "dots"),
+  ("7x7", "dft", "grouped", "float32", False, "dense"),
+]
+LEVELS = [
+  ("gf", "7x7"),
+  ("dft", "fft", "dft_bf16"),
+  ("shift", "grouped"),
+  ("float32", "bfloat16"),
+  (True, False),
+  REMAT,
+]
+
+
+def test_every_two_settings_meet():
+  for (i, first), (j, second) in itertools.combinations(enumerate(LEVELS), 2):
+    for pair in itertools.product(first, second):
+      if pair[0] == "7x7" and j == 1 and pair[1] != "dft":
+        continue  # has no transforms
+      assert any((path[i], path[j]) == pair for path in PATHS), pair
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: "-".join(map(str, path)))
+def test_every_path_gives_the_reference(path):
+  spatial, transform, depthwise, dtype, scan, remat = path
+  golden = Golden({"gf": "unit_block_gf_o4", "7x7": "unit_block_7x7_o3"}[spatial])
+  settings = {
+    "order": golden.config["order"],
+    "filter": spatial_filter(golden.config["gf_filter_hw"]),
+    "scale": golden.config["scale"],
+    "global_filter": transform,
+    "depthwise": depthwise,
+    "dtype": jnp.dtype(dtype),
+  }
+  stage = Stage(1, settings, remat=remat, scan=scan)
+  params = {"block_0": params_from_official(golden.group("param/"))}
+
+  @jax.jit
+  def run(params, x):
+    def loss(params):
+      (output,) = stage.apply({"params": params}, x)
+      return jnp.mean(output.astype(jnp.float32) ** 2), output
+
+    return jax.value_and_grad(loss, has_aux=True)(params)
+
+  x = jnp.asarray(golden.nhwc("input"), dtype)
+  (_, output), gradients = run(params, x)
+  rounded = dtype == "bfloat16" or transform == "dft_bf16"
+  tolerance = 0.06 if rounded else 1e-5
+  assert_close(output.astype(jnp.float32), golden.nhwc("output"), tolerance, "output")
+  computed = by_official_array(gradients["block_0"])
+  stored = by_official_array(params_from_official(golden.group("grad/param/")))
+  assert stored
+  for name, expected in stored.items():
+    assert_close(computed[name], expected, tolerance, f"gradient of {name}")
 
 
 def weights_of_recipe(info, shapes):

@@ -20,7 +20,7 @@ class Block(nn.Module):
     filter: of the gnConv, such as `"7x7"` or a spectral size (h, w).
     scale: of the gnConv.
     layer_scale_init: initial layer scale; 0 or None for none.
-    global_filter: `"dft"` or `"fft"`.
+    global_filter: see `hornet_jax.ops.fourier`.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation.
     gradient_sum: see `Dense`.

@@ -69,7 +69,7 @@ class GnConv(nn.Module):
     filter: a depthwise kernel such as `"7x7"`, or the (h, w) of a spectral filter.
     scale: s; 1/3 in every model of the paper.
     out_dim: width of the output; None for C.
-    global_filter: `"dft"` or `"fft"`, for spectral filters.
+    global_filter: for spectral filters, see `hornet_jax.ops.fourier`.
     depthwise: see `hornet_jax.ops.depthwise_conv`.
     dtype: type of the computation; parameters are float32.
     gradient_sum: see `Dense`.

@@ -10,11 +10,11 @@ from jaxtyping import Array, Float, Key, Num
 from hornet_jax.errors import InputError
 from hornet_jax.models.blocks import Downsample, Stem
 from hornet_jax.models.dense import check_gradient_sum
-from hornet_jax.models.global_filter import check_implementation
 from hornet_jax.models.gnconv import SpatialFilter
 from hornet_jax.models.layers import LayerNorm, drop_path_factors, drop_path_rates
 from hornet_jax.models.parallel import constrain_batch
 from hornet_jax.models.stage import Stage, check_remat
+from hornet_jax.ops.fourier import check_fourier
 
 
 class HorNet(nn.Module):
@@ -35,7 +35,7 @@ class HorNet(nn.Module):
     scale: s, multiplies the output of every spatial filter.
     layer_scale_init: initial layer scale; 0 or None for none.
     drop_path_rate: drop probability of the last block, in [0, 1).
-    global_filter: `"dft"` or `"fft"`, see `GlobalLocalFilter`.
+    global_filter: implementation of its transforms, see `hornet_jax.ops.fourier`.
     dtype: type of the computation; parameters and logits are float32.
     patch_size: side and stride of the stem's convolution; 4 in the paper.
     head_init_scale: factor on the initial head.
@@ -140,7 +140,7 @@ class HorNet(nn.Module):
       raise InputError(
         f"`drop_path_rate` must be in [0, 1): expected a probability, got {self.drop_path_rate}."
       )
-    check_implementation(self.global_filter)
+    check_fourier(self.global_filter)
     check_remat(self.remat)
     check_gradient_sum(self.gradient_sum)
     if self.gather and not self.scan:

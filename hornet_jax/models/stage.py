@@ -1,6 +1,6 @@
 """The equal blocks of a stage, and what of them is kept for the backward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -40,7 +40,7 @@ class Stage(nn.Module):
   """
 
   depth: int
-  block: dict
+  block: Mapping[str, Any]
   remat: str = "none"
   scan: bool = False
   batch_axes: Sequence[str] = ()
