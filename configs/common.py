@@ -16,9 +16,9 @@ def base_config() -> ConfigDict:
   config.model.variant = "hornet_tiny_7x7"  # `python -m hornet_jax info` lists them
   config.model.patch_size = 4  # pixels, side of the stem's patches
   config.model.drop_path_rate = 0.2  # probability for the last block; grows linearly from 0
-  config.model.global_filter = "dft"  # dft or fft
+  config.model.global_filter = "dft"  # dft, dft_bf16 (products of bfloat16) or fft
   config.model.dtype = "float32"  # of the computation: float32 or bfloat16; parameters are float32
-  config.model.scan = True  # compile the equal blocks of a stage once
+  config.model.scan = True  # compile the equal blocks of a stage once; on CPU False is faster
   # Recomputed in the backward pass to save memory: none, full (all of each block), dense (all but
   # the outputs of linear layers) or dots (all but matrix products).
   config.model.remat = "none"
@@ -109,6 +109,7 @@ def base_config() -> ConfigDict:
   # A save that finds no space: stop, or continue from the last good checkpoint on. Either way
   # that one stays; the checkpoint of the end has to be saved.
   config.checkpoint.on_full_disk = "stop"
+  config.checkpoint.executables = True  # keep the compiled steps: a restart loads them
   return config
 
 

@@ -7,6 +7,7 @@ import threading
 # Before jax is imported: the suite runs on CPU and pretends to have eight devices.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # nothing of an earlier suite
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import jax

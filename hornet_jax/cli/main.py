@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import hornet_jax
+from hornet_jax.cli.compilation_cache import keep_compiled
 from hornet_jax.cli.failure import EXPECTED, report
 
 # Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`.
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   _quieten_tpu_compiler()
   try:
     args = _parse(argv)
+    keep_compiled()
     return args.run(args)
   except EXPECTED as error:
     return report(error)

@@ -15,13 +15,13 @@ from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError
 from hornet_jax.train.class_map import read_class_map
 from hornet_jax.train.evaluate import Predictions, predict_split
+from hornet_jax.train.executables import Executables, ready
 from hornet_jax.train.layer_decay import layer_ids
 from hornet_jax.train.mesh import (
   batch_sharding,
   make_mesh,
   process_rows,
   replicated,
-  wait_for_all,
 )
 from hornet_jax.train.model import build_eval_view
 from hornet_jax.train.program import TrainProgram
@@ -156,16 +156,17 @@ class Experiment(TrainProgram):
     size = self.config["data"]["image_size"]
     return peak_training_rate(self.model, size, devices[0].device_kind, len(devices))
 
-  def compile_eval_step(self):
-    """(params, batch) -> per-example results on every device, compiled once."""
+  def compile_eval_step(self, kept: Executables | None = None) -> jax.stages.Compiled:
+    """(params, batch) -> per-example results on every device, as an earlier start kept it."""
+    return ready("eval_step", lambda: self._lower_eval_step().compile(), kept)
+
+  def _lower_eval_step(self) -> jax.stages.Lowered:
     jitted = jax.jit(
       make_eval_step(self.model, self.preprocess), out_shardings=replicated(self.mesh)
     )
     batch = self.abstract_batch(self.eval_batch_size)
     with jax.set_mesh(self.mesh):
-      compiled = jitted.lower(self.abstract_state().params, batch).compile()
-    wait_for_all("compiled")
-    return compiled
+      return jitted.lower(self.abstract_state().params, batch)
 
   def train_batches(self, start_step: int) -> Generator[Batch, None, None]:
     """This process's rows of the training batches after `start_step` steps."""

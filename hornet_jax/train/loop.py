@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from hornet_jax.data.pipeline import Batch
 from hornet_jax.errors import DivergedError, InputError, StalledError
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.clock import Clock
+from hornet_jax.train.executables import Executables
 from hornet_jax.train.experiment import Experiment
 from hornet_jax.train.files import make_folder
 from hornet_jax.train.interrupt import StopRequest
@@ -72,11 +72,15 @@ def train(
     start_step, state = _restore_or_create(experiment, checkpoints)
     log = MetricsLog(workdir, start_step, kept["on_full_disk"])
     try:
-      eval_step = experiment.compile_eval_step()
+      executables = _executables(experiment, workdir)
+      eval_step = experiment.compile_eval_step(executables)
       if start_step == experiment.total_steps:
         reached = Reached(start_step, state, evaluate_state(experiment, eval_step, state))
       else:
-        reached = _train_with_rollbacks(experiment, checkpoints, log, eval_step, start_step, state)
+        train_step = experiment.compile_train_step(executables)
+        reached = _train_with_rollbacks(
+          experiment, checkpoints, log, train_step, eval_step, start_step, state
+        )
     finally:
       log.close()
   step, evaluation = reached.step, reached.evaluation
@@ -84,6 +88,18 @@ def train(
   if evaluation is None:
     return Outcome(*record, complete=False, interrupted=reached.interrupted)
   return Outcome(*record, True, *evaluation, on_host(reached.state.ema_params, experiment.mesh))
+
+
+def _executables(experiment: Experiment, workdir: epath.Path) -> Executables | None:
+  """Where compiled programs are kept, if the config says so."""
+  if not experiment.config["checkpoint"]["executables"]:
+    return None
+  made_of = {
+    "config": experiment.config,
+    "classes": experiment.model.num_classes,
+    "steps": experiment.total_steps,
+  }
+  return Executables(workdir / "executables", experiment.mesh.devices.flat, made_of)
 
 
 def _check_length(experiment: Experiment, checkpoints: Checkpoints) -> None:
@@ -135,14 +151,12 @@ def _train_with_rollbacks(
   experiment: Experiment,
   checkpoints: Checkpoints,
   log: MetricsLog,
+  train_step,
   eval_step,
   start_step: int,
   state: TrainState,
 ) -> Reached:
   """Updates; where they break down and the config allows it, again from the last checkpoint."""
-  begin = time.perf_counter()
-  train_step = experiment.compile_train_step()
-  _logger.info("compiled in %.0f s", time.perf_counter() - begin)
   rollbacks = Rollbacks(log.workdir)
   while True:
     batches = watched(

@@ -13,12 +13,12 @@ from hornet_jax.data.mix import MixSettings, check_mixing
 from hornet_jax.data.normalize import normalize
 from hornet_jax.errors import InputError
 from hornet_jax.train.ema import fitted_decay
+from hornet_jax.train.executables import Executables, ready
 from hornet_jax.train.mesh import (
   FSDP,
   batch_sharding,
   check_batch_size,
   replicated,
-  wait_for_all,
 )
 from hornet_jax.train.model import build_model, on_mesh
 from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
@@ -141,11 +141,11 @@ class TrainProgram:
     with jax.set_mesh(self.mesh):
       return jitted.lower(state, batch)
 
-  def compile_train_step(self) -> jax.stages.Compiled:
-    """`lower_train_step`, compiled."""
-    compiled = self.lower_train_step().compile(compiler_options(self.mesh))
-    wait_for_all("compiled")
-    return compiled
+  def compile_train_step(self, kept: Executables | None = None) -> jax.stages.Compiled:
+    """`lower_train_step`, compiled, or as an earlier start kept it."""
+    return ready(
+      "train_step", lambda: self.lower_train_step().compile(compiler_options(self.mesh)), kept
+    )
 
   def abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes, types and shardings of a batch."""
