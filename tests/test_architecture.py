@@ -23,7 +23,7 @@ ALLOWED = {
   "versions": set(),
   "train": {"convert", "cost", "data", "models", "report", "versions"},
   "report": {"cost", "models"},
-  "bench": {"cost", "data", "models"},
+  "bench": {"cost", "data", "models", "ops", "train", "versions"},
   "suite": {"data", "train"},
   "cli": {"bench", "convert", "cost", "data", "models", "suite", "train", "versions"},
 }

@@ -1,25 +1,128 @@
 """The benchmarks run; what they print is for people."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import jax
+import pytest
+
+from hornet_jax.bench.compile import FIRST
+from hornet_jax.bench.result import Result
 from hornet_jax.bench.step import make_train_step
+from hornet_jax.bench.tpu_blocks import Block, Counts, count_blocks, count_bundles
 from hornet_jax.cli.main import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+def run_json(capsys, *arguments):
+  assert main(["bench", *arguments, "--json"]) == 0
+  found = json.loads(capsys.readouterr().out)
+  assert found["versions"]["jax"] == jax.__version__
+  assert "cpu" in found["device"]
+  return found["rows"]
+
+
 def test_step_benchmark_times_both_passes_by_implementation(capsys):
   sizes = ["--forward_batch=1", "--train_batch=1", "--rounds=1"]
-  assert main(["bench", "step", "--variant=hornet_nano_7x7", *sizes]) == 0
-  rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
-  cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-  timed = {(row[0], row[1]): row[-1] for row in cells if len(row) == 6}
-  for of in ("forward, batch 1", "train step, batch 1"):
-    assert timed[of, "grouped"] == "1.00"
-    assert float(timed[of, "auto"]) > 0
+  rows = run_json(capsys, "step", "--variant=hornet_nano_7x7", *sizes)
+  assert [(row["of"], row["by"]) for row in rows] == [
+    (of, by) for of in ("forward", "train step") for by in ("grouped", "auto")
+  ]
+  for row in rows:
+    assert 0 < row["min ms"] <= row["median ms"] <= row["max ms"]
+    assert (row["to grouped"] == 1) == (row["by"] == "grouped")
+
+
+def test_ops_benchmark_holds_each_form_against_the_library_s(capsys):
+  rows = run_json(capsys, "ops", "--variant=hornet_nano_gf", "--batch=1", "--rounds=1")
+  kinds = {row["operation"].split(",")[0] for row in rows}
+  assert kinds == {"depthwise 7x7", "global filter", "LayerNorm", "GELU"}
+  assert {row["by"] for row in rows} == {"grouped", "auto", "fft", "dft", "flax", "jax", "ours"}
+  assert all(row["speed-up"] > 0 for row in rows)
+
+
+def test_a_table_for_people():
+  rows = [{"by": "a", "ms": 1234.5, "n": 1234, "": None}, {"by": "b", "ms": 0.1234, "n": 0, "": ""}]
+  title, _, _, first, second, note, where = Result("title", rows, ["note"]).table().splitlines()
+  assert (title, note) == ("title", "note")
+  assert first.split() == ["a", "1,234", "1,234"]
+  assert second.split() == ["b", "0.123", "0"]
+  assert f"jax {jax.__version__}" in where
+
+
+SMALL = [
+  "--config=configs/digits.py:variant=nano_7x7",
+  "--config.data.image_size=16",
+  "--config.data.batch_size=8",
+]
+
+
+@pytest.mark.slow
+def test_memory_benchmark_shows_each_policy(capsys, monkeypatch):
+  monkeypatch.setattr("hornet_jax.bench.memory.REMAT", ("none", "dense", "full"))
+  rows = {row["remat"]: row for row in run_json(capsys, "memory", *SMALL)}
+  assert rows["none"]["computed again, %"] == 0
+  assert 30 < rows["full"]["computed again, %"] < 40
+  assert 0 < rows["dense"]["computed again, %"] < rows["full"]["computed again, %"]
+  assert all(row["MiB of temporaries"] > 0 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_compile_benchmark_starts_again_from_what_was_kept(capsys):
+  rows = {row["start"]: row for row in run_json(capsys, "compile", *SMALL)}
+  assert list(rows) == ["unrolled", FIRST, "again, compilation cache", "again, kept program"]
+  assert rows["again, kept program"]["lowering s"] == 0
+  for start in ("again, compilation cache", "again, kept program"):
+    assert rows[start]["compiling or loading s"] < rows[FIRST]["compiling or loading s"] / 2
+
+
+def test_bundles_count_as_often_as_their_loop_runs():
+  listing = """\
+LB: loop body
+     0   :  { %v0 = vlaneseq.b32 }
+   0x1   :  { %v1 = vld [vmem:[%s1] sm:$0xff] }
+   0x2 LB: > { %s15 = sadd.s32 4294967295, %s14 }
+   0x3   : > { %v2 = vmul.f32 %v1, %v1 }
+   0x4   : >> { %v3 = vmul.f32 %v1, %v2 }
+   0x5 PF:  { vst [vmem:[%s2] sm:$0xff] %v2 }
+iteration_bounds: (1, 2, 5)
+"""
+  assert count_bundles(listing) == 3 + 10 * 3
+  assert count_bundles(listing.replace("iteration_bounds", "other")) == 6
+
+
+def test_tpu_benchmarks_add_up_blocks(capsys, monkeypatch):
+  """With a compiler that counts a block's channels."""
+
+  def count(blocks, images, topology):
+    assert (images, topology) == (128, "v5e:1x1")
+    return [Counts(block.dim * 10**6, block.dim, 10**9, 0) for block in blocks]
+
+  monkeypatch.setattr("hornet_jax.bench.tpu_blocks.count_blocks", count)
+  at = ["--tpu_topology=v5e:1x1"]
+  rows = run_json(capsys, "step", *at, "--train_batch=128", "--variant=hornet_tiny_gf")
+  assert [row["model"] for row in rows] == ["convnext_tiny", "hornet_tiny_gf"]
+  assert rows[0]["Mcycles"] == 96 * (3 + 2 * 3 + 4 * 9 + 8 * 3)
+  assert rows[1]["ratio"] == 64 * (2 + 2 * 3 + 4 * 18 + 8 * 2) / rows[0]["Mcycles"]
+  assert rows[1]["roofline ms"] == pytest.approx(25 / 819 * 1e3)
+  rows = run_json(capsys, "ops", *at, "--batch=128", "--stage=4")
+  assert [row["Mcycles"] for row in rows] == [512] * 5
+  assert rows[0]["block"] == "7x7"
+
+
+@pytest.mark.plan
+def test_the_tpu_compiler_counts_a_block(monkeypatch, tmp_path):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  block = Block(8, 4, {"order": 2, "filter": "7x7"})
+  first = count_blocks([block, block], 8, "v5e:1x1")
+  assert first[0] == first[1]
+  assert min(first[0].cycles, first[0].bundles, first[0].bytes, first[0].flops) > 1000
+  assert len(list((tmp_path / "hornet_jax" / "plan").iterdir())) == 1
+  assert count_blocks([block], 8, "v5e:1x1") == first[:1]
 
 
 def test_the_timed_train_step_trains():

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import os
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,15 +12,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hornet_jax.bench.rounds import time_interleaved
+from hornet_jax.bench.result import Result
+from hornet_jax.bench.rounds import ratio, time_interleaved
+from hornet_jax.cost import PEAK_FLOPS, peak_training_rate
 from hornet_jax.data.augment import Augmentation, random_box
 from hornet_jax.data.rand_augment import RandAugment
 from hornet_jax.errors import InputError
+from hornet_jax.models import create_model
 
 SIZE = 224
 RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
 REFERENCE = "Pillow"
 REFERENCE_RAND_AUGMENT = "Pillow, RandAugment"
+_V5E = "TPU v5 lite"
 _SHAPE = (375, 500)
 _SCALE, _ASPECT, _FLIP_RATE = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
 View = Callable[[bytes, np.random.Generator], np.ndarray]
@@ -37,6 +42,46 @@ class Timed:
 
   rates: list[float]
   difference: float | None
+
+
+def compare_input(num_images: int, rounds: int, chips: int, utilisation: float) -> Result:
+  """`time_input` as a table, and the host cores that chips need.
+
+  Args:
+    num_images: in each round.
+    rounds: interleaved rounds.
+    chips: v5e chips to feed.
+    utilisation: assumed share of their peak.
+  """
+  found = time_input(num_images, rounds)
+  rows = []
+  for name, one in found.items():
+    reference = REFERENCE_RAND_AUGMENT if "RandAugment" in name else REFERENCE
+    rows.append(
+      {
+        "views": name,
+        "median": statistics.median(one.rates),
+        "min": min(one.rates),
+        "max": max(one.rates),
+        "to Pillow": ratio(one.rates, found[reference].rates),
+        "mean pixel difference": one.difference,
+      }
+    )
+  rate = statistics.median(found["ours, RandAugment"].rates)
+  title = f"JPEGs of 500x375 to training views of {SIZE}, images per CPU-second of one core"
+  return Result(title, rows, [_cores(chips, utilisation, rate)])
+
+
+def _cores(chips: int, utilisation: float, rate: float) -> str:
+  """How many cores keep the chips busy."""
+  peak_rate = peak_training_rate(create_model("hornet_tiny_7x7"), SIZE, _V5E, chips)
+  assert peak_rate is not None, "it is in the table"
+  wanted = utilisation * peak_rate
+  return (
+    f"hornet_tiny_7x7 on {chips} v5e chips of {PEAK_FLOPS[_V5E] / 1e12:.0f} bf16 TFLOP/s at an "
+    f"assumed MFU of {utilisation:g} takes {wanted:,.0f} images/s: {wanted / rate:,.0f} cores like "
+    f"this one, {wanted / rate / chips:.1f} a chip"
+  )
 
 
 def time_input(num_images: int, rounds: int) -> dict[str, Timed]:

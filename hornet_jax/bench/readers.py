@@ -1,33 +1,35 @@
 """Batches of training views by the number of threads and processes that read."""
 
 import contextlib
+import statistics
 import time
 
 from hornet_jax.bench.input import RAND_AUGMENT, SIZE, photographs
+from hornet_jax.bench.result import Result
 from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.pipeline import train_batches
+
+READERS = [(1, 0), (2, 0), (4, 0), (1, 1), (1, 2), (2, 2)]
+"""Threads of each process, and processes; 0 for this one alone."""
 
 _BATCH_SIZE = 64
 _WARM_UP = 4  # batches
 
 
-def time_readers(
-  readers: list[tuple[int, int]], num_batches: int, rounds: int
-) -> dict[tuple[int, int], list[float]]:
-  """Images per second of the whole pipeline, JPEGs of 500x375 with RandAugment to 224.
+def time_readers(num_batches: int, rounds: int) -> Result:
+  """The whole pipeline, JPEGs of 500x375 with RandAugment to 224.
 
   Args:
-    readers: threads of each process, and processes; 0 processes for this one alone.
     num_batches: counted in each round, after some that are not.
     rounds: interleaved rounds.
   """
   source = [{"image": image, "label": 0} for image in photographs(4 * _BATCH_SIZE)]
   split = Split("photographs", source, ["photograph"])
   augmentation = Augmentation("random_resized", flip_rate=0.5, rand_augment=RAND_AUGMENT)
-  rates: dict[tuple[int, int], list[float]] = {entry: [] for entry in readers}
+  rates: dict[tuple[int, int], list[float]] = {entry: [] for entry in READERS}
   for _ in range(rounds):
-    for threads, processes in readers:
+    for threads, processes in READERS:
       batches = train_batches(
         split,
         image_size=SIZE,
@@ -45,4 +47,15 @@ def time_readers(
           next(batches)
         seconds = time.perf_counter() - begin
       rates[threads, processes].append(num_batches * _BATCH_SIZE / seconds)
-  return rates
+  rows = [
+    {
+      "threads": threads,
+      "processes": processes,
+      "median": statistics.median(of),
+      "min": min(of),
+      "max": max(of),
+    }
+    for (threads, processes), of in rates.items()
+  ]
+  title = f"batches of training views of {SIZE} with RandAugment, images/s"
+  return Result(title, rows, ["0 processes: read in the process that trains"])

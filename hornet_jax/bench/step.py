@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from hornet_jax.bench.result import Result, timed
 from hornet_jax.bench.rounds import time_interleaved
 from hornet_jax.models import create_model, get_variant
 
@@ -16,27 +17,24 @@ BASELINE = "grouped"
 """lax's grouped convolution."""
 
 
-def time_steps(
-  variant: str, forward_batch: int, train_batch: int, rounds: int
-) -> dict[str, dict[str, list[float]]]:
-  """Seconds of both passes in float32, for `grouped` and for `auto`.
+def time_steps(variant: str, forward_batch: int, train_batch: int, rounds: int) -> Result:
+  """Times both passes in float32, for `grouped` and for `auto`.
 
   Args:
     variant: name of the model, at its own image size.
     forward_batch: images in a forward pass.
     train_batch: images in a train step.
     rounds: interleaved rounds.
-
-  Returns:
-    Name of the pass -> implementation -> seconds.
   """
-  implementations = (BASELINE, "auto")
-  forward = {name: make_forward(variant, forward_batch, name) for name in implementations}
-  train = {name: make_train_step(variant, train_batch, name) for name in implementations}
-  return {
-    f"forward, batch {forward_batch}": time_interleaved(forward, rounds),
-    f"train step, batch {train_batch}": time_interleaved(train, rounds),
-  }
+  rows = []
+  for of, batch_size, make in (
+    ("forward", forward_batch, make_forward),
+    ("train step", train_batch, make_train_step),
+  ):
+    calls = {name: make(variant, batch_size, name) for name in (BASELINE, "auto")}
+    seconds = time_interleaved(calls, rounds)
+    rows += [{"of": of, "images": batch_size, **row} for row in timed(seconds, BASELINE)]
+  return Result(f"{variant} by its depthwise convolution, float32", rows)
 
 
 def make_forward(variant: str, batch_size: int, depthwise: str = "auto") -> Callable[[], Any]:
@@ -78,7 +76,9 @@ def _prepared(variant: str, batch_size: int, depthwise: str) -> tuple[Any, Any, 
   size = get_variant(variant).image_size
   images = np.random.default_rng(0).standard_normal((batch_size, size, size, 3), np.float32)
   # Values do not matter to the time; small ones spare the compilation of an initialisation.
-  model = create_model(variant, depthwise=depthwise, scan=True)
+  # On CPU a loop over blocks costs time, for what it stacks, and compiles no faster.
+  scan = jax.default_backend() != "cpu"
+  model = create_model(variant, depthwise=depthwise, scan=scan)
   shapes = jax.eval_shape(model.init, jax.random.key(0), images)
   params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), shapes)
   return model, params, jnp.asarray(images)

@@ -1,110 +1,115 @@
-"""`bench`: times what is claimed to be fast."""
+"""`bench`: times what is claimed to be fast, and counts what only a TPU's compiler knows."""
 
 import argparse
-import os
-import statistics
+from typing import Any
 
-import jax
-from tabulate import tabulate
-
-from hornet_jax.bench.input import REFERENCE, REFERENCE_RAND_AUGMENT, SIZE, time_input
+from hornet_jax.bench import tpu_blocks
+from hornet_jax.bench.compile import time_starts
+from hornet_jax.bench.input import compare_input
+from hornet_jax.bench.memory import measure_memory
+from hornet_jax.bench.ops import time_ops
 from hornet_jax.bench.readers import time_readers
-from hornet_jax.bench.rounds import ratio
-from hornet_jax.bench.step import BASELINE, time_steps
+from hornet_jax.bench.result import Result
+from hornet_jax.bench.step import time_steps
+from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cost import PEAK_FLOPS, peak_training_rate
-from hornet_jax.models import create_model
-from hornet_jax.versions import versions
+from hornet_jax.cost.ahead_of_time import check_compiler
+from hornet_jax.train.settings import check_ranges
 
-_READERS = [(1, 0), (2, 0), (4, 0), (1, 1), (1, 2), (2, 2)]  # threads and processes
-_V5E = "TPU v5 lite"
+_IMAGENET_CLASSES, _IMAGENET_IMAGES = 1000, 1_281_167  # they shape the head and the schedule
+_SMALL_STEP = ("--config.data.batch_size=4", "--config.mix.group_size=4")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   benchmarks = parser.add_subparsers(metavar="BENCHMARK", required=True)
-  step = benchmarks.add_parser(
-    "step", help="forward pass and train step of a HorNet against the same with lax's convolution"
-  )
-  step.add_argument("--variant", default="hornet_tiny_7x7")
+
+  def add(name: str, bench: Any, text: str, rounds: int = 0) -> argparse.ArgumentParser:
+    benchmark = benchmarks.add_parser(name, help=text, description=text, allow_abbrev=False)
+    benchmark.add_argument("--json", action="store_true", help="for programs, instead of a table")
+    if rounds:
+      benchmark.add_argument(
+        "--rounds", type=positive_int, default=rounds, help="interleaved (default: %(default)s)"
+      )
+    benchmark.set_defaults(bench=bench)
+    return benchmark
+
+  step = add("step", _step, "forward pass and train step against lax's convolution", 5)
+  step.add_argument("--variant", default="hornet_tiny_7x7", help="several, with commas, for TPUs")
   step.add_argument("--forward_batch", type=positive_int, default=8)
-  step.add_argument("--train_batch", type=positive_int, default=4)
-  step.add_argument("--rounds", type=positive_int, default=5)
-  step.set_defaults(bench=_step)
-  images = benchmarks.add_parser(
-    "input", help="JPEGs to training views against Pillow, tf.data and, if installed, timm"
-  )
+  step.add_argument("--train_batch", type=positive_int, default=4, help="images; for TPUs too")
+  _add_topology(step, "counts of all blocks beside ConvNeXt-T's")
+  ops = add("ops", _ops, "what a block is made of, by implementation", 11)
+  ops.add_argument("--variant", default="hornet_tiny_gf")
+  ops.add_argument("--batch", type=positive_int, default=4, help="images; for TPUs too")
+  ops.add_argument("--stage", type=positive_int, default=3, help="from 1, for TPUs")
+  _add_topology(ops, "counts of a block by its filter")
+  images = add("input", _input, "JPEGs to training views against Pillow, tf.data and timm", 7)
   images.add_argument("--images", type=positive_int, default=64)
-  images.add_argument("--rounds", type=positive_int, default=7)
   images.add_argument("--chips", type=positive_int, default=256, help="v5e chips to feed")
   images.add_argument("--mfu", type=float, default=0.4, help="assumed utilisation of their peak")
-  images.set_defaults(bench=_input)
-  readers = benchmarks.add_parser(
-    "readers", help="the whole input pipeline by the number of threads and processes"
-  )
+  readers = add("readers", _readers, "the whole input pipeline by threads and processes", 3)
   readers.add_argument("--batches", type=positive_int, default=20, help="of 64, in a round")
-  readers.add_argument("--rounds", type=positive_int, default=3)
-  readers.set_defaults(bench=_readers)
+  starts = add("compile", _compile, "how long a train step takes to be ready, by start")
+  _add_config(starts)
+  _add_topology(starts, "compiles for those: minutes")
+  memory = add("memory", _memory, "memory of a train step by what is recomputed")
+  _add_config(memory)
 
 
 def run(args: argparse.Namespace) -> int:
-  args.bench(args)
-  print(", ".join(f"{name} {version}" for name, version in versions().items()))
+  result: Result = args.bench(args)
+  print(result.json() if args.json else result.table())
   return 0
 
 
-def _step(args: argparse.Namespace) -> None:
-  timed = time_steps(args.variant, args.forward_batch, args.train_batch, args.rounds)
-  rows = [
-    [
-      of,
-      implementation,
-      *(f"{summary(times):.3f}" for summary in (statistics.median, min, max)),
-      f"{ratio(seconds[BASELINE], times):.2f}",
-    ]
-    for of, seconds in timed.items()
-    for implementation, times in seconds.items()
-  ]
-  print(f"{args.variant}, float32, {jax.devices()[0].device_kind}")
-  headers = ["of", "depthwise", "median s", "min s", "max s", "speed-up"]
-  print(tabulate(rows, headers=headers, disable_numparse=True))
-
-
-def _input(args: argparse.Namespace) -> None:
-  timed = time_input(args.images, args.rounds)
-  rows = []
-  for name, one in timed.items():
-    reference = REFERENCE_RAND_AUGMENT if "RandAugment" in name else REFERENCE
-    rows.append(
-      [
-        name,
-        *(f"{summary(one.rates):.0f}" for summary in (statistics.median, min, max)),
-        f"{ratio(one.rates, timed[reference].rates):.2f}",
-        "" if one.difference is None else f"{one.difference:.2f}",
-      ]
-    )
-  print(f"JPEGs of 500x375 to training views of {SIZE}, images per CPU-second of one core")
-  headers = ["views", "median", "min", "max", "to Pillow", "mean pixel difference"]
-  print(tabulate(rows, headers=headers, disable_numparse=True))
-  print(_cores(args.chips, args.mfu, statistics.median(timed["ours, RandAugment"].rates)))
-
-
-def _readers(args: argparse.Namespace) -> None:
-  rates = time_readers(_READERS, args.batches, args.rounds)
-  rows = [
-    [threads, processes or "none", *(f"{f(of):.0f}" for f in (statistics.median, min, max))]
-    for (threads, processes), of in rates.items()
-  ]
-  print(f"batches of training views of {SIZE} with RandAugment, images/s, {os.cpu_count()} cores")
-  print(tabulate(rows, headers=["threads", "processes", "median", "min", "max"]))
-
-
-def _cores(chips: int, mfu: float, rate: float) -> str:
-  """How many cores keep the chips busy."""
-  peak_rate = peak_training_rate(create_model("hornet_tiny_7x7"), SIZE, _V5E, chips)
-  assert peak_rate is not None, "it is in the table"
-  wanted = mfu * peak_rate
-  return (
-    f"hornet_tiny_7x7 on {chips} v5e chips of {PEAK_FLOPS[_V5E] / 1e12:.0f} bf16 TFLOP/s at an "
-    f"assumed MFU of {mfu:g} takes {wanted:,.0f} images/s: {wanted / rate:,.0f} cores like this "
-    f"one, {wanted / rate / chips:.1f} a chip"
+def _add_topology(parser: argparse.ArgumentParser, what: str) -> None:
+  parser.add_argument(
+    "--tpu_topology",
+    "--tpu-topology",
+    metavar="TPU:SIDES",
+    help=f"of TPUs that are not there, such as v5e:1x1 (needs libtpu): {what}",
   )
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--config",
+    default="configs/imagenet1k.py:variant=tiny_7x7",
+    help="FILE[:ARG]; --config.KEY=VALUE overrides a key (default: %(default)s, 4 images)",
+  )
+
+
+def _step(args: argparse.Namespace) -> Result:
+  if args.tpu_topology:
+    return tpu_blocks.compare_models(args.variant.split(","), args.train_batch, args.tpu_topology)
+  return time_steps(args.variant, args.forward_batch, args.train_batch, args.rounds)
+
+
+def _ops(args: argparse.Namespace) -> Result:
+  if args.tpu_topology:
+    return tpu_blocks.compare_blocks(args.variant, args.stage - 1, args.batch, args.tpu_topology)
+  return time_ops(args.variant, args.batch, args.rounds)
+
+
+def _input(args: argparse.Namespace) -> Result:
+  return compare_input(args.images, args.rounds, args.chips, args.mfu)
+
+
+def _readers(args: argparse.Namespace) -> Result:
+  return time_readers(args.batches, args.rounds)
+
+
+def _compile(args: argparse.Namespace) -> Result:
+  if args.tpu_topology:
+    check_compiler()
+  return time_starts(_config(args), _IMAGENET_CLASSES, _IMAGENET_IMAGES, args.tpu_topology)
+
+
+def _memory(args: argparse.Namespace) -> Result:
+  return measure_memory(_config(args), _IMAGENET_CLASSES, _IMAGENET_IMAGES)
+
+
+def _config(args: argparse.Namespace) -> dict[str, Any]:
+  config = config_flag.load(args.config, [*_SMALL_STEP, *args.overrides])
+  check_ranges(config)
+  return config

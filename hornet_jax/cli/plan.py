@@ -2,8 +2,6 @@
 
 import argparse
 import itertools
-import os
-import pathlib
 import re
 import sys
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import plan_tables
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cost.ahead_of_time import check_compiler
+from hornet_jax.cost.ahead_of_time import cache_folder, check_compiler
 from hornet_jax.cost.chips import CHIPS, Topology, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.plan import Limits, Plan, Scenario, make_plan, make_scenario
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
   prices = _prices(args.price)
   num_examples, num_classes = _size(args, config["data"])
   scenarios = _scenarios(args, config)
-  limits = Limits(float(args.time_limit), _cache(), args.full, args.lower_only)
+  limits = Limits(float(args.time_limit), cache_folder(), args.full, args.lower_only)
 
   def plan(scenario: Scenario) -> Plan:
     progress = _Progress(plan_tables.title(scenario))
@@ -177,11 +175,6 @@ def _size(args: argparse.Namespace, data: dict[str, Any]) -> tuple[int, int]:
       f"{error} Or give --num_examples and --num_classes: planning needs no images."
     ) from error
   return args.num_examples or known[0], args.num_classes or known[1]
-
-
-def _cache() -> pathlib.Path:
-  base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-  return pathlib.Path(base).expanduser() / "hornet_jax" / "plan"
 
 
 class _Progress:

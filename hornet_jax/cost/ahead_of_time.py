@@ -145,10 +145,11 @@ def compile_program(
       "cache": str(cache),
     }
     (folder / "request.json").write_text(json.dumps(content))
+    dumps = f"--xla_dump_to={folder} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=jit_train_step"
     with (folder / "log").open("wb") as log:
       child = subprocess.Popen(
         [sys.executable, "-m", "hornet_jax.cost.program_child", name],
-        env=_environment(request.topology, folder),
+        env=compiler_environment(request.topology) | {"XLA_FLAGS": dumps},
         stdout=log,
         stderr=log,
       )
@@ -170,7 +171,8 @@ def compile_program(
     return lowered, compiled
 
 
-def _environment(topology: Topology, folder: pathlib.Path) -> dict[str, str]:
+def compiler_environment(topology: Topology) -> dict[str, str]:
+  """Of a process that compiles for TPUs that are not there."""
   package = pathlib.Path(__file__).parents[2]
   path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH", "")]))
   return os.environ | {
@@ -181,10 +183,15 @@ def _environment(topology: Topology, folder: pathlib.Path) -> dict[str, str]:
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": topology.accelerator_type,
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    "XLA_FLAGS": (
-      f"--xla_dump_to={folder} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=jit_train_step"
-    ),
+    # What is compiled for a TPU cannot be read back without one.
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
   }
+
+
+def cache_folder() -> pathlib.Path:
+  """Where results are kept, so that a program is not compiled twice."""
+  base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+  return pathlib.Path(base).expanduser() / "hornet_jax" / "plan"
 
 
 def _wait(

@@ -69,6 +69,16 @@ def training_work(model: HorNet, image_size: int) -> Work:
   )
 
 
+def recomputed_share(model: HorNet, image_size: int) -> float:
+  """Multiply-accumulates that `model.remat` adds to a step, as a share of those without it."""
+
+  def macs(work: Work) -> int:
+    return work.matmul_macs + work.depthwise_macs + work.fourier_macs
+
+  without = macs(training_work(model.clone(remat="none"), image_size))
+  return macs(training_work(model, image_size)) / without - 1
+
+
 def _block(model: HorNet, dim: int, stage: int, height: int, width: int) -> Work:
   order, spatial_filter = model.orders[stage], model.filters[stage]
   dims = gnconv_dims(dim, order)
@@ -77,7 +87,7 @@ def _block(model: HorNet, dim: int, stage: int, height: int, width: int) -> Work
   lifting = sum(low * high for low, high in pairwise(dims))
   matmul = pixels * (dim * 2 * dim + lifting + dim * dim + 8 * dim * dim)
   fourier = 0
-  if not isinstance(spatial_filter, str) and model.global_filter == "dft":
+  if not isinstance(spatial_filter, str) and model.global_filter != "fft":
     columns = width // 2 + 1
     # Real to complex and back over W: 2 products each; complex over H: 4 each.
     fourier = (filtered // 2) * (4 * pixels * columns + 8 * height * height * columns)

@@ -1,0 +1,86 @@
+"""What a benchmark found, as a table or as JSON."""
+
+import dataclasses
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from tabulate import tabulate
+
+from hornet_jax.bench.rounds import ratio
+from hornet_jax.versions import versions
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """Rows of named cells.
+
+  Attributes:
+    title: what was measured, in which unit.
+    rows: column -> text or number, the same columns in each; None where there is none.
+    notes: lines beneath.
+  """
+
+  title: str
+  rows: list[dict[str, Any]]
+  notes: Sequence[str] = ()
+
+  def table(self) -> str:
+    """For a person."""
+    cells = [{name: _shown(cell) for name, cell in row.items()} for row in self.rows]
+    numbers = [isinstance(cell, int | float) for cell in self.rows[0].values()]
+    align = ["right" if number else "left" for number in numbers]
+    body = tabulate(cells, headers="keys", disable_numparse=True, colalign=align)
+    return "\n".join([self.title, body, *self.notes, _environment_line()])
+
+  def json(self) -> str:
+    """For a program."""
+    content = {"title": self.title, "rows": self.rows, "notes": list(self.notes)}
+    return json.dumps(content | environment(), indent=2)
+
+
+def timed(seconds: Mapping[str, Sequence[float]], baseline: str) -> list[dict[str, Any]]:
+  """A row for each candidate: name, median, fastest, slowest in ms, and ratio to the baseline.
+
+  The ratio is the median over rounds of baseline time / time: above 1 is faster.
+  """
+  return [
+    {
+      "by": name,
+      "median ms": 1e3 * statistics.median(times),
+      "min ms": 1e3 * min(times),
+      "max ms": 1e3 * max(times),
+      f"to {baseline}": ratio(list(seconds[baseline]), list(times)),
+    }
+    for name, times in seconds.items()
+  ]
+
+
+def environment() -> dict[str, Any]:
+  """Where it was measured."""
+  device = jax.devices()[0]
+  return {
+    "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
+    "host": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    "versions": versions(),
+  }
+
+
+def _environment_line() -> str:
+  where = environment()
+  libraries = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+  return f"{where['device']}; {where['host']}; {libraries}"
+
+
+def _shown(cell: Any) -> str:
+  if cell is None:
+    return ""
+  if isinstance(cell, int):
+    return f"{cell:,}"
+  if isinstance(cell, float):
+    return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+  return str(cell)

@@ -1,0 +1,58 @@
+"""Compiles one block for a TPU that is not there; run by `hornet_jax.bench.tpu_blocks`.
+
+Prints the program's key and, unless its counts are kept already, what the compiler says of it.
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import SingleDeviceSharding
+
+from hornet_jax.bench.convnext import ConvNextBlock
+from hornet_jax.cost.cycles import estimated_cycles
+from hornet_jax.models.blocks import Block
+
+
+def main(request: dict[str, Any], cache: pathlib.Path) -> None:
+  """Lowers and, if it is new, compiles."""
+  described = topologies.get_topology_desc(topology_name=request["topology"], platform="tpu")
+  lowered = lower_block(request["block"], request["images"], described.devices[0])
+  content = f"{request['libtpu']} {request['topology']} {lowered.as_text()}"
+  found: dict[str, Any] = {"key": f"block-{hashlib.sha256(content.encode()).hexdigest()}"}
+  if not (cache / f"{found['key']}.json").exists():
+    compiled = lowered.compile()
+    cost: Any = compiled.cost_analysis()
+    found["cycles"] = estimated_cycles(compiled.as_text() or "")
+    found["bytes"], found["flops"] = int(cost["bytes accessed"]), int(cost["flops"])
+  print(json.dumps(found))
+
+
+def lower_block(block: dict[str, Any], images: int, device: jax.Device) -> jax.stages.Lowered:
+  """Output and all gradients of a block, in bfloat16 with float32 parameters."""
+  arguments = block["arguments"]
+  module: Any = ConvNextBlock(dtype=jnp.bfloat16)
+  if arguments is not None:
+    module = Block(**arguments, dtype=jnp.bfloat16)
+  sharding = SingleDeviceSharding(device)
+  shape = (images, block["side"], block["side"], block["dim"])
+  x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)
+  params = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+    jax.eval_shape(module.init, jax.random.key(0), x),
+  )
+
+  def train(params: Any, x: jax.Array, g: jax.Array) -> Any:
+    y, pullback = jax.vjp(module.apply, params, x)
+    return y, pullback(g)
+
+  return jax.jit(train).lower(params, x, x)
+
+
+if __name__ == "__main__":
+  main(json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]))

@@ -1,0 +1,201 @@
+"""Train steps of single blocks, counted by the TPU compiler; no TPU is needed.
+
+Counts rank like with like and are no times: the compiler's cycles of single operations were seen
+to be off by a factor of two to four in both directions, and bundles leave out every wait.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hornet_jax.bench.convnext import BASE_DIM, DEPTHS
+from hornet_jax.bench.result import Result
+from hornet_jax.cost.ahead_of_time import cache_folder, check_compiler, compiler_environment
+from hornet_jax.cost.chips import Chip, parse_topology
+from hornet_jax.models import create_model, get_variant
+
+CONVNEXT = "convnext_tiny"
+NOTES = (
+  "cycles: the compiler's own estimates; bundles: instruction words, each as often as its loop",
+  "runs; GB: what operations read and write, on the chip too; roofline: those bytes or the FLOPs",
+  "at the chip's peak, whichever takes longer. Counts rank like with like and are no times.",
+)
+_BUNDLE = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+(?:[A-Z]+)?\s*:(?P<loop> >)?", re.MULTILINE)
+_BOUNDS = re.compile(r"^iteration_bounds: \(([\d, ]+)\)", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+  """One to be compiled, forward and backward, in bfloat16.
+
+  Attributes:
+    dim: channels.
+    side: of the square features.
+    arguments: of `hornet_jax.models.blocks.Block`; None for a ConvNeXt block.
+  """
+
+  dim: int
+  side: int
+  arguments: Mapping[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+  """Of one program.
+
+  Attributes:
+    cycles: the compiler's estimates, summed.
+    bundles: instruction words, each as often as its loop runs.
+    bytes: that operations read and write.
+    flops: of all operations.
+  """
+
+  cycles: int
+  bundles: int
+  bytes: int
+  flops: int
+
+  def plus(self, other: "Counts", times: int) -> "Counts":
+    """With so many of another."""
+    mine, others = dataclasses.astuple(self), dataclasses.astuple(other)
+    return Counts(*(a + times * b for a, b in zip(mine, others, strict=True)))
+
+
+def compare_blocks(variant: str, stage: int, images: int, topology: str) -> Result:
+  """A block of a model with a global filter beside the same with 7x7 and other forms of it.
+
+  Args:
+    variant: name of the model.
+    stage: from 0.
+    images: on a chip.
+    topology: of one chip, such as v5e:1x1.
+  """
+  plain = _block(variant, stage, {"filter": "7x7"})
+  blocks = {
+    "7x7": plain,
+    "global filter": _block(variant, stage),
+    "its halves interleaved": _block(variant, stage, {"interleave": True}),
+    "its products in bfloat16": _block(variant, stage, {"global_filter": "dft_bf16"}),
+    "its transforms by FFT": _block(variant, stage, {"global_filter": "fft"}),
+  }
+  counts = dict(zip(blocks, count_blocks(list(blocks.values()), images, topology), strict=True))
+  chip = parse_topology(topology).chip
+  rows = [_row("block", name, counts[name], counts["7x7"], chip) for name in blocks]
+  title = f"train step of a block of stage {stage + 1} of {variant}, {images} images, {topology}"
+  return Result(title, rows, NOTES)
+
+
+def compare_models(variants: Sequence[str], images: int, topology: str) -> Result:
+  """All blocks of models, and those of ConvNeXt-T; stems, downsamplings and heads left out.
+
+  Args:
+    variants: names.
+    images: on a chip.
+    topology: of one chip, such as v5e:1x1.
+  """
+  models = {CONVNEXT: [(_convnext(stage), depth) for stage, depth in enumerate(DEPTHS)]}
+  for variant in variants:
+    depths = create_model(variant).depths
+    models[variant] = [(_block(variant, stage), depth) for stage, depth in enumerate(depths)]
+  blocks = [block for stages in models.values() for block, _ in stages]
+  counted = iter(count_blocks(blocks, images, topology))
+  totals = {}
+  for name, stages in models.items():
+    total = Counts(0, 0, 0, 0)
+    for _, depth in stages:
+      total = total.plus(next(counted), depth)
+    totals[name] = total
+  chip = parse_topology(topology).chip
+  rows = [_row("model", name, total, totals[CONVNEXT], chip) for name, total in totals.items()]
+  return Result(f"train steps of all blocks, {images} images, {topology}", rows, NOTES)
+
+
+def _block(variant: str, stage: int, changes: Mapping[str, Any] | None = None) -> Block:
+  model = create_model(variant)
+  arguments = {"order": model.orders[stage], "filter": model.filters[stage], **(changes or {})}
+  side = get_variant(variant).image_size // model.patch_size // 2**stage
+  return Block(model.base_dim * 2**stage, side, arguments)
+
+
+def _convnext(stage: int) -> Block:
+  return Block(BASE_DIM * 2**stage, 56 // 2**stage, None)
+
+
+def _row(kind: str, name: str, counts: Counts, base: Counts, chip: Chip) -> dict[str, Any]:
+  seconds = max(counts.flops / (chip.tflops * 1e12), counts.bytes / (chip.hbm_gbps * 1e9))
+  return {
+    kind: name,
+    "Mcycles": counts.cycles / 1e6,
+    "ratio": counts.cycles / base.cycles,
+    "Mbundles": counts.bundles / 1e6,
+    "ratio ": counts.bundles / base.bundles,
+    "GB": counts.bytes / 1e9,
+    "ratio  ": counts.bytes / base.bytes,
+    "roofline ms": 1e3 * seconds,
+  }
+
+
+def count_blocks(blocks: Sequence[Block], images: int, topology: str) -> list[Counts]:
+  """Compiles each different one in a process of its own, or takes what a former call found."""
+  libtpu = check_compiler()
+  requests = [
+    json.dumps(
+      {"block": dataclasses.asdict(b), "images": images, "topology": topology, "libtpu": libtpu}
+    )
+    for b in blocks
+  ]
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    futures = {request: pool.submit(_count, request) for request in dict.fromkeys(requests)}
+  return [futures[request].result() for request in requests]
+
+
+def _count(request: str) -> Counts:
+  """Of one request, compiled unless a program of the same text was."""
+  topology = parse_topology(json.loads(request)["topology"])
+  cache = cache_folder()
+  cache.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(prefix="hornet-bench-") as name:
+    folder = pathlib.Path(name)
+    # Not by XLA's flags: they are read by the CPU's compiler too.
+    dumps = f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
+    child = subprocess.run(
+      [sys.executable, "-m", "hornet_jax.bench.tpu_block_child", request, str(cache)],
+      env=compiler_environment(topology) | {"LIBTPU_INIT_ARGS": dumps},
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    if child.returncode:
+      raise RuntimeError(f"the compiler failed:\n{child.stderr[-4000:]}")
+    found = json.loads(child.stdout.splitlines()[-1])
+    kept = cache / f"{found.pop('key')}.json"
+    if not kept.exists():
+      found["bundles"] = sum(
+        count_bundles(path.read_text()) for path in folder.glob("*-final_bundles.txt")
+      )
+      unfinished = kept.with_suffix(f".{os.getpid()}.{name[-6:]}")
+      unfinished.write_text(json.dumps(found))
+      unfinished.rename(kept)
+  return Counts(**json.loads(kept.read_text()))
+
+
+def count_bundles(text: str) -> int:
+  """Instruction words that run, from the compiler's listing of one kernel.
+
+  Those within a loop are marked, and the bounds of the loops stand at the end; nested loops count
+  as one.
+  """
+  marks = [match["loop"] for match in _BUNDLE.finditer(text)]
+  bounds = _BOUNDS.search(text)
+  turns = math.prod(int(n) for n in bounds[1].split(",")) if bounds else 1
+  inside = sum(mark is not None for mark in marks)
+  return len(marks) - inside + turns * inside
