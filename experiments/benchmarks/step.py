@@ -1,6 +1,6 @@
 """HorNet-T in JAX against PyTorch: forward pass and train step, one process, interleaved.
 
-python experiments/benchmarks/step.py --variant=hornet_tiny_7x7   # requirements.txt beside it
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python experiments/benchmarks/step.py --variant=hornet_tiny_gf
 """
 
 import argparse
