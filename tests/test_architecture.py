@@ -121,3 +121,9 @@ def test_importing_the_package_leaves_tensorflow_out():
   code = "import sys, hornet_jax, hornet_jax.cli.train; print('tensorflow' in sys.modules)"
   child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
   assert child.stdout.strip() == b"False"
+
+
+def test_importing_the_command_line_leaves_logging_alone():
+  """Else the libraries' format stands before every line."""
+  code = "import logging, hornet_jax.cli.main; assert not logging.getLogger().handlers"
+  subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 import hornet_jax
-from hornet_jax.cli.compilation_cache import keep_compiled
 from hornet_jax.cli.failure import EXPECTED, report
 
 # Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`.
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   _quieten_tpu_compiler()
   try:
     args = _parse(argv)
-    keep_compiled()
+    _keep_compiled()
     return args.run(args)
   except EXPECTED as error:
     return report(error)
@@ -46,6 +45,13 @@ def _quieten_tpu_compiler() -> None:
   if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # as JAX sets it where it found no chip
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-1")
+
+
+def _keep_compiled() -> None:
+  # Imported late: libraries that are imported before logging is set up set it up themselves.
+  from hornet_jax.cli.compilation_cache import keep_compiled
+
+  keep_compiled()
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
