@@ -154,6 +154,7 @@ def test_a_step_takes_its_busiest_unit_or_all_in_turn():
     parse_topology("v5e:2x4"),
     work,
     128,
+    fourier_passes=6,
     element_bytes=2,
     state_bytes=10**9,
     gradient_bytes=10**8,

@@ -9,15 +9,17 @@ import dataclasses
 from hornet_jax.cost.chips import Topology
 from hornet_jax.cost.work import Work
 
-_PASSES = 6
-"""Of the matrix unit for a float32 product at the highest precision, as Fourier transforms are."""
+FOURIER_PASSES = {"dft": 6, "dft_bf16": 1, "fft": 0}
+"""Of the matrix unit for the products of a Fourier transform, by implementation: float32 at the
+highest precision, rounded to bfloat16, none."""
 
 METHODS = """\
 Step time, lower end: the busiest unit at its peak, the others hidden behind it. Upper end: \
 matrix unit, vector unit, memory and interconnect one after another, each at its peak\
 {cycles}. Neither was held against a TPU.
 Work: linear layers on the matrix unit, depthwise convolutions (2 operations a MAC) on the vector \
-unit, Fourier transforms as float32 products of {passes} passes; norms, gates and GELU left out. \
+unit, Fourier transforms as float32 products of {passes} passes, or one where they are rounded; \
+norms, gates and GELU left out. \
 Memory traffic: state and gradients read and written once; what linear layers and filters write, \
 read as often as needed. Interconnect: rings over all links (lower end) or over those of one axis \
 (upper end).
@@ -77,7 +79,7 @@ class Step:
 def methods(with_cycles: bool) -> str:
   """How the numbers of a `Step` come about, in words."""
   cycles = ", or the compiler's own cycles and the interconnect, if more" if with_cycles else ""
-  return METHODS.format(cycles=cycles, passes=_PASSES)
+  return METHODS.format(cycles=cycles, passes=FOURIER_PASSES["dft"])
 
 
 def estimate_step(
@@ -85,6 +87,7 @@ def estimate_step(
   training: Work,
   images: int,
   *,
+  fourier_passes: int,
   element_bytes: int,
   state_bytes: int,
   gradient_bytes: int,
@@ -97,6 +100,7 @@ def estimate_step(
     topology: the chips.
     training: work of one image, forward and backward.
     images: of a step, on each chip.
+    fourier_passes: of the matrix unit for each product of a Fourier transform.
     element_bytes: of the type of the computation.
     state_bytes: parameters, averages and moments of each chip.
     gradient_bytes: of each chip.
@@ -104,7 +108,7 @@ def estimate_step(
     cycles: the compiler's estimate, where it finished.
   """
   chip = topology.chip
-  matrix_flops = 2 * images * (training.matmul_macs + _PASSES * training.fourier_macs)
+  matrix_flops = 2 * images * (training.matmul_macs + fourier_passes * training.fourier_macs)
   vector_flops = 2 * images * training.depthwise_macs
   traffic = 2 * (state_bytes + gradient_bytes) + images * training.elements * element_bytes
   wire = wire_bytes / (chip.link_gbps * 1e9)

@@ -14,7 +14,7 @@ from hornet_jax.cost.ahead_of_time import (
   compile_program,
 )
 from hornet_jax.cost.chips import Topology
-from hornet_jax.cost.estimate import Range, Step, estimate_step, mfu
+from hornet_jax.cost.estimate import FOURIER_PASSES, Range, Step, estimate_step, mfu
 from hornet_jax.cost.work import forward_work, training_work
 from hornet_jax.errors import InputError
 from hornet_jax.train.model import build_model
@@ -217,6 +217,7 @@ def make_plan(
     topology,
     training_work(model, image_size),
     scenario.images,
+    fourier_passes=FOURIER_PASSES[config["model"]["global_filter"]],
     element_bytes=_ELEMENT_BYTES[config["model"]["dtype"]],
     state_bytes=lowered.state,
     gradient_bytes=lowered.params,
