@@ -62,7 +62,7 @@ def test_against_the_initialised_model_and_the_compiler():
   assert count_params(params) == totals(model, 224)[0]
   flops = jax.jit(model.apply).lower(params, images).cost_analysis()["flops"]
   # The compiler also counts element-wise work: norms, gates, GELU, residuals.
-  assert 1.005 <= flops / (2 * totals(model, 224)[1]) <= 1.09
+  assert 1.009 <= flops / (2 * totals(model, 224)[1]) <= 1.012
 
 
 def test_rate_at_the_peak():
