@@ -25,6 +25,15 @@ from hornet_jax.versions import versions
 
 _logger = logging.getLogger(__name__)
 
+_CANNOT_KEEP = (
+  InputError,
+  FullDiskError,
+  NotImplementedError,
+  ValueError,
+  pickle.PicklingError,
+  jax.errors.JaxRuntimeError,
+)
+
 Compile = Callable[[], jax.stages.Compiled]
 
 
@@ -93,8 +102,8 @@ class Executables:
       header = {"sha256": hashlib.sha256(content).hexdigest(), "made_of": self._made_of}
       make_folder(path.parent)
       write_file(path, json.dumps(header).encode() + b"\n" + content)
-    except (InputError, FullDiskError, ValueError, jax.errors.JaxRuntimeError) as error:
-      # A backend or a disk that cannot keep it: the next start compiles again.
+    except _CANNOT_KEEP as error:
+      # A backend or a disk that cannot: the next start compiles again.
       _logger.warning("%s is not kept: %s", path.name, error)
 
 
