@@ -107,7 +107,7 @@ def test_tpu_benchmarks_add_up_blocks(capsys, monkeypatch):
   rows = run_json(capsys, "step", *at, "--train_batch=128", "--variant=hornet_tiny_gf")
   assert [row["model"] for row in rows] == ["convnext_tiny", "hornet_tiny_gf"]
   assert rows[0]["Mcycles"] == 96 * (3 + 2 * 3 + 4 * 9 + 8 * 3)
-  assert rows[1]["ratio"] == 64 * (2 + 2 * 3 + 4 * 18 + 8 * 2) / rows[0]["Mcycles"]
+  assert rows[1]["cycles ratio"] == 64 * (2 + 2 * 3 + 4 * 18 + 8 * 2) / rows[0]["Mcycles"]
   assert rows[1]["roofline ms"] == pytest.approx(25 / 819 * 1e3)
   rows = run_json(capsys, "ops", *at, "--batch=128", "--stage=4")
   assert [row["Mcycles"] for row in rows] == [512] * 5

@@ -4,19 +4,17 @@ GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python experiments/benchmarks/step.py --va
 """
 
 import argparse
-import statistics
 
 import jax
 import jax.numpy as jnp
 import torch
-from tabulate import tabulate
 from torch_hornet import HorNet
 
-from hornet_jax.bench.rounds import ratio, time_interleaved
+from hornet_jax.bench.result import Result, timed
+from hornet_jax.bench.rounds import time_interleaved
 from hornet_jax.bench.step import make_forward, make_train_step
 from hornet_jax.cost.accounting import count_params
 from hornet_jax.models import create_model
-from hornet_jax.versions import versions
 
 IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
 KINDS = ("eager", "channels-last", "compile")
@@ -77,17 +75,14 @@ def main():
     ("train step", 4, make_train_step, torch_train_step),
   )
   rows = []
-  for name, batch_size, ours, theirs in passes:
-    candidates = {f"PyTorch {kind}": theirs(args.variant, batch_size, kind) for kind in kinds}
-    candidates["hornet_jax"] = ours(args.variant, batch_size)
+  for of, images, ours, theirs in passes:
+    candidates = {"hornet_jax": ours(args.variant, images)}
+    candidates |= {f"PyTorch {kind}": theirs(args.variant, images, kind) for kind in kinds}
     seconds = time_interleaved(candidates, args.rounds)
-    for candidate, times in seconds.items():
-      summary = [f"{f(times):.3f}" for f in (statistics.median, min, max)]
-      rows.append([name, candidate, *summary, f"{ratio(times, seconds['hornet_jax']):.2f}"])
-  print(f"{args.variant} at 224, float32, forward of 8 and train step of 4 images")
-  headers = ["of", "by", "median s", "min s", "max s", "time / hornet_jax's"]
-  print(tabulate(rows, headers=headers, disable_numparse=True))
-  print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {versions()}")
+    rows += [{"of": of, "images": images, **row} for row in timed(seconds, "hornet_jax")]
+  torch_version = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+  title = f"{args.variant} at 224, float32; to hornet_jax: above 1 is faster than it"
+  print(Result(title, rows, [torch_version]).table())
 
 
 if __name__ == "__main__":

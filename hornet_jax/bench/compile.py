@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hornet_jax.bench.result import Result
+from hornet_jax.cost.ahead_of_time import compiler_environment
+from hornet_jax.cost.chips import parse_topology
+from hornet_jax.errors import InputError
 
 FIRST = "first start"
 
@@ -29,6 +32,9 @@ def time_starts(
     num_examples: of its training split.
     topology: of TPUs that are not there, such as v5e:2x4; None for this machine's devices. What
       is compiled for those cannot be loaded without them: only the first starts are timed.
+
+  Raises:
+    InputError: if the config does not suit the devices.
   """
   with tempfile.TemporaryDirectory(prefix="hornet-bench-") as name:
     folder = pathlib.Path(name)
@@ -72,12 +78,13 @@ def time_starts(
 
 
 def _run(request: dict[str, Any], cache: str) -> dict[str, float]:
-  environment = os.environ | {
-    "JAX_COMPILATION_CACHE_DIR": cache,
-    "JAX_ENABLE_COMPILATION_CACHE": str(bool(cache)).lower(),
-  }
   if request["topology"]:
-    environment |= {"JAX_PLATFORMS": "cpu", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+    environment = compiler_environment(parse_topology(request["topology"]))
+  else:
+    environment = os.environ | {
+      "JAX_COMPILATION_CACHE_DIR": cache,
+      "JAX_ENABLE_COMPILATION_CACHE": str(bool(cache)).lower(),
+    }
   child = subprocess.run(
     [sys.executable, "-m", "hornet_jax.bench.compile_child", json.dumps(request)],
     env=environment,
@@ -87,4 +94,7 @@ def _run(request: dict[str, Any], cache: str) -> dict[str, float]:
   )
   if child.returncode:
     raise RuntimeError(f"a start ended with {child.returncode}:\n{child.stderr[-4000:]}")
-  return json.loads(child.stdout.splitlines()[-1])
+  seconds = json.loads(child.stdout.splitlines()[-1])
+  if "refused" in seconds:
+    raise InputError(seconds["refused"])
+  return seconds

@@ -8,6 +8,7 @@ import jax
 from etils import epath
 from jax.experimental import topologies
 
+from hornet_jax.errors import InputError
 from hornet_jax.train.executables import Executables
 from hornet_jax.train.mesh import make_mesh
 from hornet_jax.train.program import TrainProgram, compiler_options
@@ -19,13 +20,17 @@ def main(request: dict) -> None:
   if request["topology"]:
     described = topologies.get_topology_desc(topology_name=request["topology"], platform="tpu")
     devices = described.devices
-  program = TrainProgram(
-    request["config"],
-    make_mesh(devices),
-    num_classes=request["num_classes"],
-    num_examples=request["num_examples"],
-  )
-  program.check_batch()
+  try:
+    program = TrainProgram(
+      request["config"],
+      make_mesh(devices),
+      num_classes=request["num_classes"],
+      num_examples=request["num_examples"],
+    )
+    program.check_batch()
+  except InputError as error:
+    print(json.dumps({"refused": str(error)}))
+    return
   marks = []  # lowered, compiled; none where a kept program is loaded
 
   def compile_program() -> jax.stages.Compiled:

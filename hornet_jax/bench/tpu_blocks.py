@@ -19,8 +19,14 @@ from typing import Any
 
 from hornet_jax.bench.convnext import BASE_DIM, DEPTHS
 from hornet_jax.bench.result import Result
-from hornet_jax.cost.ahead_of_time import cache_folder, check_compiler, compiler_environment
+from hornet_jax.cost.ahead_of_time import (
+  cache_folder,
+  check_compiler,
+  compiler_environment,
+  keep_result,
+)
 from hornet_jax.cost.chips import Chip, parse_topology
+from hornet_jax.errors import InputError
 from hornet_jax.models import create_model, get_variant
 
 CONVNEXT = "convnext_tiny"
@@ -78,10 +84,19 @@ def compare_blocks(variant: str, stage: int, images: int, topology: str) -> Resu
     stage: from 0.
     images: on a chip.
     topology: of one chip, such as v5e:1x1.
+
+  Raises:
+    InputError: if the stage has no global filter.
   """
-  plain = _block(variant, stage, {"filter": "7x7"})
+  filters = create_model(variant).filters
+  stages = [s for s, spatial in enumerate(filters) if not isinstance(spatial, str)]
+  if stage not in stages:
+    expected = " or ".join(str(s + 1) for s in stages) or "another variant, none here"
+    raise InputError(
+      f"`stage` must have a global filter: expected {expected} for {variant}, got {stage + 1}."
+    )
   blocks = {
-    "7x7": plain,
+    "7x7": _block(variant, stage, {"filter": "7x7"}),
     "global filter": _block(variant, stage),
     "its halves interleaved": _block(variant, stage, {"interleave": True}),
     "its products in bfloat16": _block(variant, stage, {"global_filter": "dft_bf16"}),
@@ -135,11 +150,11 @@ def _row(kind: str, name: str, counts: Counts, base: Counts, chip: Chip) -> dict
   return {
     kind: name,
     "Mcycles": counts.cycles / 1e6,
-    "ratio": counts.cycles / base.cycles,
+    "cycles ratio": counts.cycles / base.cycles,
     "Mbundles": counts.bundles / 1e6,
-    "ratio ": counts.bundles / base.bundles,
+    "bundles ratio": counts.bundles / base.bundles,
     "GB": counts.bytes / 1e9,
-    "ratio  ": counts.bytes / base.bytes,
+    "GB ratio": counts.bytes / base.bytes,
     "roofline ms": 1e3 * seconds,
   }
 
@@ -182,9 +197,7 @@ def _count(request: str) -> Counts:
       found["bundles"] = sum(
         count_bundles(path.read_text()) for path in folder.glob("*-final_bundles.txt")
       )
-      unfinished = kept.with_suffix(f".{os.getpid()}.{name[-6:]}")
-      unfinished.write_text(json.dumps(found))
-      unfinished.rename(kept)
+      keep_result(kept, found)
   return Counts(**json.loads(kept.read_text()))
 
 

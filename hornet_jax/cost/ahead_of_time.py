@@ -165,9 +165,7 @@ def compile_program(
     if kept.exists():
       return lowered, _from_json(json.loads(kept.read_text()))
     compiled = _read(folder, request.topology.num_chips, time.monotonic() - start)
-    unfinished = kept.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(dataclasses.asdict(compiled)))
-    unfinished.rename(kept)
+    keep_result(kept, dataclasses.asdict(compiled))
     return lowered, compiled
 
 
@@ -192,6 +190,13 @@ def cache_folder() -> pathlib.Path:
   """Where results are kept, so that a program is not compiled twice."""
   base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
   return pathlib.Path(base).expanduser() / "hornet_jax" / "plan"
+
+
+def keep_result(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+  """Writes it whole or not at all, whoever else writes it."""
+  with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as unfinished:
+    json.dump(content, unfinished)
+  pathlib.Path(unfinished.name).rename(path)
 
 
 def _wait(
