@@ -9,6 +9,7 @@ import re
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -22,10 +23,12 @@ from small_checkpoints import (
 )
 
 from hornet_jax.errors import InputError
+from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.train import manifest
 from hornet_jax.train.checkpoint import Checkpoints, load_params
 from hornet_jax.train.manifest import NAME, State
 from hornet_jax.train.mesh import batch_sharding, make_mesh, replicated
+from hornet_jax.train.sharding import with_shardings
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.step_folders import StepFolder, surplus
 
@@ -249,6 +252,32 @@ def test_checksums_that_the_store_keeps_are_not_read_again(monkeypatch):
   assert manifest._stored_md5(path) == "01" * 16
   assert manifest._stored_md5(epath.Path("gs://bucket/b")) is None  # a composite object
   assert manifest._stored_md5(epath.Path("/local")) is None
+
+
+def test_blocks_come_as_wanted_however_they_were_saved(tmp_path, monkeypatch):
+  """Apart or stacked, each part where it belongs; files have them apart."""
+  monkeypatch.setattr("hornet_jax.train.sharding.MIN_SIZE", 1)
+  mesh = make_mesh(jax.devices(), fsdp=4)
+  blocks = {f"block_{i}": {"fc1": {"kernel": np.full((8, 2), i, np.float32)}} for i in range(11)}
+  params = {"stage_0": blocks, "norm": {"scale": np.ones(2, np.float32)}}
+  ema_params = jax.tree.map(lambda leaf: leaf + 0.5, params)
+  numbers = [jnp.int32(value) for value in (7, 0, 0)]
+  state = TrainState(numbers[0], params, ema_params, ({"mu": params},), *numbers[1:])
+  parts = {"block_10": (2, 2), "blocks": (11, 2, 2)}  # of one device
+  kinds = {"block_10": state, "blocks": stack_blocks(state)}
+  for saved in kinds.values():
+    with Checkpoints(epath.Path(tmp_path), 3) as checkpoints:
+      checkpoints.save(7, jax.device_put(saved, replicated(mesh)))
+    for name, wanted in kinds.items():
+      abstract = with_shardings(jax.eval_shape(lambda wanted=wanted: wanted), mesh)
+      with Checkpoints(epath.Path(tmp_path), 3) as checkpoints:
+        _, restored = checkpoints.restore(abstract)
+      jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), wanted)
+      for tree in (restored.params, restored.opt_state[0]["mu"]):
+        kernel = tree["stage_0"][name]["fc1"]["kernel"]
+        assert {shard.data.shape for shard in kernel.addressable_shards} == {parts[name]}
+    _, *loaded = load_params(epath.Path(tmp_path))
+    jax.tree.map(np.testing.assert_array_equal, loaded, [params, ema_params])
 
 
 def test_restores_on_any_mesh(tmp_path):

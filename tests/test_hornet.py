@@ -10,6 +10,7 @@ from golden_data import assert_close
 from hornet_jax import create_model, list_models
 from hornet_jax.models.layers import drop_path_factors, drop_path_rates
 from hornet_jax.models.registry import VARIANTS
+from hornet_jax.models.stacking import stack_blocks, unstack_blocks
 from hornet_jax.models.stage import REMAT
 
 IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
@@ -182,7 +183,8 @@ def test_unknown_names():
 
 
 def test_scan_and_remat_change_nothing(images):
-  """One compile: blocks dropped at random, unrolled and looped over, with every policy."""
+  """One compile: blocks dropped at random, with every policy, unrolled and looped over, with
+  parameters apart and stacked."""
   deep = tiny(depths=(1, 3), drop_path_rate=0.5, layer_scale_init=0.5)
   params = jax.jit(deep.init)(jax.random.key(0), images)["params"]
   assert abstract_params(deep) == abstract_params(deep.clone(scan=True))
@@ -192,12 +194,19 @@ def test_scan_and_remat_change_nothing(images):
     logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
     return jnp.mean(logits**2), logits
 
-  kinds = [(remat, scan) for scan in (False, True) for remat in REMAT]
+  kinds = [(remat, scan, False) for scan in (False, True) for remat in REMAT]
+  kinds += [("none", True, True), ("full", True, True)]
+
+  def stacked_gradient(params, model):
+    results, grads = jax.value_and_grad(loss, has_aux=True)(stack_blocks(params), model)
+    return results, unstack_blocks(grads)
 
   @jax.jit
   def run(params):
-    gradient = jax.value_and_grad(loss, has_aux=True)
-    return [gradient(params, deep.clone(remat=remat, scan=scan)) for remat, scan in kinds]
+    of_kind = {False: jax.value_and_grad(loss, has_aux=True), True: stacked_gradient}
+    return [
+      of_kind[stacked](params, deep.clone(remat=remat, scan=scan)) for remat, scan, stacked in kinds
+    ]
 
   ((_, logits), grads), *others = run(params)
   for (_, same), same_grads in others:

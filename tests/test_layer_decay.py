@@ -10,6 +10,7 @@ from golden_data import Golden, official_key
 from hornet_jax import create_model
 from hornet_jax.errors import InputError
 from hornet_jax.models.layers import drop_path_rates
+from hornet_jax.models.stacking import stack_blocks, unstack_blocks
 from hornet_jax.train.layer_decay import layer_ids, scale_by_layer
 
 
@@ -43,6 +44,8 @@ def test_scales(golden):
   updates["stage_2"] = {f"block_{i}": {"w": jnp.ones(2)} for i in range(18)}
   tx = scale_by_layer(0.7)
   scaled, _ = tx.update(updates, tx.init(updates), updates)
+  stacked, _ = tx.update(stack_blocks(updates), tx.init(updates), updates)
+  jax.tree.map(np.testing.assert_array_equal, unstack_blocks(stacked), scaled)
   ids = layer_ids(updates)
   for layer, leaf in zip(jax.tree.leaves(ids), jax.tree.leaves(scaled), strict=True):
     np.testing.assert_allclose(leaf, golden["lr_scale_for_layer_decay_0_7"][layer], rtol=1e-6)

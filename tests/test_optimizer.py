@@ -8,6 +8,7 @@ from flax import traverse_util
 from golden_data import Golden, assert_close, official_key
 
 from hornet_jax import HorNet
+from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.train.ema import fitted_decay, update_ema
 from hornet_jax.train.losses import cross_entropy
 from hornet_jax.train.optimizer import adamw, decay_mask, warmup_cosine
@@ -32,6 +33,10 @@ def test_parameter_groups(case):
   model = HorNet(depths=depths, filters=("7x7", "7x7", *late))
   images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
   params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+  stacked = decay_mask(jax.eval_shape(stack_blocks, params))
+  for i, depth in enumerate(depths):
+    (of_stage,) = stacked[f"stage_{i}"].values()
+    assert decay_mask(params)[f"stage_{i}"] == {f"block_{j}": of_stage for j in range(depth)}
   decayed = {True: set(), False: set()}
   for path, decay in traverse_util.flatten_dict(decay_mask(params)).items():
     decayed[decay].add(official_key(path))

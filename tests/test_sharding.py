@@ -19,6 +19,8 @@ from hornet_jax.train.sharding import FSDP, partition_spec, placements
     ("opt_state/1/0/mu/stage_3/block_1/gnconv/pws_2/kernel", (384, 768), 8, (FSDP, None)),
     ("downsample_1/conv/kernel", (2, 2, 192, 384), 8, (None, None, FSDP, None)),
     ("head/kernel", (1536, 1000), 8, (FSDP, None)),
+    ("stage_0/blocks/mlp/fc1/kernel", (18, 192, 768), 8, (None, FSDP, None)),
+    ("opt_state/1/0/nu/stage_0/blocks/gnconv/pws_0/kernel", (18, 96, 192), 8, ()),  # small
     ("stage_0/block_0/mlp/fc1/kernel", (192, 768), 1, ()),
     ("stage_0/block_0/mlp/fc1/kernel", (192, 768), 5, ()),  # does not divide
     ("stage_0/block_0/gnconv/pws_0/kernel", (96, 192), 8, ()),  # small

@@ -87,10 +87,9 @@ def test_parameters_in_parts_equal_whole_ones(load, monkeypatch):
   part_losses, part_state = first_steps(parts, 5)
   np.testing.assert_allclose(part_losses, losses, rtol=1e-5)
   for tree in (part_state.params, part_state.ema_params, part_state.opt_state[1][0].mu):
-    kernel = tree["stage_1"]["block_0"]["mlp"]["fc1"]["kernel"]
-    assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 64)}  # of (16, 64)
-    bias = tree["stage_1"]["block_0"]["mlp"]["fc1"]["bias"]
-    assert {shard.data.shape for shard in bias.addressable_shards} == {(64,)}
+    fc1 = tree["stage_1"]["blocks"]["mlp"]["fc1"]  # kernels (1, 16, 64)
+    assert {shard.data.shape for shard in fc1["kernel"].addressable_shards} == {(1, 4, 64)}
+    assert {shard.data.shape for shard in fc1["bias"].addressable_shards} == {(1, 64)}
   (result,) = parts.predict(parts.compile_eval_step(), [part_state.params])
   (expected,) = one.predict(one.compile_eval_step(), [state.params])
   assert_close(result.loss, expected.loss, 1e-4)

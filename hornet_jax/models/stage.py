@@ -12,6 +12,7 @@ from hornet_jax.errors import unknown_name
 from hornet_jax.models.blocks import Block
 from hornet_jax.models.dense import DENSE_OUTPUT
 from hornet_jax.models.parallel import constrain_batch, gather_kernels
+from hornet_jax.models.stacking import STACKED, stack_blocks
 
 _POLICIES = {
   "full": jax.checkpoint_policies.nothing_saveable,
@@ -31,8 +32,8 @@ class Stage(nn.Module):
     depth: number of blocks.
     block: the arguments of `Block`.
     remat: a name in `REMAT`.
-    scan: whether the blocks are compiled once, as a loop over their stacked parameters. The
-      tree of parameters stays one of blocks, results differ by rounding alone, and of the
+    scan: whether the blocks are compiled once, as a loop over their stacked parameters, which
+      may come apart or as `stack_blocks` has them. Results differ by rounding alone, and of the
       blocks' outputs only the last leaves the loop: to keep all would take memory.
     batch_axes: see `constrain_batch`.
     gather: with `scan`, whether each block's kernels lie in parts on the devices, see
@@ -62,8 +63,7 @@ class Stage(nn.Module):
     return outputs[-1:] if self.scan else outputs
 
   def _scanned(self, x: Array, factors: Array | None) -> Array:
-    of_blocks = [self.get_variable("params", f"block_{i}") for i in range(self.depth)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *of_blocks)
+    stacked = stack_blocks(self.variables["params"])[STACKED]
     block = Block(**self.block, parent=None)
     in_float32 = block.gradient_sum == "float32"
     gathered_dtype = jnp.float32 if in_float32 else block.dtype

@@ -16,9 +16,11 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from hornet_jax.errors import FullDiskError, InputError, StorageError
+from hornet_jax.models.stacking import is_stacked, stack_blocks, unstack_blocks
 from hornet_jax.paths import absolute
 from hornet_jax.train.files import is_full_disk, make_folder
 from hornet_jax.train.manifest import NAME, State, write_manifest
+from hornet_jax.train.sharding import with_shardings
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.step_folders import (
   StepFolder,
@@ -196,14 +198,13 @@ class Checkpoints:
       InputError: if it does not fit `abstract`, or none that can be tried loads.
     """
 
-    def load(path: epath.Path) -> TrainState:
-      return ocp.load_checkpointables(path, {"state": abstract})["state"]
-
     if self._candidate is None or self._candidate[0].step != self.latest_step:
       self._find_newest()  # one was saved since
     assert self._candidate is not None, "there is a checkpoint to restore"
     candidates = itertools.chain([self._candidate], self._candidates)
-    self._latest_step, state = _load_first(self._walk, candidates, load)
+    self._latest_step, state = _load_first(
+      self._walk, candidates, lambda path: _load_state(path, abstract)
+    )
     return self._latest_step, state
 
 
@@ -211,6 +212,8 @@ def load_params(
   directory: epath.Path, which: str | int = "last"
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
   """(step, params, ema_params) of a checkpoint that can be trusted, as numpy arrays.
+
+  The blocks of a stage are apart, as in files.
 
   Args:
     directory: of the checkpoints.
@@ -223,7 +226,8 @@ def load_params(
   directory = absolute(directory)
   walk = WalkBack(directory, choose(directory, which))
   step, state = _load_first(walk, iter(walk), _load_weights)
-  return step, jax.device_get(state["params"]), jax.device_get(state["ema_params"])
+  params, ema_params = jax.device_get((state["params"], state["ema_params"]))
+  return step, unstack_blocks(params), unstack_blocks(ema_params)
 
 
 def choose(directory: epath.Path, which: str | int) -> list[StepFolder]:
@@ -272,11 +276,37 @@ def _load_first(
   raise walk.refusal()
 
 
-def _load_weights(path: epath.Path) -> dict[str, Any]:
-  """`params` and `ema_params` alone, on one device."""
+def _load_state(path: epath.Path, abstract: TrainState) -> TrainState:
+  """The whole state, its blocks apart or stacked as wanted, however they were saved."""
+
+  def load(state: TrainState) -> TrainState:
+    return ocp.load_checkpointables(path, {"state": state})["state"]
+
+  if _stacked(_metadata(path)) == _stacked(abstract):
+    return load(abstract)
+  there, back = stack_blocks, unstack_blocks
+  if _stacked(abstract):
+    there, back = back, there
+  saved = with_shardings(jax.eval_shape(there, abstract), abstract.step.sharding.mesh)
+  shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+  return jax.jit(back, out_shardings=shardings)(load(saved))
+
+
+def _stacked(tree: Any) -> bool:
+  return any(is_stacked(leaf) for leaf, _ in jax.tree.leaves_with_path(tree))
+
+
+def _metadata(path: epath.Path) -> Any:
+  """Shapes and types of what a checkpoint holds."""
   saved = ocp.checkpointables_metadata(path).metadata["state"]
   if saved is None:
     raise ValueError("its metadata are garbage")
+  return saved
+
+
+def _load_weights(path: epath.Path) -> dict[str, Any]:
+  """`params` and `ema_params` alone, on one device."""
+  saved = _metadata(path)
   wanted = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved)
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   for key in ("params", "ema_params"):

@@ -13,6 +13,7 @@ from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.errors import InputError
+from hornet_jax.models.stacking import stack_blocks, unstack_blocks
 from hornet_jax.train.class_map import read_class_map
 from hornet_jax.train.evaluate import Predictions, predict_split
 from hornet_jax.train.executables import Executables, ready
@@ -110,6 +111,9 @@ class Experiment(TrainProgram):
       self._start_from(self.abstract_state().params, self._source)
 
   def _start_from(self, params: Any, source: Trained) -> tuple[dict[str, Any], list[str]]:
+    """See `start_from`; of the initial parameters, only those of the head can stay."""
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+    params = unstack_blocks(shapes) | {"head": params["head"]}
     path = self.config["init"]["class_map"]
     class_map = read_class_map(path) if path else None
     return start_from(params, source, self.train_split.class_names, class_map)
@@ -141,8 +145,10 @@ class Experiment(TrainProgram):
       raise InputError(f"`init.checkpoint`: {error}") from error
 
   def place(self, params: Any) -> Any:
-    """Parameters from the host, on the devices."""
+    """Parameters from the host, with blocks apart, on the devices as a state has them."""
     wanted = self.abstract_state().params
+    if self.model.scan:
+      params = stack_blocks(params)
     return jax.device_put(params, jax.tree.map(lambda leaf: leaf.sharding, wanted))
 
   def peak_rate(self) -> float | None:

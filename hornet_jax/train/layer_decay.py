@@ -3,10 +3,14 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import traverse_util
+from jaxtyping import Array
 
 from hornet_jax.errors import InputError
+from hornet_jax.models.stacking import STACKED
 
 # Source: official optim_factory.py, `get_num_layer_for_convnext`: twelve layers for four
 # stages, two blocks of the third a layer.
@@ -18,6 +22,8 @@ _LAYERS = _STEM_AND_EARLY | _LATE
 
 def layer_ids(params: Any) -> Any:
   """The official layer of each parameter, 0 for the stem to 13 for the head.
+
+  Of stacked blocks an array that broadcasts with them, [depth, 1, ...].
 
   Args:
     params: of a HorNet of four stages.
@@ -32,14 +38,16 @@ def layer_ids(params: Any) -> Any:
       f"stages, got {len(stages)}."
     )
   paths = traverse_util.flatten_dict(params)
-  return traverse_util.unflatten_dict({path: _layer_id(path) for path in paths})
+  return traverse_util.unflatten_dict({path: _layer_id(path, leaf) for path, leaf in paths.items()})
 
 
-def _layer_id(path: tuple[str, ...]) -> int:
-  if path[0] == "stage_2":
-    block = int(path[1].removeprefix("block_"))
-    return min(3 + block // 2, 11)
-  return _LAYERS[path[0]]
+def _layer_id(path: tuple[str, ...], leaf: Any) -> int | np.ndarray:
+  if path[0] != "stage_2":
+    return _LAYERS[path[0]]
+  if path[1] != STACKED:
+    return min(3 + int(path[1].removeprefix("block_")) // 2, 11)
+  ids = np.minimum(3 + np.arange(leaf.shape[0]) // 2, 11)
+  return ids.reshape(-1, *[1] * (leaf.ndim - 1))
 
 
 def scale_by_layer(decay: float) -> optax.GradientTransformation:
@@ -50,6 +58,10 @@ def scale_by_layer(decay: float) -> optax.GradientTransformation:
 
   def scale(updates: Any, params: Any) -> Any:
     del params
-    return jax.tree.map(lambda u, i: u * decay ** (_LAST - i), updates, layer_ids(updates))
+
+    def scaled(update: Array, layer: int | np.ndarray) -> Array:
+      return update * jnp.asarray(decay ** (_LAST - layer), update.dtype)
+
+    return jax.tree.map(scaled, updates, layer_ids(updates))
 
   return optax.stateless(scale)

@@ -11,6 +11,7 @@ from etils import epath
 
 from hornet_jax.data.pipeline import Batch
 from hornet_jax.errors import DivergedError, InputError, StalledError
+from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.train.checkpoint import Checkpoints
 from hornet_jax.train.clock import Clock
 from hornet_jax.train.executables import Executables
@@ -87,7 +88,8 @@ def train(
   record = (step, experiment, log.records, log.seconds, step > start_step)
   if evaluation is None:
     return Outcome(*record, complete=False, interrupted=reached.interrupted)
-  return Outcome(*record, True, *evaluation, on_host(reached.state.ema_params, experiment.mesh))
+  ema_params = unstack_blocks(on_host(reached.state.ema_params, experiment.mesh))
+  return Outcome(*record, True, *evaluation, ema_params)
 
 
 def _executables(experiment: Experiment, workdir: epath.Path) -> Executables | None:

@@ -7,6 +7,7 @@ import jax
 import optax
 
 from hornet_jax.errors import unknown_name
+from hornet_jax.models.stacking import is_stacked
 from hornet_jax.train.layer_decay import scale_by_layer
 
 _MU_DTYPES = ("float32", "bfloat16")
@@ -41,11 +42,15 @@ def decay_mask(params: Any) -> Any:
   """True where weight decay applies: arrays of two or more axes.
 
   Spectral filters and depthwise kernels are decayed; norms, biases and layer scales,
-  which all have one axis, are not.
+  which all have one axis, are not. The axis of stacked blocks does not count.
 
   Source: official optim_factory.py, `get_parameter_groups`.
   """
-  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+  def has_axes(path: tuple[Any, ...], leaf: Any) -> bool:
+    return leaf.ndim - is_stacked(path) > 1
+
+  return jax.tree_util.tree_map_with_path(has_axes, params)
 
 
 def head_only(params: Any) -> Any:

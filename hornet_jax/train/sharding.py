@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from hornet_jax.models.stacking import STACKED
 from hornet_jax.train.mesh import FSDP
 
 # Path -> the axis that is cut; the first that matches counts, what none matches stays whole.
@@ -24,20 +25,21 @@ RULES = [
   (re.compile(r"(^|/)downsample_\d+/conv/kernel$"), -2),
 ]
 MIN_SIZE = 65_536
-"""Elements of the smallest array that is cut."""
+"""Elements of the smallest array that is cut; of one block, where blocks are stacked."""
 
 
 def partition_spec(path: str, shape: tuple[int, ...], fsdp: int) -> PartitionSpec:
   """How an array of the state lies on the mesh.
 
   Args:
-    path: such as `stage_0/block_0/mlp/fc1/kernel`; of moments and averages it ends so.
+    path: such as `stage_0/blocks/mlp/fc1/kernel`; of moments and averages it ends so.
     shape: of the whole array.
     fsdp: devices of that axis.
   """
+  of_block = shape[1:] if f"/{STACKED}/" in path else shape
   for pattern, axis in RULES:
     if pattern.search(path):
-      if fsdp > 1 and math.prod(shape) >= MIN_SIZE and shape[axis] % fsdp == 0:
+      if fsdp > 1 and math.prod(of_block) >= MIN_SIZE and shape[axis] % fsdp == 0:
         spec: list[str | None] = [None] * len(shape)
         spec[axis] = FSDP
         return PartitionSpec(*spec)

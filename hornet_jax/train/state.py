@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from hornet_jax.models import HorNet
+from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.train.sharding import with_shardings
 
 
@@ -21,7 +22,7 @@ class TrainState:
 
   Attributes:
     step: number of updates done, int32 [].
-    params: parameters, float32.
+    params: parameters, float32; with `HorNet.scan` as `stack_blocks` has them.
     ema_params: their moving average, float32.
     opt_state: of the optimiser.
     skipped: number of updates left out because they were not finite, int32 [].
@@ -80,7 +81,10 @@ def _initialiser(
   model = model.clone(batch_axes=(), gather=False)
 
   def initialise(key: Key[Array, ""]) -> TrainState:
-    params = model.init(key, jnp.zeros((1, *image_shape[1:]), jnp.float32))["params"]
+    images = jnp.zeros((1, *image_shape[1:]), jnp.float32)
+    params = model.init(key, images)["params"]
+    if model.scan:
+      params = stack_blocks(params)
     # A copy: one buffer cannot be donated twice.
     ema_params = jax.tree.map(jnp.copy, params)
     step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
