@@ -106,7 +106,7 @@ def check_compiler() -> str:
   """
   if importlib.util.find_spec("libtpu") is None:
     raise InputError(
-      "planning needs the TPU compiler, libtpu (Linux on x86-64, 137 MB): expected it to be "
+      "this needs the TPU compiler, libtpu (Linux on x86-64, 137 MB): expected it to be "
       f"installed. Hint: {sys.executable} -m pip install libtpu"
     )
   return importlib.metadata.version("libtpu")
