@@ -181,7 +181,10 @@ def _count(request: str) -> Counts:
   with tempfile.TemporaryDirectory(prefix="hornet-bench-") as name:
     folder = pathlib.Path(name)
     # Not by XLA's flags: they are read by the CPU's compiler too.
-    dumps = f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
+    dumps = (
+      f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
+      "--xla_jf_dump_llo_pass_label_regex=final_bundles"  # all passes take gigabytes, and minutes
+    )
     child = subprocess.run(
       [sys.executable, "-m", "hornet_jax.bench.tpu_block_child", request, str(cache)],
       env=compiler_environment(topology) | {"LIBTPU_INIT_ARGS": dumps},
