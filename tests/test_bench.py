@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from hornet_jax.bench.compile import FIRST
-from hornet_jax.bench.result import Result
+from hornet_jax.bench.result import Result, processor
 from hornet_jax.bench.step import make_train_step
 from hornet_jax.bench.tpu_blocks import Block, Counts, count_blocks, count_bundles
 from hornet_jax.cli.main import main
@@ -78,6 +78,20 @@ def test_compile_benchmark_starts_again_from_what_was_kept(capsys):
   assert rows["again, kept program"]["lowering s"] == 0
   for start in ("again, compilation cache", "again, kept program"):
     assert rows[start]["compiling or loading s"] < rows[FIRST]["compiling or loading s"] / 2
+
+
+@pytest.mark.parametrize(
+  ("text", "expected"),
+  [
+    ("model name\t: A CPU\nflags\t\t: sse avx avx2 avx512f fma\n", "A CPU, AVX-512"),
+    ("model name\t: A CPU\nflags\t\t: sse avx avx2 fma\n", "A CPU, AVX2"),
+    ("Features\t: fp asimd\n", "aarch64"),
+  ],
+)
+def test_processor_is_named_with_its_widest_vectors(text, expected, monkeypatch):
+  monkeypatch.setattr("pathlib.Path.read_text", lambda path: text)
+  monkeypatch.setattr("platform.machine", lambda: "aarch64")
+  assert processor() == expected
 
 
 def test_bundles_count_as_often_as_their_loop_runs():

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import pathlib
 import platform
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +15,8 @@ from tabulate import tabulate
 
 from hornet_jax.bench.rounds import ratio
 from hornet_jax.versions import versions
+
+_VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +69,20 @@ def environment() -> dict[str, Any]:
   device = jax.devices()[0]
   return {
     "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
-    "host": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    "host": f"{platform.system()}, {os.cpu_count()} cores of {processor()}",
     "versions": versions(),
   }
+
+
+def processor() -> str:
+  """Name of the processor and its widest vectors; the architecture alone where Linux is not."""
+  try:
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+  except OSError:
+    return platform.machine()
+  name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+  vectors = [shown for flag, shown in _VECTORS.items() if re.search(rf"\b{flag}\b", text)]
+  return ", ".join([name[1] if name else platform.machine(), *vectors[:1]])
 
 
 def _environment_line() -> str:
