@@ -16,11 +16,11 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from hornet_jax.errors import FullDiskError, InputError, StorageError
-from hornet_jax.models.stacking import is_stacked, stack_blocks, unstack_blocks
+from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.paths import absolute
 from hornet_jax.train.files import is_full_disk, make_folder
 from hornet_jax.train.manifest import NAME, State, write_manifest
-from hornet_jax.train.sharding import with_shardings
+from hornet_jax.train.saved_state import load_state, load_weights
 from hornet_jax.train.state import TrainState
 from hornet_jax.train.step_folders import (
   StepFolder,
@@ -203,7 +203,7 @@ class Checkpoints:
     assert self._candidate is not None, "there is a checkpoint to restore"
     candidates = itertools.chain([self._candidate], self._candidates)
     self._latest_step, state = _load_first(
-      self._walk, candidates, lambda path: _load_state(path, abstract)
+      self._walk, candidates, lambda path: load_state(path, abstract)
     )
     return self._latest_step, state
 
@@ -225,7 +225,7 @@ def load_params(
   """
   directory = absolute(directory)
   walk = WalkBack(directory, choose(directory, which))
-  step, state = _load_first(walk, iter(walk), _load_weights)
+  step, state = _load_first(walk, iter(walk), load_weights)
   params, ema_params = jax.device_get((state["params"], state["ema_params"]))
   return step, unstack_blocks(params), unstack_blocks(ema_params)
 
@@ -274,46 +274,6 @@ def _load_first(
         _logger.warning("checkpoint of step %d has no %s: used unverified", folder.step, NAME)
       return folder.step, content
   raise walk.refusal()
-
-
-def _load_state(path: epath.Path, abstract: TrainState) -> TrainState:
-  """The whole state, its blocks apart or stacked as wanted, however they were saved."""
-
-  def load(state: TrainState) -> TrainState:
-    return ocp.load_checkpointables(path, {"state": state})["state"]
-
-  if _stacked(_metadata(path)) == _stacked(abstract):
-    return load(abstract)
-  there, back = stack_blocks, unstack_blocks
-  if _stacked(abstract):
-    there, back = back, there
-  saved = with_shardings(jax.eval_shape(there, abstract), abstract.step.sharding.mesh)
-  shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-  return jax.jit(back, out_shardings=shardings)(load(saved))
-
-
-def _stacked(tree: Any) -> bool:
-  return any(is_stacked(leaf) for leaf, _ in jax.tree.leaves_with_path(tree))
-
-
-def _metadata(path: epath.Path) -> Any:
-  """Shapes and types of what a checkpoint holds."""
-  saved = ocp.checkpointables_metadata(path).metadata["state"]
-  if saved is None:
-    raise ValueError("its metadata are garbage")
-  return saved
-
-
-def _load_weights(path: epath.Path) -> dict[str, Any]:
-  """`params` and `ema_params` alone, on one device."""
-  saved = _metadata(path)
-  wanted = jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved)
-  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  for key in ("params", "ema_params"):
-    wanted[key] = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), saved[key]
-    )
-  return ocp.load_checkpointables(path, {"state": wanted})["state"]
 
 
 def _reason(error: BaseException) -> str:
