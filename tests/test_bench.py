@@ -30,7 +30,7 @@ def test_step_benchmark_times_both_passes_by_implementation(capsys):
   sizes = ["--forward_batch=1", "--train_batch=1", "--rounds=1"]
   rows = run_json(capsys, "step", "--variant=hornet_nano_7x7", *sizes)
   assert [(row["of"], row["by"]) for row in rows] == [
-    (of, by) for of in ("forward", "train step") for by in ("grouped", "auto")
+    (of, by) for of in ("forward", "train step") for by in ("grouped", "shift")
   ]
   for row in rows:
     assert 0 < row["min ms"] <= row["median ms"] <= row["max ms"]
@@ -41,7 +41,7 @@ def test_ops_benchmark_holds_each_form_against_the_library_s(capsys):
   rows = run_json(capsys, "ops", "--variant=hornet_nano_gf", "--batch=1", "--rounds=1")
   kinds = {row["operation"].split(",")[0] for row in rows}
   assert kinds == {"depthwise 7x7", "global filter", "LayerNorm", "GELU"}
-  assert {row["by"] for row in rows} == {"grouped", "auto", "fft", "dft", "flax", "jax", "ours"}
+  assert {row["by"] for row in rows} == {"grouped", "shift", "fft", "dft", "flax", "jax", "ours"}
   assert all(row["speed-up"] > 0 for row in rows)
 
 

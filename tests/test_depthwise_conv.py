@@ -8,6 +8,7 @@ import pytest
 from golden_data import assert_close
 
 from hornet_jax.ops import depthwise_conv
+from hornet_jax.ops.depthwise_conv import _gpu_backward, _grouped_backward
 
 SHAPES = [
   ((2, 7, 9, 5), (7, 7)),
@@ -34,6 +35,16 @@ def test_equals_grouped_convolution(shape, size):
       assert_close(actual, expected, 2e-6)
 
 
+@pytest.mark.parametrize(("shape", "size"), SHAPES)
+def test_the_gradients_on_gpu_are_the_same(shape, size):
+  kx, kk, kg = jax.random.split(jax.random.key(0), 3)
+  x, g = jax.random.normal(kx, shape), jax.random.normal(kg, shape)
+  kernel = jax.random.normal(kk, (*size, 1, shape[-1]))
+  reference = _grouped_backward(x, kernel, g)
+  for actual, expected in zip(_gpu_backward(x, kernel, g), reference, strict=True):
+    assert_close(actual, expected, 2e-6)
+
+
 def test_by_definition():
   x = jnp.arange(12.0).reshape(1, 3, 4, 1)
   kernel = jnp.zeros((3, 3, 1, 1)).at[0, 2, 0, 0].set(1.0)  # looks up and to the right
@@ -52,14 +63,17 @@ def test_bfloat16_sums_in_float32():
 
 
 def test_form_is_chosen_when_lowered_for_a_platform():
-  x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 1, 4))
+  kernel = jnp.ones((7, 7, 1, 4))
 
-  def lowered(platform):
-    step = jax.jit(jax.grad(lambda x, k: depthwise_conv(x, k).sum(), (0, 1)))
-    return step.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+  def convolutions(platform, side):
+    x = jnp.ones((1, side, side, 4))
+    gradients = jax.jit(jax.grad(lambda x, k: depthwise_conv(x, k).sum(), (0, 1)))
+    lowered = gradients.trace(x, kernel).lower(lowering_platforms=(platform,))
+    return lowered.as_text().count("stablehlo.convolution")
 
-  assert "stablehlo.convolution" not in lowered("cpu")
-  assert "stablehlo.convolution" in lowered("tpu")
+  # Of the input and of the kernel; where the kernel covers the image, a GPU has products.
+  assert [convolutions(platform, 8) for platform in ("cpu", "cuda", "tpu")] == [0, 2, 2]
+  assert [convolutions(platform, 7) for platform in ("cpu", "cuda", "tpu")] == [0, 1, 2]
 
 
 def test_bad_arguments():

@@ -1,9 +1,12 @@
 """HorNet-T in JAX against PyTorch: forward pass and train step, one process, interleaved.
 
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python experiments/benchmarks/step.py --variant=hornet_tiny_gf
+
+On a GPU, where both need memory: XLA_PYTHON_CLIENT_MEM_FRACTION=0.45.
 """
 
 import argparse
+import contextlib
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,7 @@ from hornet_jax.models import create_model
 
 IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
 KINDS = ("eager", "channels-last", "compile")
+DEVICE = "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 
 def torch_model(variant, kind):
@@ -26,38 +30,48 @@ def torch_model(variant, kind):
   shapes = jax.eval_shape(create_model(variant).init, jax.random.key(0), IMAGE)
   expected = count_params(shapes)
   assert count == expected, f"{variant}: {count:,} parameters instead of {expected:,}"
+  model = model.to(DEVICE)
   return model.to(memory_format=torch.channels_last) if kind != "eager" else model
 
 
 def torch_images(batch_size, kind):
-  images = torch.randn(batch_size, 3, 224, 224)
+  images = torch.randn(batch_size, 3, 224, 224, device=DEVICE)
   return images if kind == "eager" else images.contiguous(memory_format=torch.channels_last)
 
 
-def torch_forward(variant, batch_size, kind):
+def precision(dtype):
+  if dtype == "float32":
+    return contextlib.nullcontext()
+  return torch.autocast(DEVICE, torch.bfloat16)
+
+
+def torch_forward(variant, batch_size, kind, dtype):
   model, images = torch_model(variant, kind).eval(), torch_images(batch_size, kind)
   call = torch.compile(model) if kind == "compile" else model
 
   def forward():
-    with torch.inference_mode():
-      return call(images).numpy()
+    with torch.inference_mode(), precision(dtype):
+      return call(images).float().cpu().numpy()
 
   forward()
   return forward
 
 
-def torch_train_step(variant, batch_size, kind):
+def torch_train_step(variant, batch_size, kind, dtype):
   model, images = torch_model(variant, kind).train(), torch_images(batch_size, kind)
-  labels = torch.arange(batch_size)
+  labels = torch.arange(batch_size, device=DEVICE)
   optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
   call = torch.compile(model) if kind == "compile" else model
 
   def step():
     optimizer.zero_grad(set_to_none=True)
-    loss = torch.nn.functional.cross_entropy(call(images), labels)
+    with precision(dtype):
+      loss = torch.nn.functional.cross_entropy(call(images), labels)
     loss.backward()
     optimizer.step()
-    return loss.detach().numpy()
+    if DEVICE == "cuda":
+      torch.cuda.synchronize()
+    return loss.detach().cpu().numpy()
 
   step()
   return step
@@ -67,21 +81,26 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--variant", choices=("hornet_tiny_7x7", "hornet_tiny_gf"), required=True)
   parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--forward_batch", type=int, default=8)
+  parser.add_argument("--train_batch", type=int, default=4)
+  parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
   parser.add_argument("--no_compile", action="store_true", help="leave torch.compile out")
   args = parser.parse_args()
   kinds = KINDS[:2] if args.no_compile else KINDS
   passes = (
-    ("forward", 8, make_forward, torch_forward),
-    ("train step", 4, make_train_step, torch_train_step),
+    ("forward", args.forward_batch, make_forward, torch_forward),
+    ("train step", args.train_batch, make_train_step, torch_train_step),
   )
   rows = []
   for of, images, ours, theirs in passes:
-    candidates = {"hornet_jax": ours(args.variant, images)}
-    candidates |= {f"PyTorch {kind}": theirs(args.variant, images, kind) for kind in kinds}
+    candidates = {"hornet_jax": ours(args.variant, images, dtype=args.dtype)}
+    candidates |= {
+      f"PyTorch {kind}": theirs(args.variant, images, kind, args.dtype) for kind in kinds
+    }
     seconds = time_interleaved(candidates, args.rounds)
     rows += [{"of": of, "images": images, **row} for row in timed(seconds, "hornet_jax")]
   torch_version = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-  title = f"{args.variant} at 224, float32; to hornet_jax: above 1 is faster than it"
+  title = f"{args.variant} at 224, {args.dtype}; to hornet_jax: above 1 is faster than it"
   print(Result(title, rows, [torch_version]).table())
 
 

@@ -17,36 +17,43 @@ BASELINE = "grouped"
 """lax's grouped convolution."""
 
 
-def time_steps(variant: str, forward_batch: int, train_batch: int, rounds: int) -> Result:
-  """Times both passes in float32, for `grouped` and for `auto`.
+def time_steps(
+  variant: str, forward_batch: int, train_batch: int, rounds: int, dtype: str = "float32"
+) -> Result:
+  """Times both passes, for `grouped` and for `shift`.
 
   Args:
     variant: name of the model, at its own image size.
     forward_batch: images in a forward pass.
     train_batch: images in a train step.
     rounds: interleaved rounds.
+    dtype: of the computation.
   """
   rows = []
   for of, batch_size, make in (
     ("forward", forward_batch, make_forward),
     ("train step", train_batch, make_train_step),
   ):
-    calls = {name: make(variant, batch_size, name) for name in (BASELINE, "auto")}
+    calls = {name: make(variant, batch_size, name, dtype) for name in (BASELINE, "shift")}
     seconds = time_interleaved(calls, rounds)
     rows += [{"of": of, "images": batch_size, **row} for row in timed(seconds, BASELINE)]
-  return Result(f"{variant} by its depthwise convolution, float32", rows)
+  return Result(f"{variant} by its depthwise convolution, {dtype}", rows)
 
 
-def make_forward(variant: str, batch_size: int, depthwise: str = "auto") -> Callable[[], Any]:
+def make_forward(
+  variant: str, batch_size: int, depthwise: str = "auto", dtype: str = "float32"
+) -> Callable[[], Any]:
   """A compiled forward pass over images that do not change."""
-  model, params, images = _prepared(variant, batch_size, depthwise)
+  model, params, images = _prepared(variant, batch_size, depthwise, dtype)
   compiled = jax.jit(lambda p, x: model.apply(p, x)[0]).lower(params, images).compile()
   return functools.partial(compiled, params, images)
 
 
-def make_train_step(variant: str, batch_size: int, depthwise: str = "auto") -> Callable[[], Any]:
+def make_train_step(
+  variant: str, batch_size: int, depthwise: str = "auto", dtype: str = "float32"
+) -> Callable[[], Any]:
   """A compiled step of AdamW on cross-entropy, which goes on from call to call."""
-  model, params, images = _prepared(variant, batch_size, depthwise)
+  model, params, images = _prepared(variant, batch_size, depthwise, dtype)
   labels = np.arange(batch_size) % model.num_classes
   optimizer = optax.adamw(1e-3, weight_decay=0.05)
 
@@ -72,13 +79,13 @@ def make_train_step(variant: str, batch_size: int, depthwise: str = "auto") -> C
   return call
 
 
-def _prepared(variant: str, batch_size: int, depthwise: str) -> tuple[Any, Any, Any]:
+def _prepared(variant: str, batch_size: int, depthwise: str, dtype: str) -> tuple[Any, Any, Any]:
   size = get_variant(variant).image_size
   images = np.random.default_rng(0).standard_normal((batch_size, size, size, 3), np.float32)
   # Values do not matter to the time; small ones spare the compilation of an initialisation.
-  # On CPU a loop over blocks costs time, for what it stacks, and compiles no faster.
-  scan = jax.default_backend() != "cpu"
-  model = create_model(variant, depthwise=depthwise, scan=scan)
+  # A loop over blocks costs time on CPU, for what it stacks, and on GPU, for what it launches.
+  scan = jax.default_backend() == "tpu"
+  model = create_model(variant, depthwise=depthwise, scan=scan, dtype=jnp.dtype(dtype))
   shapes = jax.eval_shape(model.init, jax.random.key(0), images)
   params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), shapes)
   return model, params, jnp.asarray(images)

@@ -37,12 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   step.add_argument("--variant", default="hornet_tiny_7x7", help="several, with commas, for TPUs")
   step.add_argument("--forward_batch", type=positive_int, default=8)
   step.add_argument("--train_batch", type=positive_int, default=4, help="images; for TPUs too")
-  _add_topology(step, "counts of all blocks beside ConvNeXt-T's")
+  _add_dtype(step)
+  _add_topology(step, "counts of all blocks beside ConvNeXt-T's, in bfloat16")
   ops = add("ops", _ops, "what a block is made of, by implementation", 11)
   ops.add_argument("--variant", default="hornet_tiny_gf")
   ops.add_argument("--batch", type=positive_int, default=4, help="images; for TPUs too")
   ops.add_argument("--stage", type=positive_int, default=3, help="from 1, for TPUs")
-  _add_topology(ops, "counts of a block by its filter")
+  _add_dtype(ops)
+  _add_topology(ops, "counts of a block by its filter, in bfloat16")
   images = add("input", _input, "JPEGs to training views against Pillow, tf.data and timm", 7)
   images.add_argument("--images", type=positive_int, default=64)
   images.add_argument("--chips", type=positive_int, default=256, help="v5e chips to feed")
@@ -60,6 +62,15 @@ def run(args: argparse.Namespace) -> int:
   result: Result = args.bench(args)
   print(result.json() if args.json else result.table())
   return 0
+
+
+def _add_dtype(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--dtype",
+    choices=("float32", "bfloat16"),
+    default="float32",
+    help="of the computation (default: %(default)s)",
+  )
 
 
 def _add_topology(parser: argparse.ArgumentParser, what: str) -> None:
@@ -82,13 +93,13 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _step(args: argparse.Namespace) -> Result:
   if args.tpu_topology:
     return tpu_blocks.compare_models(args.variant.split(","), args.train_batch, args.tpu_topology)
-  return time_steps(args.variant, args.forward_batch, args.train_batch, args.rounds)
+  return time_steps(args.variant, args.forward_batch, args.train_batch, args.rounds, args.dtype)
 
 
 def _ops(args: argparse.Namespace) -> Result:
   if args.tpu_topology:
     return tpu_blocks.compare_blocks(args.variant, args.stage - 1, args.batch, args.tpu_topology)
-  return time_ops(args.variant, args.batch, args.rounds)
+  return time_ops(args.variant, args.batch, args.rounds, args.dtype)
 
 
 def _input(args: argparse.Namespace) -> Result:
