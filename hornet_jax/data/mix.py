@@ -86,12 +86,12 @@ def draw_mix(keys: Key[Array, "B"], image_size: tuple[int, ...], settings: MixSe
 
   def draw_one(key: Key[Array, ""]) -> Mix:
     key = jax.random.fold_in(key, _OPERATION)
-    applied, switched, mixup, cutmix, center = jax.random.split(key, 5)
+    applied, switched, mixing, center = jax.random.split(key, 4)
     is_cutmix = jnp.bool(settings.cutmix_alpha > 0)
     if settings.mixup_alpha > 0 and settings.cutmix_alpha > 0:
       is_cutmix = jax.random.bernoulli(switched, settings.switch_rate)
-    ratio = jnp.where(
-      is_cutmix, _beta(cutmix, settings.cutmix_alpha), _beta(mixup, settings.mixup_alpha)
+    ratio = _symmetric_beta(
+      mixing, jnp.where(is_cutmix, settings.cutmix_alpha, settings.mixup_alpha)
     )
     ratio = jnp.where(jax.random.bernoulli(applied, settings.rate), ratio, 1.0)
     box = cutmix_box(ratio, jax.random.uniform(center, (2,)), image_size)
@@ -102,8 +102,10 @@ def draw_mix(keys: Key[Array, "B"], image_size: tuple[int, ...], settings: MixSe
   return jax.lax.map(draw_one, keys[:: settings.group_size])
 
 
-def _beta(key: Key[Array, ""], alpha: float) -> Float[Array, ""]:
-  return jax.random.beta(key, alpha, alpha) if alpha > 0 else jnp.float32(1)
+def _symmetric_beta(key: Key[Array, ""], alpha: Float[Array, ""]) -> Float[Array, ""]:
+  """x / (x + y), x and y of Gamma(alpha): one loop to compile, where `jax.random.beta` has two."""
+  log_x, log_y = jax.random.loggamma(key, alpha, (2,))
+  return jax.nn.sigmoid(log_x - log_y)
 
 
 def cutmix_box(

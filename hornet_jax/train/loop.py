@@ -217,6 +217,8 @@ def _train_steps(
           batch = next(batches)
       except StalledError:
         if jax.process_count() == 1:  # the others are a step ahead, and wait
+          if pending:
+            _record(*pending, experiment, checkpoints, log, clock, progress)
           checkpoints.save(step - 1, state)
         raise
       undecodable.update(batch["index"][batch["weight"] == 0].tolist())
@@ -271,12 +273,13 @@ def _record(
   """Checks the metrics of a step, and logs them where a line is due.
 
   Raises:
-    DivergedError: if `max_skipped_steps` updates in a row were not finite.
+    DivergedError: if `max_skipped_steps` updates in a row were not finite, or parameters after
+      one that was.
   """
   values = {f"train/{name}": float(value) for name, value in metrics.items()}
   in_a_row = int(values.pop("train/skipped_in_a_row"))
   broken = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
-  if in_a_row >= experiment.max_skipped_steps:
+  if in_a_row >= experiment.max_skipped_steps or (broken and not in_a_row):
     good = checkpoints.latest_step
     raise DivergedError(
       f"step {step} must give finite numbers: got {', '.join(broken)}; steps skipped in a row: "

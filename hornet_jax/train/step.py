@@ -61,10 +61,11 @@ def make_train_step(
   """Builds (state, batch) -> (state, metrics), to be jitted.
 
   The loss is the weighted mean over the global batch, so that on several devices the
-  compiler sums losses and gradients over all of them. An update that is not finite is
-  skipped: parameters, averages and moments stay, only the step counts on. Unlike
-  `optax.apply_if_finite`, nothing bad is ever accepted; whoever reads the metrics decides
-  when to stop.
+  compiler sums losses and gradients over all of them. Where loss, gradient or learning
+  rate are not finite the update is skipped: parameters, averages and moments stay, only the
+  step counts on. Unlike `optax.apply_if_finite`, no such update is ever accepted; whoever
+  reads the metrics decides when to stop. What becomes of finite gradients is for them to
+  judge, too: `param_norm` is that of the new parameters.
 
   Args:
     model: what is trained.
@@ -101,23 +102,25 @@ def make_train_step(
       clip_norm=settings.micro_step_clip_norm,
     )
     learning_rate = jnp.asarray(schedule(state.step))
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = jax.tree.map(lambda p, u: p + learning_rate * u, state.params, updates)
-    metrics = {
-      "loss": loss,
-      "grad_norm": grad_norm,
-      "param_norm": optax.tree.norm(params),
-      "learning_rate": learning_rate,
-    }
+
+    def update(params: Any, ema_params: Any, opt_state: Any) -> tuple[Any, Any, Any]:
+      updates, opt_state = tx.update(grads, opt_state, params)
+      params = jax.tree.map(lambda p, u: p + learning_rate * u, params, updates)
+      return params, update_ema(ema_params, params, settings.ema_decay), opt_state
+
+    metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
     finite = jnp.all(jnp.isfinite(jnp.stack([*metrics.values()])))
-    ema_params = update_ema(state.ema_params, params, settings.ema_decay)
-    kept = (state.params, state.ema_params, state.opt_state)
-    params, ema_params, opt_state = jax.tree.map(
-      lambda new, old: jnp.where(finite, new, old), (params, ema_params, opt_state), kept
+    # A branch, not a choice between two states: each array is read and written once, in place.
+    params, ema_params, opt_state = jax.lax.cond(
+      finite, update, lambda *kept: kept, state.params, state.ema_params, state.opt_state
     )
     skipped = state.skipped + ~finite
     in_a_row = jnp.where(finite, 0, state.skipped_in_a_row + 1)
-    metrics |= {"skipped": skipped, "skipped_in_a_row": in_a_row}
+    metrics |= {
+      "param_norm": optax.tree.norm(params),
+      "skipped": skipped,
+      "skipped_in_a_row": in_a_row,
+    }
     step = state.step + 1
     return TrainState(step, params, ema_params, opt_state, skipped, in_a_row), metrics
 
