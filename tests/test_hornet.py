@@ -214,6 +214,16 @@ def test_scan_and_remat_change_nothing(images):
     jax.tree.map(lambda a, b: assert_close(a, b, 1e-5), grads, same_grads)
 
 
+def test_parameters_of_other_blocks_are_refused(params, images):
+  looped, stacked = tiny(scan=True), stack_blocks(params)
+  with pytest.raises(ValueError, match=r"lie apart without `scan`: .* block_0, got 'blocks'"):
+    tiny().apply({"params": stacked}, images)
+  with pytest.raises(ValueError, match=r"those of 1 blocks: .* got norm1, norm2"):
+    looped.apply({"params": params | {"stage_1": {"norm1": {}, "norm2": {}}}}, images)
+  with pytest.raises(ValueError, match=r"those of 2 blocks: .* block_1, got 'blocks' of 1\."):
+    looped.clone(depths=(1, 2)).apply({"params": stacked}, images)
+
+
 def test_policies_keep_what_they_say(params, images):
   """Residuals of a block's backward pass, without compiling."""
 

@@ -89,7 +89,8 @@ class HorNet(nn.Module):
 
     Raises:
       InputError: if the image is too small for the stages, stage lists differ in
-        length, the drop rate is out of range or `keys` is missing.
+        length, the drop rate is out of range, `keys` is missing or the parameters are
+        those of other blocks.
     """
     out = run_stages(self, images, train, keys, len(self.depths))
     x = out[f"stage_{len(self.depths) - 1}"]

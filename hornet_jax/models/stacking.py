@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hornet_jax.errors import InputError
+
 STACKED = "blocks"
 """The name of what is stacked, in the place of `block_0`, `block_1`, ..."""
 _FIRST = "block_0"
@@ -50,6 +52,39 @@ def unstack_blocks(tree: Any) -> Any:
     return {f"block_{i}": jax.tree.unflatten(structure, block) for i, block in enumerate(blocks)}
 
   return _map_stages(unstack_stage, STACKED, tree)
+
+
+def stacked_blocks(stage: Mapping[str, Any], depth: int) -> Any:
+  """The stacked blocks of one stage, whose parameters come apart or stacked.
+
+  Raises:
+    InputError: if they are not those of so many blocks.
+  """
+  names = [f"block_{i}" for i in range(depth)]
+  if STACKED not in stage and set(stage) != set(names):
+    raise _other_blocks(depth, ", ".join(sorted(stage)) or "none")
+  stacked = stack_blocks(stage)[STACKED]
+  found = {leaf.shape[0] for leaf in jax.tree.leaves(stacked)}
+  if found != {depth}:
+    raise _other_blocks(depth, f"{STACKED!r} of {', '.join(map(str, sorted(found))) or 'nothing'}")
+  return stacked
+
+
+def check_apart(stage: Mapping[str, Any], depth: int) -> None:
+  """Raises `InputError` if the blocks of a stage are stacked."""
+  if STACKED in stage:
+    raise InputError(
+      f"the blocks of a stage must lie apart without `scan`: expected block_0 to "
+      f"block_{depth - 1}, got {STACKED!r}. Hint: hornet_jax.models.stacking.unstack_blocks, or "
+      "scan=True."
+    )
+
+
+def _other_blocks(depth: int, found: str) -> InputError:
+  return InputError(
+    f"the parameters of a stage must be those of {depth} blocks: expected {STACKED!r} of {depth}, "
+    f"or block_0 to block_{depth - 1}, got {found}. Hint: they belong to another model."
+  )
 
 
 def is_stacked(path: Sequence[Any]) -> bool:

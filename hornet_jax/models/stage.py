@@ -12,7 +12,7 @@ from hornet_jax.errors import unknown_name
 from hornet_jax.models.blocks import Block
 from hornet_jax.models.dense import DENSE_OUTPUT
 from hornet_jax.models.parallel import constrain_batch, gather_kernels
-from hornet_jax.models.stacking import STACKED, stack_blocks
+from hornet_jax.models.stacking import check_apart, stacked_blocks
 
 _POLICIES = {
   "full": jax.checkpoint_policies.nothing_saveable,
@@ -54,6 +54,7 @@ class Stage(nn.Module):
     """The output of every block; with `scan` of the last alone."""
     if self.scan and not self.is_initializing():
       return [self._scanned(x, factors)]
+    check_apart(self.variables.get("params", {}), self.depth)
     block_class = Block if self.remat == "none" else nn.remat(Block, policy=_POLICIES[self.remat])
     outputs = []
     for i in range(self.depth):
@@ -63,7 +64,7 @@ class Stage(nn.Module):
     return outputs[-1:] if self.scan else outputs
 
   def _scanned(self, x: Array, factors: Array | None) -> Array:
-    stacked = stack_blocks(self.variables["params"])[STACKED]
+    stacked = stacked_blocks(self.variables.get("params", {}), self.depth)
     block = Block(**self.block, parent=None)
     in_float32 = block.gradient_sum == "float32"
     gathered_dtype = jnp.float32 if in_float32 else block.dtype
