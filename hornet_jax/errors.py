@@ -27,7 +27,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
 
 
 class DivergedError(ArithmeticError):
-  """Training met a loss or a gradient that is not finite.
+  """Training met a loss, a gradient or parameters that are not finite.
 
   Attributes:
     step: at which it was given up.
