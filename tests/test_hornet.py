@@ -185,7 +185,7 @@ def test_unknown_names():
 def test_scan_and_remat_change_nothing(images):
   """One compile: blocks dropped at random, with every policy, unrolled and looped over, with
   parameters apart and stacked."""
-  deep = tiny(depths=(1, 3), drop_path_rate=0.5, layer_scale_init=0.5)
+  deep = tiny(depths=(1, 2), drop_path_rate=0.5, layer_scale_init=0.5)
   params = jax.jit(deep.init)(jax.random.key(0), images)["params"]
   assert abstract_params(deep) == abstract_params(deep.clone(scan=True))
   keys = jax.random.split(jax.random.key(1), len(images))
@@ -194,8 +194,8 @@ def test_scan_and_remat_change_nothing(images):
     logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
     return jnp.mean(logits**2), logits
 
-  kinds = [(remat, scan, False) for scan in (False, True) for remat in REMAT]
-  kinds += [("none", True, True), ("full", True, True)]
+  kinds = [(remat, False, False) for remat in REMAT]
+  kinds += [(remat, True, i % 2 == 0) for i, remat in enumerate(REMAT)] + [("none", True, False)]
 
   def stacked_gradient(params, model):
     results, grads = jax.value_and_grad(loss, has_aux=True)(stack_blocks(params), model)

@@ -67,8 +67,13 @@ def by_official_array(tree):
   }
 
 
+# Whole models once by FFT, the rest of them with what takes minutes.
 CASES = [
-  (name, implementation)
+  pytest.param(
+    name,
+    implementation,
+    marks=[pytest.mark.slow] if implementation == "fft" and "interp" in name else [],
+  )
   for name in names("cls_") + names("unit_")
   for implementation in IMPLEMENTATIONS
   if implementation == "dft" or "gf" in name or "glf" in name
