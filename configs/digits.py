@@ -2,24 +2,23 @@
 
 Question: does everything work, end to end, on real images?
 Command:  ./hornet train
-          ./hornet train --config=configs/digits.py:variant=micro_gf
+          ./hornet train --config=digits:variant=micro_gf
 Hardware: 2 CPU cores.
 Time and accuracy: experiments/digits/README.md.
 
-Argument: `variant` (hornet_ is prepended), and `runlocal` for two passes only.
+Arguments: `variant` (`micro_gf` is hornet_micro_gf; other models by their whole names), and
+`runlocal` for two passes only.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  arguments = common.parse_arg(arg, variant="micro_7x7", runlocal=False)
-  config = common.base_config()
+  arguments = parse_arg(arg, variant="micro_7x7", runlocal=False)
+  config = base_config()
   config.epochs = 2.0 if arguments["runlocal"] else 32.0
 
-  config.model.variant = f"hornet_{arguments['variant']}"
+  config.model.variant = model_name(arguments["variant"])
   # 8x8 scans, enlarged: stages of 16, 8, 4 and 2 pixels a side.
   config.model.patch_size = 2
   config.model.drop_path_rate = 0.1
@@ -45,4 +44,4 @@ def get_config(arg: str = "") -> ConfigDict:
   config.log.every_steps = 22
   config.eval.every_epochs = 5.0
   config.checkpoint.every_steps = 220
-  return config.lock()
+  return config

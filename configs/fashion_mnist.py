@@ -2,28 +2,25 @@
 
 Question: does a run on somebody's own folder of images work, with the training options on?
 Command:  see experiments/fashion_mnist/README.md, which makes the folder.
-          ./hornet train --config=configs/fashion_mnist.py
+          ./hornet train --config=fashion_mnist
           The same without a folder: `./hornet prepare fashion_mnist`, then
-          ./hornet train --config=configs/fashion_mnist.py:dataset=fashion_mnist
+          ./hornet train --config=fashion_mnist:dataset=fashion_mnist
 Hardware: 2 CPU cores.
 Time and accuracy: experiments/fashion_mnist/README.md.
 
-Arguments: `variant` (hornet_ is prepended), `dataset`, and `runlocal` for a short run.
+Arguments: `variant` (`micro_gf` is hornet_micro_gf; other models by their whole names), `dataset`,
+and `runlocal` for a short run.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  arguments = common.parse_arg(
-    arg, variant="micro_7x7", dataset="fashion_mnist_folder", runlocal=False
-  )
-  config = common.base_config()
+  arguments = parse_arg(arg, variant="micro_7x7", dataset="fashion_mnist_folder", runlocal=False)
+  config = base_config()
   config.epochs = 0.1 if arguments["runlocal"] else 12.0
 
-  config.model.variant = f"hornet_{arguments['variant']}"
+  config.model.variant = model_name(arguments["variant"])
   # 28x28 pixels: stages of 14, 7, 3 and 1 a side.
   config.model.patch_size = 2
   config.model.drop_path_rate = 0.05
@@ -51,4 +48,4 @@ def get_config(arg: str = "") -> ConfigDict:
   config.log.every_steps = 200
   config.eval.every_epochs = 1.0
   config.checkpoint.every_steps = 1000
-  return config.lock()
+  return config

@@ -2,7 +2,7 @@
 
 Question: does training from scratch reach the paper's accuracy?
 Command:  ./hornet prepare imagenet2012 --archives=DIR
-          ./hornet train --config=configs/imagenet1k.py:variant=tiny_gf --workdir=gs://BUCKET/RUN
+          ./hornet train --config=imagenet1k:variant=tiny_gf --workdir=gs://BUCKET/RUN
           --config.data.data_dir=gs://BUCKET/data reads the data from there, too.
 Hardware: chips that divide the batch of 4,096 into whole mixing groups: at most 32 for tiny
           (groups of 128 images), 64 for small and base (groups of 64). On more chips a smaller
@@ -15,9 +15,7 @@ Arguments: `variant` (tiny, small or base with _7x7 or _gf) and `runlocal`: the 
 minute on a laptop, with what `prepare imagenet2012 --generated --data_dir=D` makes.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from hornet_jax.config import ConfigDict, base_config, choose, parse_arg, shrink
 
 # Drop path, clip norm, mixing group and RandAugment by model.
 # Source: official TRAINING.md.
@@ -32,11 +30,11 @@ _MODELS = {
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  arguments = common.parse_arg(arg, variant="tiny_7x7", runlocal=False)
-  drop_path_rate, clip_norm, group_size, rand_augment = common.choose(
+  arguments = parse_arg(arg, variant="tiny_7x7", runlocal=False)
+  drop_path_rate, clip_norm, group_size, rand_augment = choose(
     "variant", arguments["variant"], _MODELS
   )
-  config = common.base_config()
+  config = base_config()
   config.model.variant = f"hornet_{arguments['variant']}"
   config.model.drop_path_rate = drop_path_rate
   config.data.dataset = "imagenet2012"
@@ -45,5 +43,5 @@ def get_config(arg: str = "") -> ConfigDict:
   config.mix.group_size = group_size
   config.optimizer.clip_norm = clip_norm
   if arguments["runlocal"]:
-    common.shrink(config)
-  return config.lock()
+    shrink(config)
+  return config

@@ -1,7 +1,7 @@
 """HorNet-L from ImageNet-22K fine-tuned on ImageNet-1K, at 384 as the official record has it.
 
 Question: what does the larger image give the pretrained model?
-Command:  ./hornet train --config=configs/imagenet1k_finetune.py:variant=large_gf \\
+Command:  ./hornet train --config=imagenet1k_finetune:variant=large_gf \\
             --init=RUN_OF_imagenet22k --workdir=gs://BUCKET/RUN
           From a published checkpoint of ImageNet-22K, whose classes have no names:
             --init=official:hornet_large_gf_in22k \\
@@ -17,28 +17,26 @@ Ours:     not run.
 The official record has 384 only; `image_size=224` takes the same settings there.
 
 Arguments: `variant` (large_7x7 or large_gf), `image_size` (384 or 224) and `runlocal`: the same
-run for a minute on a laptop, with --init=RUN of configs/imagenet22k.py's.
+run for a minute on a laptop, with --init=RUN of imagenet22k.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from hornet_jax.config import ConfigDict, base_config, choose, parse_arg, shrink
 
 # Model by variant and image size: from 384 on the filters have the grids of that size.
 _MODELS = {
-  ("large_7x7", "384"): "hornet_large_7x7",
-  ("large_gf", "384"): "hornet_large_gf_img384",
-  ("large_7x7", "224"): "hornet_large_7x7",
-  ("large_gf", "224"): "hornet_large_gf",
+  "large_7x7,384": "hornet_large_7x7",
+  "large_gf,384": "hornet_large_gf_img384",
+  "large_7x7,224": "hornet_large_7x7",
+  "large_gf,224": "hornet_large_gf",
 }
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  arguments = common.parse_arg(arg, variant="large_7x7", image_size="384", runlocal=False)
-  config = common.base_config()
+  arguments = parse_arg(arg, variant="large_7x7", image_size="384", runlocal=False)
+  config = base_config()
   config.epochs = 30.0
-  chosen = (arguments["variant"], arguments["image_size"])
-  config.model.variant = common.choose("variant and image_size", chosen, _MODELS)
+  chosen = f"{arguments['variant']},{arguments['image_size']}"
+  config.model.variant = choose("variant and image_size", chosen, _MODELS)
   config.model.remat = "dense"  # without, the groups of a chip of 16 GB do not fit
   config.model.drop_path_rate = 0.4
   config.data.dataset = "imagenet2012"
@@ -57,6 +55,6 @@ def get_config(arg: str = "") -> ConfigDict:
   config.optimizer.layer_decay = 0.7
   config.ema.reference_steps = 0
   if arguments["runlocal"]:
-    common.shrink(config)
+    shrink(config)
     config.data.image_size = 48
-  return config.lock()
+  return config

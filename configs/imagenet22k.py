@@ -2,8 +2,8 @@
 
 Question: what does pretraining on more classes give the large model?
 Command:  ./hornet prepare imagenet22k/winter21 --archives=DIR
-          ./hornet train --config=configs/imagenet22k.py:variant=large_gf --workdir=gs://BUCKET/RUN
-          then configs/imagenet1k_finetune.py.
+          ./hornet train --config=imagenet22k:variant=large_gf --workdir=gs://BUCKET/RUN
+          then the config imagenet1k_finetune.
 Hardware: at most 128 chips, for whole mixing groups of 32 images in the batch of 4,096.
           --config.model.dtype=bfloat16 suits a TPU; the official runs are float32.
 Paper:    top-1 on ImageNet-1K after fine-tuning at 224: 86.8 (7x7) and 87.0 (gf).
@@ -17,19 +17,15 @@ it) and `runlocal`: the same run for a minute on a laptop, with what
 `prepare imagenet22k/winter21 --generated --data_dir=D` makes.
 """
 
-from ml_collections import ConfigDict
-
-from configs import common
+from hornet_jax.config import ConfigDict, base_config, choose, parse_arg, shrink
 
 # Clip norm by model. Source: official TRAINING.md.
 _MODELS = {"large_7x7": 5.0, "large_gf": 1.0}
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  arguments = common.parse_arg(
-    arg, variant="large_7x7", dataset="imagenet22k/winter21", runlocal=False
-  )
-  config = common.base_config()
+  arguments = parse_arg(arg, variant="large_7x7", dataset="imagenet22k/winter21", runlocal=False)
+  config = base_config()
   config.epochs = 90.0
   config.model.variant = f"hornet_{arguments['variant']}"
   config.model.remat = "dense"  # without, the groups of a chip of 16 GB do not fit
@@ -38,12 +34,12 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.eval_split = "train[:1%]"
   config.data.num_processes = 16
   config.mix.group_size = 32
-  config.optimizer.clip_norm = common.choose("variant", arguments["variant"], _MODELS)
+  config.optimizer.clip_norm = choose("variant", arguments["variant"], _MODELS)
   config.optimizer.warmup_epochs = 5.0
   config.optimizer.weight_decay = 0.1
   config.ema.decay = 0.0  # no average
   config.eval.every_epochs = 90.0
   if arguments["runlocal"]:
-    common.shrink(config)
+    shrink(config)
     config.data.eval_split = "train[:25%]"
-  return config.lock()
+  return config

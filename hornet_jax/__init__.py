@@ -1,13 +1,22 @@
-"""HorNet (recursive gated convolutions, arXiv 2207.14284) in JAX and Flax."""
+"""This package is HorNet (recursive gated convolutions, arXiv 2207.14284) in JAX and Flax."""
 
 import importlib
 from typing import Any
 
 from hornet_jax import convert
-from hornet_jax.models import GnConv, HorNet, create_model, list_models, reset_classifier
+from hornet_jax.models import (
+  Execution,
+  GnConv,
+  HorNet,
+  create_model,
+  list_models,
+  register,
+  reset_classifier,
+)
 
 __version__ = "0.1.0"
 __all__ = [
+  "Execution",
   "GnConv",
   "HorNet",
   "convert",
@@ -15,12 +24,13 @@ __all__ = [
   "list_models",
   "load",
   "preprocess",
+  "register",
   "reset_classifier",
 ]
 
 # Imported when first used: with them come Orbax and Pillow, which building a model can do
 # without.
-_LAZY = {"load": "hornet_jax.train.weights", "preprocess": "hornet_jax.data.preprocess"}
+_LAZY = {"load": "hornet_jax.pretrained.model_io", "preprocess": "hornet_jax.data.preprocess"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,24 +1,24 @@
-"""The errors that a person can mend: what was expected, what came, what to do."""
+"""This module defines the errors that a person or a launcher can act on."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-  """Bad input from outside: a name, a value, a file, a setting.
+  """An `InputError` refuses bad input from outside: a name, a value, a file, a setting.
 
-  The command line prints its message as one line and exits with status 2; any
-  other exception is a defect of this package and keeps its traceback.
+  Its message says what was expected, what came and what to do; a person must act before the
+  same command can succeed. `exit_status` tells how a command ends by each error.
   """
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
-  """An `InputError` that lists the known names and the nearest of them.
+  """Returns an `InputError` that lists the known names and the nearest of them.
 
   Args:
-    kind: what the name stands for, such as `"variant"`.
-    name: the name that is not among `choices`.
-    choices: every name that would have been accepted.
+    kind: kind of thing that is named, such as `"variant"`.
+    name: name that is not among `choices`.
+    choices: names that would have been accepted.
   """
   choices = sorted(choices)
   nearest = difflib.get_close_matches(name, choices, n=1)
@@ -27,10 +27,10 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
 
 
 class DivergedError(ArithmeticError):
-  """Training met a loss, a gradient or parameters that are not finite.
+  """A `DivergedError` says that loss, gradients or parameters were not finite in training.
 
   Attributes:
-    step: at which it was given up.
+    step: step at which training was given up.
   """
 
   def __init__(self, message: str, step: int):
@@ -39,15 +39,16 @@ class DivergedError(ArithmeticError):
 
 
 class StalledError(TimeoutError):
-  """Training waited too long for its input."""
+  """A `StalledError` says that training waited too long for its input."""
+
+
+class LostPeerError(ConnectionError):
+  """A `LostPeerError` says that another process of the run is gone, or did not come."""
 
 
 class StorageError(OSError):
-  """What had to be kept could not be written.
-
-  The command line prints its message as one line and exits with status 1.
-  """
+  """A `StorageError` says that a disk or a store failed for a while; a new start may succeed."""
 
 
 class FullDiskError(StorageError):
-  """There was no space left, or a quota was used up."""
+  """A `FullDiskError` says that no space or quota was left; a person must make room."""

@@ -1,4 +1,4 @@
-"""Versions of what the numbers depend on."""
+"""This module reads the versions of what the numbers depend on."""
 
 import importlib.metadata
 import platform
@@ -9,7 +9,7 @@ _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 def versions() -> dict[str, str]:
-  """Name -> version of this package, Python and the libraries that compute."""
+  """Returns name -> version of this package, Python and the libraries that compute."""
   packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
   return {
     "hornet_jax": hornet_jax.__version__,

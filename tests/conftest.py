@@ -2,21 +2,38 @@
 
 import gc
 import os
+import signal
+import tempfile
 import threading
 
 # Before jax is imported: the suite runs on CPU and pretends to have eight devices.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # nothing of an earlier suite
+if "PYTEST_XDIST_WORKER" not in os.environ:
+  # What one test has compiled serves the others, and the processes that they start: nothing of an
+  # earlier suite does.
+  COMPILED = tempfile.TemporaryDirectory(prefix="hornet_tests_compiled_")
+  os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "true"
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import jax
 import jaxtyping
 import pytest
+from processes import STARTED
 
 from hornet_jax.data.prepare import prepare
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+  """Optimises compiled code in the slow tests alone, which calculate for longer than they compile.
+
+  Once per process, before jax makes its devices; what a test starts inherits it.
+  """
+  if "not slow" in config.option.markexpr:
+    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +55,21 @@ def untyped():
 @pytest.fixture
 def collected():
   """Nothing of a failed save or restore of Orbax, such as its coroutines, outlives the test."""
+  before = set(threading.enumerate())
   yield
-  for thread in threading.enumerate():
-    if thread is not threading.main_thread() and not thread.daemon:
+  for thread in set(threading.enumerate()) - before:
+    if not thread.daemon:
       thread.join(timeout=10)
   gc.collect()
+
+
+@pytest.fixture
+def nobody_is_left():
+  """Ends what a test that failed has started of several processes."""
+  yield
+  for process in STARTED:
+    if process.poll() is None:
+      os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+  STARTED.clear()

@@ -1,19 +1,24 @@
 """What the tests of several processes start: python processes.py ACTION ...
 
 losses OUT SETTINGS: some steps of small experiments, and their evaluation.
-train LEDGER ...: the command, which notes the examples of each step.
+train LEDGER ...: the command, which notes the examples of each step. Process I kills itself before
+step N where KILL_AT is I:N, once a checkpoint is there, or stops as a host that hangs (STOP_AT).
 """
 
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
 
+from waiting import wait_for
+
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
 STARTED = []
+DEAD_PROXY = "http://127.0.0.1:9"
 CONFIG = "configs/digits.py:variant=nano_gf,runlocal"
 SMALL = {
   "data.image_size": 16,
@@ -41,8 +46,13 @@ def free_port():
       return first.getsockname()[1]
 
 
-def start(arguments, count=1, devices=2, only=None, cache=None):
-  """The processes of a command, with the arguments that several need."""
+def start(
+  arguments, count=1, devices=2, only=None, cache=None, variables=None, own=None, files=None
+):
+  """The processes of a command, with the arguments that several need.
+
+  `only` names the one to start, `own` the arguments of each; `files` of them may be open at first.
+  """
   port = free_port()
   environment = {
     **os.environ,
@@ -50,17 +60,20 @@ def start(arguments, count=1, devices=2, only=None, cache=None):
     # Half the time to compile.
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
     "--xla_llvm_disable_expensive_passes=true",
+    **(variables or {}),
   }
   if cache:
     environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+  limited = ["sh", "-c", f'ulimit -Sn {files} && exec "$@"', "sh"] if files else []
   started = []
   for process in range(count) if only is None else [only]:
     several = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
     several.append(f"--process_id={process}")
+    more = [*(several if count > 1 else []), *(own or {}).get(process, [])]
     started.append(
       subprocess.Popen(
-        [sys.executable, *arguments, *(several if count > 1 else [])],
+        [*limited, sys.executable, *arguments, *more],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -81,9 +94,10 @@ def losses(out, settings, several):
 
   from hornet_jax.cli import config as config_flag
   from hornet_jax.cli import hosts
-  from hornet_jax.train import sharding
-  from hornet_jax.train.experiment import Experiment
-  from hornet_jax.train.mesh import batch_sharding, on_host, to_devices
+  from hornet_jax.parallel import sharding
+  from hornet_jax.parallel.mesh import batch_sharding, on_host, to_devices
+  from hornet_jax.train.evaluate import evaluate_split
+  from hornet_jax.train.set_up import set_up
 
   sharding.MIN_SIZE = 128  # so that those of a small model are cut as well
   parser = argparse.ArgumentParser()
@@ -95,13 +109,13 @@ def losses(out, settings, several):
       config = config_flag.load(
         f"configs/digits.py:variant={variant},runlocal", overrides({**SMALL, **own})
       )
-      experiment = Experiment(config)
-      step = experiment.compile_train_step()
-      (state, _), batches = experiment.create_state(), experiment.train_batches(0)
+      trainer, inputs = set_up(config)
+      step = trainer.compile_train_step()
+      state, batches = trainer.create_state(), inputs.train_batches(0)
       of_steps, seen = [], []
       for _ in range(STEPS):
-        rows = to_devices(next(batches), 64, batch_sharding(experiment.mesh))
-        seen.append(on_host(rows["index"], experiment.mesh).tolist())
+        rows = to_devices(next(batches), 64, batch_sharding(trainer.mesh))
+        seen.append(on_host(rows["index"], trainer.mesh).tolist())
         state, metrics = step(state, rows)
         of_steps.append(float(metrics["loss"]))
       batches.close()
@@ -113,9 +127,10 @@ def losses(out, settings, several):
         "processes": jax.process_count(),
       }
       if evaluated:
-        predictions = experiment.predict(experiment.compile_eval_step(), [state.params])[0]
-        result["eval_loss"] = predictions.metrics()["loss"]
-        result["evaluated"] = predictions.index.tolist()
+        step = trainer.compile_eval_step(inputs.eval_batch_size)
+        (metric,) = evaluate_split(trainer, inputs, step, [state.variables()], inputs.splits.eval)
+        result["eval_loss"] = metric.compute()["loss"]
+        result["evaluated"] = metric.predictions().index.tolist()
       results.append(result)
     if jax.process_index() == 0:
       pathlib.Path(out).write_text(json.dumps(results))
@@ -123,12 +138,24 @@ def losses(out, settings, several):
 
 def train(ledger, arguments):
   """The command line; each process adds a line of examples for each step."""
+  import jax
+
   from hornet_jax.cli.main import main
   from hornet_jax.train import loop
 
   place = loop.to_devices
+  kill = "STOP_AT" not in os.environ
+  fault = os.environ.get("KILL_AT" if kill else "STOP_AT", "-1:0")
+  victim, step = (int(number) for number in fault.split(":"))
+  (workdir,) = (a.removeprefix("--workdir=") for a in arguments if a.startswith("--workdir="))
+  placed = 0
 
   def noted(batch, *others):
+    nonlocal placed
+    placed += 1
+    if placed == step and jax.process_index() == victim:
+      wait_for(lambda: list(pathlib.Path(workdir).glob("checkpoints/*/hornet_manifest.json")))
+      os.kill(os.getpid(), signal.SIGKILL if kill else signal.SIGSTOP)
     with pathlib.Path(f"{ledger}.{os.getpid()}").open("a") as file:
       file.write(json.dumps(batch["index"].tolist()) + "\n")
     return place(batch, *others)

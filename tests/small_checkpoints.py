@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from etils import epath
 
-from hornet_jax.train.checkpoint import Checkpoints, load_params
-from hornet_jax.train.mesh import make_mesh, replicated
-from hornet_jax.train.state import TrainState
+from hornet_jax.checkpoints.manager import Checkpoints
+from hornet_jax.checkpoints.newest_valid import load_params
+from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.parallel.mesh import make_mesh, replicated
 
 
 def make_state(step, megabytes=0.0, sharding=None):
@@ -58,3 +59,11 @@ def orbax_fails(test):
   """Marks a test in which a save or a restore of Orbax fails: it leaves what it was doing."""
   ignored = "ignore::pytest.PytestUnraisableExceptionWarning"
   return pytest.mark.filterwarnings(ignored)(pytest.mark.usefixtures("collected")(test))
+
+
+def save_three(directory):
+  """Saves steps 10, 20 and 30 one after another; 20 is the best."""
+  with Checkpoints(epath.Path(directory), 3) as checkpoints:
+    for step, top1 in ((10, 0.5), (20, 0.9), (30, 0.7)):
+      checkpoints.save(step, make_state(step), {"eval_ema/top1": top1})
+  return directory

@@ -4,7 +4,7 @@ import numpy as np
 from etils import epath
 
 from hornet_jax.cli.main import main
-from hornet_jax.train.metrics import read_records
+from hornet_jax.runs.records import read_records
 
 
 def train_a_little(config, data_dir, workdir, capfd):

@@ -8,7 +8,7 @@ import pytest
 from test_step import build, state  # noqa: F401
 
 from hornet_jax.data.mix import MixSettings
-from hornet_jax.train.accumulation import accumulate
+from hornet_jax.parallel.accumulation import accumulate
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +42,26 @@ def test_clipping_after_every_part_is_the_official_order():
   """Rows are gradients: parts of 2 rows, clipped to 1 as sums grow."""
   rows = jnp.array([[3.0, 0.0], [0.0, 4.0], [1.0, 0.0], [0.0, -1.0]])
 
-  def value_and_grad(params, part):
-    return jnp.sum(part), {"w": jnp.sum(part, axis=0)}
+  def value_and_grad(params, count, part):
+    return (jnp.sum(part), count + 1), {"w": jnp.sum(part, axis=0)}
 
   def clipped(total):
     return total * min(1.0, 1.0 / np.linalg.norm(total))
 
-  params = {"w": jnp.zeros(2)}
+  params, count = {"w": jnp.zeros(2)}, jnp.int32(0)
   settings = {"steps": 2, "num_devices": 1}
-  loss, grads, norm = accumulate(value_and_grad, params, rows, **settings, clip_norm=1.0)
+  (loss, counted), grads, norm = accumulate(
+    value_and_grad, params, count, rows, **settings, clip_norm=1.0
+  )
   expected = clipped(clipped(np.array([3.0, 4.0])) + np.array([1.0, -1.0]))
   np.testing.assert_allclose(grads["w"], expected, rtol=1e-6)
-  assert float(loss) == 7
+  assert (float(loss), int(counted)) == (7, 2)  # the state goes from part to part
   np.testing.assert_allclose(norm, 5.0, rtol=1e-6)  # of the first part
-  _, unclipped, norm = accumulate(value_and_grad, params, rows, **settings)
+  _, unclipped, norm = accumulate(value_and_grad, params, count, rows, **settings)
   np.testing.assert_allclose(unclipped["w"], [4.0, 3.0])
   np.testing.assert_allclose(norm, 5.0, rtol=1e-6)
   # A norm that overflows is clipped to nothing: only the norm tells.
-  _, grads, norm = accumulate(value_and_grad, params, 1e30 * rows, **settings, clip_norm=1.0)
+  _, grads, norm = accumulate(value_and_grad, params, count, 1e30 * rows, **settings, clip_norm=1.0)
   assert np.isfinite(grads["w"]).all()
   assert np.isinf(norm)
 
@@ -68,11 +70,11 @@ def test_each_device_keeps_its_rows():
   """Of 8 rows on 2 devices, the first part holds the first half of each device's."""
   seen = []
 
-  def value_and_grad(params, part):
+  def value_and_grad(params, model_state, part):
     jax.debug.callback(lambda p: seen.append(p.tolist()), part, ordered=True)
-    return jnp.sum(part), params
+    return (jnp.sum(part), model_state), params
 
   rows = jnp.arange(8.0)
-  accumulate(value_and_grad, jnp.zeros(()), rows, steps=2, num_devices=2)
+  accumulate(value_and_grad, jnp.zeros(()), {}, rows, steps=2, num_devices=2)
   jax.effects_barrier()
   assert seen == [[0, 1, 4, 5], [2, 3, 6, 7]]

@@ -26,6 +26,7 @@ def run_json(capsys, *arguments):
   return found["rows"]
 
 
+@pytest.mark.slow
 def test_step_benchmark_times_both_passes_by_implementation(capsys):
   sizes = ["--forward_batch=1", "--train_batch=1", "--rounds=1"]
   rows = run_json(capsys, "step", "--variant=hornet_nano_7x7", *sizes)
@@ -37,8 +38,10 @@ def test_step_benchmark_times_both_passes_by_implementation(capsys):
     assert (row["to grouped"] == 1) == (row["by"] == "grouped")
 
 
+@pytest.mark.slow
 def test_ops_benchmark_holds_each_form_against_the_library_s(capsys):
-  rows = run_json(capsys, "ops", "--variant=hornet_nano_gf", "--batch=1", "--rounds=1")
+  sizes = ["--batch=1", "--rounds=1", "--dtype=bfloat16"]
+  rows = run_json(capsys, "ops", "--variant=hornet_nano_gf", *sizes)
   kinds = {row["operation"].split(",")[0] for row in rows}
   assert kinds == {"depthwise 7x7", "global filter", "LayerNorm", "GELU"}
   assert {row["by"] for row in rows} == {"grouped", "shift", "fft", "dft", "flax", "jax", "ours"}
@@ -66,7 +69,8 @@ def test_memory_benchmark_shows_each_policy(capsys, monkeypatch):
   monkeypatch.setattr("hornet_jax.bench.memory.REMAT", ("none", "dense", "full"))
   rows = {row["remat"]: row for row in run_json(capsys, "memory", *SMALL)}
   assert rows["none"]["computed again, %"] == 0
-  assert 30 < rows["full"]["computed again, %"] < 40
+  # The blocks of a forward pass; test_count.py holds the counts against recorded ones.
+  assert rows["full"]["computed again, %"] == pytest.approx(28.169178642)
   assert 0 < rows["dense"]["computed again, %"] < rows["full"]["computed again, %"]
   assert all(row["MiB of temporaries"] > 0 for row in rows.values())
 
@@ -74,10 +78,9 @@ def test_memory_benchmark_shows_each_policy(capsys, monkeypatch):
 @pytest.mark.slow
 def test_compile_benchmark_starts_again_from_what_was_kept(capsys):
   rows = {row["start"]: row for row in run_json(capsys, "compile", *SMALL)}
-  assert list(rows) == ["unrolled", FIRST, "again, compilation cache", "again, kept program"]
-  assert rows["again, kept program"]["lowering s"] == 0
-  for start in ("again, compilation cache", "again, kept program"):
-    assert rows[start]["compiling or loading s"] < rows[FIRST]["compiling or loading s"] / 2
+  assert list(rows) == ["unrolled", FIRST, "again, compilation cache"]
+  again = rows["again, compilation cache"]
+  assert again["compiling s"] < rows[FIRST]["compiling s"] / 2
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_tpu_benchmarks_add_up_blocks(capsys, monkeypatch):
 @pytest.mark.plan
 def test_the_tpu_compiler_counts_a_block(monkeypatch, tmp_path):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-  block = Block(8, 4, {"order": 2, "filter": "7x7"})
+  block = Block(8, 4, "hornet_nano_7x7")
   first = count_blocks([block, block], 8, "v5e:1x1")
   assert first[0] == first[1]
   assert min(first[0].cycles, first[0].bundles, first[0].bytes, first[0].flops) > 1000
@@ -145,6 +148,7 @@ def test_the_timed_train_step_trains():
   assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_input_benchmark_agrees_with_pillow_and_tf_data():
   """In a process of its own: TensorFlow stays out of this one."""
   child = subprocess.run(

@@ -1,6 +1,6 @@
 """Checkpoints that can be trusted: every fault gives the right step or the right refusal."""
 
-import base64
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +9,6 @@ import re
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -19,28 +18,22 @@ from small_checkpoints import (
   lines,
   make_state,
   orbax_fails,
+  save_three,
   steps_in,
 )
 
-from hornet_jax.errors import InputError
-from hornet_jax.models.stacking import stack_blocks
-from hornet_jax.train import manifest
-from hornet_jax.train.checkpoint import Checkpoints, load_params
-from hornet_jax.train.manifest import NAME, State
-from hornet_jax.train.mesh import batch_sharding, make_mesh, replicated
-from hornet_jax.train.sharding import with_shardings
-from hornet_jax.train.state import TrainState
-from hornet_jax.train.step_folders import StepFolder, surplus
+from hornet_jax import files
+from hornet_jax.checkpoints import manifest, newest_valid
+from hornet_jax.checkpoints.manager import Checkpoints
+from hornet_jax.checkpoints.manifest import NAME, Integrity, Verdict
+from hornet_jax.checkpoints.newest_valid import load_params
+from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.errors import InputError, StorageError
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-  """Steps 10, 20 and 30, saved one after another; 20 is the best."""
-  directory = tmp_path_factory.mktemp("saved")
-  with Checkpoints(epath.Path(directory), 3) as checkpoints:
-    for step, top1 in ((10, 0.5), (20, 0.9), (30, 0.7)):
-      checkpoints.save(step, make_state(step), {"eval_ema/top1": top1})
-  return directory
+  return save_three(tmp_path_factory.mktemp("saved"))
 
 
 @pytest.fixture
@@ -106,10 +99,55 @@ def test_damage_walks_back_one_step_in_one_line(fault, directory, caplog):
   assert steps_in(directory) == [10, 20, 30]  # nothing is deleted for being damaged
 
 
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_renamed_and_linked_folders_are_no_other_step(with_manifest, directory, caplog):
+  """What a folder holds counts, not what it is called: with 43 for 40, three steps are skipped."""
+  (directory / "30").rename(directory / "43")
+  (directory / "45").symlink_to(directory / "20")
+  (directory / "50").symlink_to(directory / "nowhere")
+  if not with_manifest:
+    for folder in directory.glob("*0"):
+      (folder / NAME).unlink(missing_ok=True)
+    (directory / "43" / NAME).unlink()
+  with Checkpoints(epath.Path(directory), 1) as checkpoints:
+    step, restored = checkpoints.restore(abstract_of(make_state(20)))
+    assert (step, int(restored.step)) == (20, 20)
+    told = " ".join(lines(caplog))
+    for name, held in ((43, 30), (45, 20)):
+      assert re.search(rf"step {name} left out: it\S* .*of step {held}\b", told), told
+    checkpoints.save(45, make_state(45))  # in the place of the link, not where it leads
+  assert not (directory / "45").is_symlink()
+  assert_restores(directory, 45)
+
+
+def test_a_link_to_a_checkpoint_elsewhere_is_one(directory, tmp_path):
+  (directory / "30").rename(tmp_path / "30")
+  (directory / "30").symlink_to(tmp_path / "30")
+  assert_restores(directory, 30)
+  with Checkpoints(epath.Path(directory), 1) as checkpoints:
+    checkpoints.save(31, make_state(31))
+  assert steps_in(directory) == [31]
+  assert (tmp_path / "30" / NAME).exists()  # the link went, not what it led to
+
+
+def test_the_next_best_is_taken_where_the_best_is_damaged(directory, caplog):
+  data_file(directory / "20").unlink()
+  assert load_params(epath.Path(directory), "best", "eval_ema/top1")[0] == 30  # 0.7, after 0.9
+  assert [line[:32] for line in lines(caplog)] == ["checkpoint of step 20 left out: "]
+
+
+def test_a_step_that_is_safe_keeps_its_scores(tmp_path):
+  directory = epath.Path(tmp_path)
+  with Checkpoints(directory, 3) as checkpoints:
+    checkpoints.save(1, make_state(1), {"eval_ema/top1": 0.5})
+    checkpoints.save(1, make_state(1))
+  assert load_params(directory, "best", "eval_ema/top1")[0] == 1
+
+
 def test_undamaged_is_the_newest_and_silent(directory, caplog):
   assert_restores(directory, 30)
   assert lines(caplog) == []
-  assert load_params(epath.Path(directory), "best")[0] == 20
+  assert load_params(epath.Path(directory), "best", "eval_ema/top1")[0] == 20
 
 
 @pytest.mark.parametrize(
@@ -177,6 +215,37 @@ def test_without_any_manifest_what_loads_is_used(directory, caplog):
   assert max(map(len, told)) < 300
 
 
+def test_a_store_that_fails_for_a_while_is_asked_again(directory, monkeypatch, caplog):
+  """It says nothing of a checkpoint that it does not answer: none is left out for that."""
+  monkeypatch.setattr(files, "PAUSES", (0.0, 0.0))
+  failures = [0]
+
+  def failing(call):
+    def wrapped(*arguments):
+      if failures[0]:
+        failures[0] -= 1
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+      return call(*arguments)
+
+    return wrapped
+
+  monkeypatch.setattr(manifest, "_digest", failing(manifest._digest))
+  monkeypatch.setattr(newest_valid, "load_weights", failing(newest_valid.load_weights))
+  for times in (1, 2):
+    failures[0] = times
+    assert load_params(epath.Path(directory))[0] == 30
+  assert "reading" in caplog.text
+  assert "left out" not in caplog.text
+  failures[0] = 99
+  with pytest.raises(StorageError, match=r"failed 3 times: .*reset by peer\. Hint: start the same"):
+    load_params(epath.Path(directory))
+  failures[0] = 0
+  monkeypatch.setattr(manifest, "check", lambda path: Verdict(Integrity.INTACT))
+  failures[0] = 99
+  with pytest.raises(StorageError, match=r"restoring step 30 failed 3 times"):
+    load_params(epath.Path(directory))
+
+
 @orbax_fails
 def test_another_model_is_told_in_one_line(directory):
   state = make_state(30)
@@ -206,93 +275,13 @@ def test_damage_never_pushes_the_last_good_one_out(directory):
   assert_restores(directory, 30)
 
 
-@pytest.mark.parametrize(
-  ("states", "keep", "keep_best", "expected"),
-  [
-    ("III", 1, 0, [1, 2]),
-    ("III", 1, 1, [1]),  # step 2 is the best
-    ("IID", 1, 0, [1]),
-    ("IDD", 1, 0, []),
-    ("UII", 1, 0, [1, 2]),
-    ("IIU", 1, 0, [1]),
-    ("UUU", 2, 0, [1]),
-    ("UDU", 1, 0, [1]),
-    ("DDD", 1, 0, []),
-  ],
-)
-def test_surplus(states, keep, keep_best, expected, saved):
-  by_letter = {"I": State.INTACT, "U": State.UNVERIFIED, "D": State.DAMAGED}
-  path = epath.Path(saved)
-  steps = [StepFolder(step, path / f"{step}0") for step in (1, 2, 3)]
-  found = {step: by_letter[letter] for step, letter in zip((1, 2, 3), states, strict=True)}
-  assert [folder.step for folder in surplus(steps, found, keep, keep_best)] == expected
-
-
 def test_manifest_names_every_file(saved):
   folder = saved / "30"
   files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {NAME}
-  described = json.loads((folder / NAME).read_text())["files"]
+  manifest = json.loads((folder / NAME).read_text())
+  assert manifest["step"] == 30
+  described = manifest["files"]
   assert set(described) == files
   for name, entry in described.items():
     content = (folder / name).read_bytes()
     assert entry == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def test_checksums_that_the_store_keeps_are_not_read_again(monkeypatch):
-  class Store:
-    def info(self, name):
-      return {"bucket/a": {"md5Hash": base64.b64encode(b"\x01" * 16).decode()}, "bucket/b": {}}[
-        name
-      ]
-
-  path = epath.Path("gs://bucket/a")
-  monkeypatch.setattr(
-    "fsspec.core.url_to_fs", lambda url: (Store(), url.removeprefix("gs://")), raising=True
-  )
-  assert manifest._stored_md5(path) == "01" * 16
-  assert manifest._stored_md5(epath.Path("gs://bucket/b")) is None  # a composite object
-  assert manifest._stored_md5(epath.Path("/local")) is None
-
-
-def test_blocks_come_as_wanted_however_they_were_saved(tmp_path, monkeypatch):
-  """Apart or stacked, each part where it belongs; files have them apart."""
-  monkeypatch.setattr("hornet_jax.train.sharding.MIN_SIZE", 1)
-  mesh = make_mesh(jax.devices(), fsdp=4)
-  blocks = {f"block_{i}": {"fc1": {"kernel": np.full((8, 2), i, np.float32)}} for i in range(11)}
-  params = {"stage_0": blocks, "norm": {"scale": np.ones(2, np.float32)}}
-  ema_params = jax.tree.map(lambda leaf: leaf + 0.5, params)
-  numbers = [jnp.int32(value) for value in (7, 0, 0)]
-  state = TrainState(numbers[0], params, ema_params, ({"mu": params},), *numbers[1:])
-  parts = {"block_10": (2, 2), "blocks": (11, 2, 2)}  # of one device
-  kinds = {"block_10": state, "blocks": stack_blocks(state)}
-  for saved in kinds.values():
-    with Checkpoints(epath.Path(tmp_path), 3) as checkpoints:
-      checkpoints.save(7, jax.device_put(saved, replicated(mesh)))
-    for name, wanted in kinds.items():
-      abstract = with_shardings(jax.eval_shape(lambda wanted=wanted: wanted), mesh)
-      with Checkpoints(epath.Path(tmp_path), 3) as checkpoints:
-        _, restored = checkpoints.restore(abstract)
-      jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), wanted)
-      for tree in (restored.params, restored.opt_state[0]["mu"]):
-        kernel = tree["stage_0"][name]["fc1"]["kernel"]
-        assert {shard.data.shape for shard in kernel.addressable_shards} == {parts[name]}
-    _, *loaded = load_params(epath.Path(tmp_path))
-    jax.tree.map(np.testing.assert_array_equal, loaded, [params, ema_params])
-
-
-def test_restores_on_any_mesh(tmp_path):
-  def sharded(step, mesh):
-    state = make_state(step)
-    shardings = jax.tree.map(
-      lambda leaf: batch_sharding(mesh) if leaf.ndim == 2 else replicated(mesh), state
-    )
-    return jax.device_put(state, shardings)
-
-  eight, two, one = (make_mesh(jax.devices()[:count]) for count in (8, 2, 1))
-  with Checkpoints(epath.Path(tmp_path), 3) as checkpoints:
-    checkpoints.save(7, sharded(7, eight))
-  for mesh in (eight, two, one):
-    with Checkpoints(epath.Path(tmp_path), 3) as checkpoints:
-      _, restored = checkpoints.restore(abstract_of(sharded(7, mesh)))
-    assert len(restored.params["w"].sharding.device_set) == mesh.size
-    jax.tree.map(np.testing.assert_array_equal, restored, make_state(7))

@@ -15,9 +15,10 @@ import pytest
 from etils import epath
 from small_checkpoints import abstract_of, assert_restores, lines, make_state, orbax_fails
 
-from hornet_jax.errors import FullDiskError, StorageError
-from hornet_jax.train.checkpoint import Checkpoints
-from hornet_jax.train.metrics import MetricsLog, read_records
+from hornet_jax.checkpoints.manager import Checkpoints
+from hornet_jax.checkpoints.newest_valid import load_params
+from hornet_jax.checkpoints.restorable import is_restorable
+from hornet_jax.errors import FullDiskError, InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -34,7 +35,7 @@ def test_a_failed_save_is_raised_by_the_next_call(call, tmp_path):
     directory.write_text("in the way")
     checkpoints.save(1, make_state(1))
     arguments = (2, make_state(2)) if call == "save" else ()
-    with pytest.raises(StorageError, match=told) as caught:
+    with pytest.raises(InputError, match=told) as caught:
       getattr(checkpoints, call)(*arguments)
     assert "\n" not in str(caught.value)
 
@@ -48,14 +49,13 @@ def small_disk(tmp_path, collected):
   if subprocess.run(mount, check=False, capture_output=True).returncode == 0:
     yield folder, FullDiskError
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    return
-  # Not allowed to mount: files that may not grow, which is a failed write as well.
-  before = resource.getrlimit(resource.RLIMIT_FSIZE)
-  handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
-  yield folder, StorageError
-  resource.setrlimit(resource.RLIMIT_FSIZE, before)
-  signal.signal(signal.SIGXFSZ, handler)
+  else:  # not allowed to mount: files that may not grow, which is a failed write as well
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    yield folder, InputError
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
 
 
 @orbax_fails
@@ -63,7 +63,7 @@ def test_no_room_for_a_folder(small_disk):
   """Not even the folders of a step can be made: the save fails at once, and no thread waits."""
   folder, error = small_disk
   if error is not FullDiskError:
-    return  # files that may not grow leave room for folders
+    pytest.skip("a disk of 4 MB cannot be mounted here; files that may not grow leave room")
   directory = folder / "checkpoints"
   with Checkpoints(epath.Path(directory), 1) as checkpoints:
     checkpoints.save(1, make_state(1))
@@ -118,7 +118,7 @@ KILLED = """
 import sys
 from etils import epath
 from small_checkpoints import make_state
-from hornet_jax.train.checkpoint import Checkpoints
+from hornet_jax.checkpoints.manager import Checkpoints
 
 with Checkpoints(epath.Path(sys.argv[1]), 2) as checkpoints:
   for step in range(1, 1000):
@@ -158,22 +158,21 @@ def test_kill_in_mid_save(tmp_path):
 
 
 @orbax_fails
-def test_records_of_a_full_disk_are_made_up_for(small_disk, caplog):
-  folder, error = small_disk
-  if error is not FullDiskError:
-    return  # a limit on each file is never met by a short one
-  workdir = epath.Path(folder)
-  log = MetricsLog(workdir, start_step=0, on_full_disk="continue")
-  log.write(1, {"train/loss": 3.0})
-  filler = folder / "filler"
-  with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-    while True:
-      file.write(b"0" * 4096)
-  log.write(2, {"train/loss": 2.0})
-  (line,) = lines(caplog)
-  assert line.startswith(f"{folder}/metrics.jsonl cannot be written: the disk is full. Going on")
-  assert [record["step"] for record in read_records(workdir)] == [1]
-  filler.unlink()
-  log.write(3, {"train/loss": 1.0})
-  log.close()
-  assert [record["step"] for record in read_records(workdir)] == [1, 2, 3]
+def test_what_cannot_be_restored_does_not_count_as_saved(tmp_path, monkeypatch):
+  """By another process where there are several, which must not count with them."""
+  directory = epath.Path(tmp_path)
+  with Checkpoints(directory, 3) as checkpoints:
+    checkpoints.save(1, make_state(1))
+    checkpoints.save(3, make_state(2))  # nothing but the first one is restored
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  assert is_restorable(directory / "1")
+  told = "its state is that of step 2"
+  with pytest.raises(ValueError, match=told):
+    is_restorable(directory / "3")
+  monkeypatch.undo()
+  with (
+    pytest.raises(InputError, match=rf"of step 5 could not be saved .*: {told}\."),
+    Checkpoints(directory, 3) as checkpoints,
+  ):
+    checkpoints.save(5, make_state(2))
+  assert load_params(directory)[0] == 1

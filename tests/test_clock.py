@@ -1,12 +1,16 @@
 """Where the time of a run goes: every second is counted once, over all starts."""
 
 import json
+import subprocess
+import sys
+import time
 import types
 
 import pytest
 from etils import epath
 
-from hornet_jax.train.clock import Clock
+from hornet_jax.errors import FullDiskError, InputError, StorageError
+from hornet_jax.runs.clock import Clock
 
 
 @pytest.fixture
@@ -14,7 +18,7 @@ def now(monkeypatch):
   """Seconds that pass only when a test says so."""
   clock = types.SimpleNamespace(value=1000.0)
   fake = types.SimpleNamespace(time=lambda: clock.value, perf_counter=lambda: clock.value)
-  monkeypatch.setattr("hornet_jax.train.clock.time", fake)
+  monkeypatch.setattr("hornet_jax.runs.clock.time", fake)
   return clock
 
 
@@ -102,3 +106,49 @@ def test_a_wall_clock_that_was_set_back_gives_no_more_than_all(tmp_path, now):
   clock.start()
   do_steps(clock, now, 1)
   assert clock.read(1)["goodput"] == 1.0
+
+
+def test_what_is_done_before_the_first_step_is_lost(tmp_path, now):
+  """A run begins with its process, not with its first step, and its later starts belong to it."""
+  clock = Clock(epath.Path(tmp_path), 0, batch_size=8, began=now.value - 43)
+  clock.start()
+  do_steps(clock, now, 10)
+  clock.save(10)
+  assert clock.read(10)["goodput"] == 40 / 83
+  clock = Clock(epath.Path(tmp_path), 10, batch_size=8, began=now.value - 5)
+  clock.start()
+  do_steps(clock, now, 10)
+  assert clock.read(20)["goodput"] == 80 / 123
+
+
+def test_the_start_of_a_process_is_told():
+  """By the system, to a hundredth of a second: before the first line of the program."""
+  code = "import time; first = time.time()\n"
+  code += "from hornet_jax.runs import clock; print(clock.process_start() - first)"
+  before = time.time()
+  child = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+  assert -(time.time() - before) < float(child.stdout) < 0.02
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "[]", '{"started": "x"}', '{"started": 5.0}'])
+def test_times_that_cannot_be_read_end_no_run(tmp_path, now, caplog, content):
+  (tmp_path / "clock.json").write_text(content)
+  clock = Clock(epath.Path(tmp_path), 10, batch_size=8)
+  assert "clock.json cannot be read, its times are lost" in caplog.text
+  clock.start()
+  do_steps(clock, now, 1)
+  assert clock.read(11)["goodput"] == 1.0
+
+
+@pytest.mark.parametrize("error", [StorageError("a."), FullDiskError("b."), InputError("c.")])
+def test_times_that_cannot_be_written_end_no_run(tmp_path, now, monkeypatch, caplog, error):
+  def fails(path, content):
+    raise error
+
+  monkeypatch.setattr("hornet_jax.runs.clock.write_file", fails)
+  clock = Clock(epath.Path(tmp_path), 0, batch_size=8)
+  clock.start()
+  do_steps(clock, now, 10)
+  clock.save(10)
+  (line,) = caplog.messages
+  assert line == f"{error} The run goes on without its times."

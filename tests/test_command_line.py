@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -16,10 +15,11 @@ import pytest
 import safetensors.numpy
 from etils import epath
 from PIL import Image
+from waiting import assert_nobody_is_left, wait_for
 
+from hornet_jax.checkpoints.newest_valid import load_params
 from hornet_jax.cli.main import main
-from hornet_jax.train.checkpoint import load_params
-from hornet_jax.train.metrics import read_records
+from hornet_jax.runs.records import read_records
 
 ROOT = pathlib.Path(__file__).parents[1]
 SETTINGS = {
@@ -59,33 +59,12 @@ def start(arguments, folder=ROOT):
 
 def signal_after_checkpoint(process, workdir, step, number):
   """Sends a signal as soon as the checkpoint of `step` is complete."""
-  while not (workdir / "checkpoints" / str(step)).exists():
-    assert process.poll() is None, process.communicate()[0]
-    time.sleep(0.02)
+  wait_for((workdir / "checkpoints" / str(step)).exists, process)
   if number == signal.SIGKILL:
     process.send_signal(number)
   else:
     os.killpg(process.pid, number)  # as a terminal and a scheduler do
   return process.communicate()[0]
-
-
-def process_group(path):
-  """Of a process in /proc that has not ended."""
-  try:
-    state, _, group, *_ = (path / "stat").read_text().rpartition(")")[2].split()
-  except OSError:
-    return None
-  return None if state == "Z" else int(group)
-
-
-def assert_nobody_is_left(group):
-  """Waits until every process of a group has ended."""
-  deadline = time.monotonic() + 30
-  while time.monotonic() < deadline:
-    if not any(process_group(path) == group for path in pathlib.Path("/proc").glob("[0-9]*")):
-      return
-    time.sleep(0.1)
-  pytest.fail(f"processes of group {group} are left")
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +191,25 @@ def test_evaluate_and_predict(run, tmp_path, capfd):
   assert {entry["class"] for entry in first["top"]} == set("0123456789")
 
 
+def test_a_run_of_an_earlier_version_predicts(run, tmp_path, capfd):
+  """Its config has no version, and lacks or has what others do not."""
+  workdir = tmp_path / "w"
+  shutil.copytree(run[0], workdir)
+  config = json.loads((workdir / "config.json").read_text())
+  del config["version"], config["task"]
+  config["model"]["remat"] = False
+  config["checkpoint"]["executables"] = True
+  (workdir / "config.json").write_text(json.dumps(config))
+  image = tmp_path / "digit.png"
+  Image.fromarray(np.full((8, 8), 128, np.uint8)).save(image)
+  results = [
+    run_main(capfd, "predict", str(image), f"--workdir={folder}", "--json")
+    for folder in (run[0], workdir)
+  ]
+  assert [status for status, _ in results] == [0, 0]
+  assert results[0][1].out == results[1][1].out
+
+
 def test_checkpoints_of_a_run(run, tmp_path, capfd):
   workdir = run[0]
   status, captured = run_main(capfd, "checkpoint", "verify", f"--workdir={workdir}")
@@ -242,22 +240,36 @@ def test_info(capfd):
     (["--config.optimizer.lr=1"], "unknown config key 'optimizer.lr': expected one of"),
     (["--config.optimizer.learning_rate=fast"], "learning_rate.*fast"),
     (["--config.model.dtype=bfloat61"], "Did you mean 'bfloat16'"),
-    (["--config=configs/digit.py"], "'configs/digit.py' not found.*configs/digits.py"),
-    (["--config=configs/digits.py:varient=x"], "'varient=x' is unknown: expected variant=..., run"),
+    (
+      ["--config=configs/digit.py"],
+      "'configs/digit.py' not found.*unknown config 'digit'.*mean 'digits'",
+    ),
+    (["--config=digit"], "unknown config 'digit': expected one of.*Did you mean 'digits'"),
+    (
+      ["--config=configs/digits.py:varient=x"],
+      "'varient=x': expected one of runlocal, variant=...*mean 'variant=",
+    ),
     (["--config.data.image_size=3"], "at least 4x4 for patch_size 2, got 3x3"),
     (
       ["--config.data.batch_size=60"],
       "data.batch_size` must .* 8 devices: got 60.*use 56 or 64",
     ),
     (["--config.data.batch_size=2048"], r"epochs.*must give a step"),
-    (["--config.optimizer.learning_rate=0"], "learning_rate` must be > 0: got 0.0"),
+    (
+      ["--config.optimizer.learning_rate=0"],
+      "learning_rate` must be > 0, or .*: got 0.0",
+    ),
     (["--config.loss.label_smoothing=1"], "label_smoothing` must be >= 0 and < 1: got 1.0"),
     (["--config.checkpoint.on_full_disk=stopp"], "unknown .*on_full_disk.* mean 'stop'"),
     (["--config.checkpoint.every_steps=0"], "checkpoint.every_steps` must be >= 1: got 0"),
     (["--config.optimizer.warmup_epochs=2"], "must be less than `epochs`.*less than 2.0, got 2.0"),
-    (["--config.epochs=inf"], "`epochs` must be > 0: got inf"),
-    (["--config.data.std=(0.5,0.5)"], "expected 3 each, std > 0"),
-    (["--config.data.crop_scale=(0.5, 2.0)"], r"crop_scale` must not exceed 1: got \[0.5, 2.0\]"),
+    (["--config.version=2"], "`version` must not be set: expected 1, got 2"),
+    (["--config.epochs=inf"], "`epochs` must be > 0, or -1 to suit the dataset: got inf"),
+    (["--config.data.std=(0.5,0.5)"], "`data.std` must be 3 numbers > 0: got"),
+    (
+      ["--config.data.crop_scale=(0.5, 2.0)"],
+      r"crop_scale` must be 2 numbers > 0 and <= 1: got \[0.5, 2.0\]",
+    ),
     (["--config.data.crop_aspect=(2.0, 1.0)"], "crop_aspect` must be a smallest and a largest"),
     (["--config.data.eval_split=val"], "no split 'val': expected one of t.*, or a part"),
     (["--config.eval.also=('digits',)"], "NAME/SPLIT: got 'digits'"),
@@ -265,7 +277,7 @@ def test_info(capfd):
     (["--config.mix.rate=1.0"], r"divisor of 8 \(64 rows on 8 devices\), got 128"),
     (["--config.optimizer.accumulation_steps=3"], "8 devices times 3 accumulation steps: got 64"),
     (["--init=/none"], "must be that of a run: expected a readable /none/config.json"),
-    (["--config.data.data_dir=/proc/none"], "not prepared|cannot be prepared"),
+    (["--config.data.data_dir=/proc/none"], "/proc/none must be a folder that can be written"),
     (["--workdir=/proc/none"], "must be a folder that can be written"),
     (["--learning_rate=1"], "unknown argument '--learning_rate=1': expected --config.KEY=VALUE"),
   ],
@@ -306,3 +318,32 @@ def test_unknown_command_and_exit_status_of_the_process():
   assert process.returncode == 2
   assert output.startswith("hornet: error: unknown variant 'hornet_tinny'")
   assert output.count("\n") == 1
+
+
+def test_evaluating_on_a_set_that_is_named(run, data_dir, tmp_path, capfd):
+  """A run and its file give the same numbers there, and tables that add up to them."""
+  file, tables = tmp_path / "model.safetensors", tmp_path / "tables"
+  assert run_main(capfd, "export", f"--workdir={run[0]}", f"--out={file}")[0] == 0
+  found = []
+  for place in (run[0], file):
+    status, captured = run_main(
+      capfd,
+      "evaluate",
+      *(f"--workdir={place}", "--data=digits/test[:50]", f"--data_dir={data_dir}"),
+      *("--batch_size=4096", f"--tables={tables}", "--json"),
+    )
+    assert status == 0, captured.err
+    found.append(json.loads(captured.out))
+  assert found[0]["ema"] == pytest.approx(found[1]["ema"])
+  everything = json.loads((tables / "evaluation.json").read_text())
+  assert everything["images"] == 50
+  right = sum(row[row["true"]] for row in everything["confusion"])
+  assert right / 50 == pytest.approx(found[0]["ema"]["top1"])
+  assert sum(row["images"] for row in everything["classes"]) == 50
+  assert (tables / "confusion.csv").read_text().splitlines()[0] == "true,0,1,2,3,4,5,6,7,8,9"
+  assert (tables / "classes.csv").exists()
+
+  status, captured = run_main(capfd, "evaluate", f"--workdir={file}")
+  assert (status, "--data must say on which images" in captured.err) == (2, True)
+  status, captured = run_main(capfd, "evaluate", f"--workdir={run[0]}", "--batch_size=8")
+  assert (status, "--batch_size must come with --suite" in captured.err) == (2, True)

@@ -11,7 +11,7 @@ import hornet_jax
 from hornet_jax.cli.main import main
 from hornet_jax.convert.checkpoint import read_checkpoint
 from hornet_jax.errors import InputError
-from hornet_jax.models import VARIANTS
+from hornet_jax.models import VARIANTS, HorNet
 from hornet_jax.models.registry import Variant
 
 FILTER = "stages.2.0.gnconv.dwconv.complex_weight"
@@ -29,7 +29,7 @@ def small_gf(monkeypatch):
   config = Golden("cls_gf_sq64_exact").config
   fields = {key: config[key] for key in ("base_dim", "depths", "orders")}
   fields["filters"] = [tuple(size) if size else "7x7" for size in config["gf_filter_hw"]]
-  monkeypatch.setitem(VARIANTS, "hornet_tiny_gf", Variant("paper", 64, fields))
+  monkeypatch.setitem(VARIANTS, "hornet_tiny_gf", Variant(HorNet, "paper", 64, fields))
 
 
 def message_of(path, **options):

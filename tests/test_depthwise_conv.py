@@ -62,11 +62,12 @@ def test_bfloat16_sums_in_float32():
   np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
 
 
-def test_form_is_chosen_when_lowered_for_a_platform():
-  kernel = jnp.ones((7, 7, 1, 4))
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_form_is_chosen_when_lowered_for_a_platform(dtype):
+  kernel = jnp.ones((7, 7, 1, 4), dtype)
 
   def convolutions(platform, side):
-    x = jnp.ones((1, side, side, 4))
+    x = jnp.ones((1, side, side, 4), dtype)
     gradients = jax.jit(jax.grad(lambda x, k: depthwise_conv(x, k).sum(), (0, 1)))
     lowered = gradients.trace(x, kernel).lower(lowering_platforms=(platform,))
     return lowered.as_text().count("stablehlo.convolution")

@@ -10,7 +10,7 @@ from PIL import Image
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
 from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
-from hornet_jax.data.generated import tar_of
+from hornet_jax.data.generated import tar_of, write_eval_archives
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.errors import InputError
 
@@ -89,3 +89,19 @@ def test_a_whole_set_passes(tmp_path):
   archive.write_bytes(tar_of([(f"imagenet-a/{CLASS}/{i}.jpg", b"") for i in range(7_499)]))
   with pytest.raises(InputError, match=r"must hold the 7,500 images of imagenet_a: got 7,499\."):
     source.check_count(partial=False)
+
+
+@pytest.mark.parametrize("name", EVAL_SETS)
+def test_unpacked_and_generated_sets_are_read(name, tmp_path):
+  """A folder of what the archives unpack to gives the same images."""
+  packed, unpacked = tmp_path / "packed", tmp_path / "unpacked"
+  packed.mkdir()
+  write_eval_archives(name, packed, num_classes=2)
+  expected = {(x.name, x.label, x.read()) for x in EvalArchives(name, packed).images()}
+  for image_name, _, content in expected:
+    path = unpacked / "root" / image_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+  found = EvalArchives(name, unpacked).images()
+  assert {(x.name, x.label, x.read()) for x in found} == expected
+  assert len({label for _, label, _ in expected}) == 2

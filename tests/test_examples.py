@@ -1,15 +1,21 @@
-"""Examples that run: a gnConv in one's own module, a HorNet in an NNX program."""
+"""Examples that run: a gnConv in one's own module, a HorNet in loops of one's own."""
+
+import pathlib
+import re
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import nnx
 
 from hornet_jax import create_model
 from hornet_jax.cost import count_params, stage_costs
 from hornet_jax.models import GnConv
+
+OWN_LOOP = pathlib.Path(__file__).parents[1] / "docs" / "own_loop.md"
 
 
 def test_gnconv_in_your_own_module():
@@ -56,3 +62,31 @@ def test_hornet_in_an_nnx_program():
   shapes = jax.eval_shape(hornet.init, jax.random.key(0), images)["params"]
   assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
   assert count_params(params) == sum(part.params for part in stage_costs(hornet, 32))
+
+
+@pytest.mark.slow
+def test_loops_of_docs_own_loop_run_as_they_stand(tmp_path, monkeypatch):
+  """Three loops from the same parameters, over the same batches, and what they saved."""
+  monkeypatch.chdir(tmp_path)
+  blocks = re.findall(r"^```python\n(.*?)^```", OWN_LOOP.read_text(), re.DOTALL | re.MULTILINE)
+  assert len(blocks) == 7
+  scope = {}
+  for block in blocks:
+    exec(block, scope)
+
+  @jax.jit
+  def loss(params):
+    logits, _ = scope["model"].apply({"params": params}, scope["images"])
+    return scope["cross_entropy"](logits, scope["labels"]).mean()
+
+  assert scope["state"].step == 3
+  nnx_params = nnx.to_pure_dict(nnx.state(scope["network"], nnx.Param))
+  for params in (scope["trained"], scope["state"].params):
+    assert loss(params) < loss(scope["params"])
+  assert loss(nnx_params) < loss(nnx.to_pure_dict(nnx.state(scope["wrapped"](scope["images"]))))
+  trained = jax.device_get(scope["trained"])
+  jax.tree.map(np.testing.assert_array_equal, scope["restored"], trained)
+  jax.tree.map(np.testing.assert_array_equal, scope["loaded_params"], trained)
+  images = scope["preprocessing"]([np.zeros((40, 30, 3), np.uint8)])
+  assert images.shape == (1, 32, 32, 3)
+  assert scope["loaded_model"].num_classes == 10

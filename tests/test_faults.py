@@ -1,5 +1,6 @@
 """Faults of one process: input that stalls, training that breaks down, processes without hosts."""
 
+import itertools
 import json
 import logging
 import threading
@@ -11,14 +12,14 @@ import pytest
 from etils import epath
 from processes import CONFIG, SMALL, overrides
 
+from hornet_jax.checkpoints.newest_valid import load_params
 from hornet_jax.cli import config as config_flag
 from hornet_jax.errors import DivergedError, StalledError
-from hornet_jax.train.checkpoint import load_params
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.loop import train
-from hornet_jax.train.metrics import read_records
-from hornet_jax.train.rollback import Rollbacks
-from hornet_jax.train.stall import watched
+from hornet_jax.runs.records import read_records
+from hornet_jax.runs.rollback import Rollbacks
+from hornet_jax.runs.timeout import with_timeout
+from hornet_jax.train.input_pipeline import InputPipeline
+from hornet_jax.train.run import train
 
 
 @pytest.fixture
@@ -33,13 +34,13 @@ def load(data_dir):
 
 def change_batches(monkeypatch, change):
   """`change(position, batch)` for every batch, positions counted from 1."""
-  read = Experiment.train_batches
+  read = InputPipeline.train_batches
 
   def train_batches(self, start_step):
     for position, batch in enumerate(read(self, start_step), start_step + 1):
       yield change(position, batch)
 
-  monkeypatch.setattr(Experiment, "train_batches", train_batches)
+  monkeypatch.setattr(InputPipeline, "train_batches", train_batches)
 
 
 def test_stalled_input_is_explained_and_saved_before(load, tmp_path, monkeypatch):
@@ -51,10 +52,13 @@ def test_stalled_input_is_explained_and_saved_before(load, tmp_path, monkeypatch
     return batch
 
   change_batches(monkeypatch, stall)
-  with pytest.raises(StalledError, match=r"data.stall_seconds, 2 s: digits/train, read by 2 thr"):
-    train(load(**{"data.stall_seconds": 2.0}), epath.Path(tmp_path), jax.devices()[:1])
+  config = load(**{"data.stall_seconds": 8.0, "log.every_steps": 1})
+  with pytest.raises(StalledError, match=r"data.stall_seconds, 8 s: digits/train, read by 2 thr"):
+    train(config, epath.Path(tmp_path), jax.devices()[:1])
   awake.set()
   assert load_params(epath.Path(tmp_path) / "checkpoints")[0] == 6
+  # What is saved was judged, and logged, before.
+  assert read_records(epath.Path(tmp_path))[-1]["step"] == 6
 
 
 def test_watched_batches_are_the_same_and_end_with_their_reader():
@@ -70,15 +74,37 @@ def test_watched_batches_are_the_same_and_end_with_their_reader():
       closed.append(count)
 
   source = read(10**9)  # kept, as what nobody has any more is closed anyway
-  batches = watched(source, 5.0, "a source")
+  batches = with_timeout(source, 5.0, "a source")
   assert [int(next(batches)["x"]) for _ in range(5)] == list(range(5))
   before = time.monotonic()
   batches.close()
   assert closed == [10**9]
   assert time.monotonic() - before < 2
-  assert len(list(watched(read(2), 5.0, "a source"))) == 2
+  assert len(list(with_timeout(read(2), 5.0, "a source"))) == 2
   with pytest.raises(OSError, match="a disk"):
-    list(watched(read(3), 5.0, "a source"))
+    list(with_timeout(read(3), 5.0, "a source"))
+
+
+def test_batches_that_were_left_out_stay_left_out(tmp_path):
+  """From whichever checkpoint a run goes on: one before the rollback comes to them again."""
+  workdir = epath.Path(tmp_path)
+
+  def next_batches(step, count):
+    batches = Rollbacks(workdir).batches(step, lambda first: (i for i in itertools.count(first)))
+    return list(itertools.islice(batches, count))
+
+  assert next_batches(3, 3) == [3, 4, 5]
+  Rollbacks(workdir).add(failed=13, restored=10, most=9)  # batches 10 to 12
+  assert next_batches(10, 2) == [13, 14]
+  assert next_batches(11, 2) == [14, 15]
+  assert next_batches(8, 4) == [8, 9, 13, 14]
+  Rollbacks(workdir).add(failed=12, restored=8, most=9)  # up to the batch of step 12, which is 14
+  assert Rollbacks(workdir).left_out() == [range(8, 15)]
+  assert next_batches(5, 5) == [5, 6, 7, 15, 16]
+  Rollbacks(workdir).add(failed=9, restored=8, most=9)  # batch 15
+  Rollbacks(workdir).add(failed=2, restored=0, most=9)
+  assert next_batches(0, 8) == [2, 3, 4, 5, 6, 7, 16, 17]
+  assert Rollbacks(workdir).count == 4
 
 
 def test_rollback_leaves_out_the_data_of_the_failure(load, tmp_path, monkeypatch, caplog):
@@ -109,4 +135,4 @@ def test_rollback_leaves_out_the_data_of_the_failure(load, tmp_path, monkeypatch
   assert steps == list(range(1, 23))
 
   # What goes on later keeps the place in the data.
-  assert Rollbacks(epath.Path(tmp_path)).skipped_batches == 3
+  assert Rollbacks(epath.Path(tmp_path)).left_out() == [range(10, 13)]

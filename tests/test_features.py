@@ -11,8 +11,8 @@ from hornet_jax.errors import InputError
 from hornet_jax.models import (
   ALIASES,
   VARIANTS,
+  FeatureMaps,
   HorNet,
-  HorNetFeatures,
   create_model,
   get_variant,
   list_models,
@@ -27,7 +27,7 @@ def tiny(**overrides) -> HorNet:
   return create_model("hornet_nano_gf", **{**TINY, **overrides})
 
 
-def tiny_features(**overrides) -> HorNetFeatures:
+def tiny_features(**overrides) -> FeatureMaps:
   return create_model("hornet_nano_gf", features_only=True, **{**TINY, **overrides})
 
 
@@ -71,7 +71,10 @@ def test_features_are_those_of_the_classifier(params, images):
   assert not np.array_equal(kept[0], expected[0])
 
 
-@pytest.mark.parametrize("name", list_models())
+STAGED = [name for name in list_models() if isinstance(create_model(name), HorNet)]
+
+
+@pytest.mark.parametrize("name", STAGED)
 def test_channels_strides_and_parameters(name):
   size = VARIANTS[name].image_size
   depths = (1,) * len(create_model(name).depths)
@@ -105,7 +108,7 @@ def test_features_inside_a_module():
   class Compact(nn.Module):
     @nn.compact
     def __call__(self, x):
-      return HorNetFeatures(tiny(), (1,), name="backbone")(x)[0]
+      return FeatureMaps(tiny(), (1,), name="backbone")(x)[0]
 
   class Setup(nn.Module):
     def setup(self):
@@ -136,22 +139,26 @@ def test_out_indices_need_features_only():
     tiny(out_indices=(0,))
 
 
-def test_reset_classifier(params):
+def test_reset_classifier():
   model, key = tiny(base_dim=32, head_init_scale=0.5), jax.random.key(1)
-  wide = {**params, "norm": {"scale": jnp.ones(64), "bias": jnp.zeros(64)}}
+  wide = traverse_util.unflatten_dict(
+    {path: np.zeros(shape, np.float32) for path, shape in shapes(model).items()}, sep="/"
+  )
   new_model, new_params = reset_classifier(model, wide, 50, key)
   assert new_model == model.clone(num_classes=50)
   assert set(new_params) == set(wide)
-  assert all(new_params[name] is tree for name, tree in wide.items() if name != "head")
+  for name in wide.keys() - {"head"}:
+    for new, old in zip(*map(jax.tree.leaves, (new_params[name], wide[name])), strict=True):
+      assert new is old
   head = new_params["head"]
   assert head["kernel"].shape == (64, 50)
   np.testing.assert_allclose(np.std(head["kernel"]), 0.01, rtol=0.1)
   np.testing.assert_array_equal(head["bias"], np.zeros(50))
-  assert wide["head"] is params["head"]
+  assert wide["head"]["kernel"].shape == (64, 5)
 
   headless, trunk = reset_classifier(new_model, new_params, 0, key)
   assert headless.num_classes == 0
-  assert set(trunk) == set(params) - {"head"}
+  assert set(trunk) == set(wide) - {"head"}
   again = reset_classifier(headless, trunk, 50, key)[1]["head"]
   jax.tree.map(np.testing.assert_array_equal, again, head)
 
@@ -165,14 +172,14 @@ def test_a_reset_model_runs(params, images):
 
 def test_reset_classifier_errors(params, untyped):
   key = jax.random.key(0)
-  with pytest.raises(InputError, match=r"those of the model.*got 'params'\. Hint"):
+  with pytest.raises(InputError, match=r"those of the model: .* is missing and \d+ more\. Hint"):
     reset_classifier(tiny(), {"params": params}, 5, key)
-  with pytest.raises(InputError, match=r"a 'norm' of width 16"):
+  with pytest.raises(InputError, match=r"has width 8 instead of 16 and \d+ more"):
     reset_classifier(tiny(base_dim=8), params, 5, key)
   for num_classes in (-2, 2.5):
     with pytest.raises(InputError, match=f"`num_classes` must be a whole.*got {num_classes}"):
       reset_classifier(tiny(), params, num_classes, key)
-  with pytest.raises(InputError, match="got HorNetFeatures, which has no head"):
+  with pytest.raises(InputError, match="got FeatureMaps, which has no head"):
     reset_classifier(tiny_features(), params, 5, key)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pathlib
+import unicodedata
 
 import numpy as np
 import pytest
@@ -161,7 +162,8 @@ def test_what_is_no_image_folder(tmp_path, files, message):
 
 def test_a_class_may_be_called_like_a_split(tmp_path):
   for name in ("train", "test", "bus"):
-    write(tmp_path / name / "1.png", encoded())
+    for i in range(2):
+      write(tmp_path / name / f"{i}.png", encoded())
   assert read_folder(tmp_path).class_names == ["bus", "test", "train"]
 
 
@@ -192,3 +194,24 @@ def test_names_that_are_no_text(tmp_path):
   write(path, encoded())
   write(tmp_path / "cat" / "2.png", encoded())
   assert sum(map(len, read_folder(tmp_path).splits.values())) == 2
+
+
+def test_a_class_spelt_in_two_ways_is_one(tmp_path, caplog):
+  """As folders copied from macOS and from Linux are."""
+  spellings = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+  assert len(set(spellings)) == 2
+  for k, name in enumerate([*spellings, "tea"]):
+    for i in range(3):
+      write(tmp_path / name / f"{k}{i}.png", encoded(color=i))
+  with caplog.at_level("INFO", "hornet_jax"):
+    folder = read_folder(tmp_path)
+  assert folder.class_names == [spellings[0], "tea"]
+  assert sorted(folder.counts("train")) == [2, 5]
+  assert "2 folders, spelt alike in Unicode" in caplog.text
+
+
+def test_one_image_a_class_is_too_few(tmp_path):
+  for name in ("a", "b"):
+    write(tmp_path / name / "0.png", encoded())
+  with pytest.raises(InputError, match=r"expected some for test, .*two images of a class"):
+    read_folder(tmp_path)

@@ -1,5 +1,8 @@
 """HorNet as a whole: variants, names, precision, recomputation, errors."""
 
+import functools
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +11,11 @@ from flax import traverse_util
 from golden_data import assert_close
 
 from hornet_jax import create_model, list_models
+from hornet_jax.models import Execution
+from hornet_jax.models.execution import REMAT
 from hornet_jax.models.layers import drop_path_factors, drop_path_rates
 from hornet_jax.models.registry import VARIANTS
 from hornet_jax.models.stacking import stack_blocks, unstack_blocks
-from hornet_jax.models.stage import REMAT
 
 IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
 
@@ -128,6 +132,25 @@ def test_drop_path_depends_on_keys_alone(params, images):
   assert not np.allclose(both, apply(images, jax.random.split(jax.random.key(4), 2)))
 
 
+def test_a_key_named_drop_path_is_split_into_one_for_each_example(params, images):
+  model = tiny(drop_path_rate=0.5, layer_scale_init=None)
+  rngs = {"drop_path": jax.random.key(3)}
+  split = nn.apply(lambda module: jax.random.split(module.make_rng("drop_path"), 2), model)
+  keys = split({}, rngs=rngs)
+  apply = jax.jit(functools.partial(model.apply, train=True))
+  expected, _ = apply({"params": params}, images, keys=keys)
+  logits, _ = apply({"params": params}, images, rngs=rngs)
+  np.testing.assert_array_equal(logits, expected)
+  # Keys that are given go first, and features take the same argument.
+  other, _ = apply({"params": params}, images, keys=keys[::-1], rngs=rngs)
+  assert np.abs(other - logits).max() > 1e-3
+  backbone = tiny(drop_path_rate=0.5, features_only=True)
+  maps = jax.eval_shape(
+    functools.partial(backbone.apply, train=True, rngs=rngs), {"params": params}, images
+  )
+  assert len(maps) == 2
+
+
 def test_drop_path_factors_keep_the_mean():
   rates = drop_path_rates(0.4, (1, 2, 1))
   np.testing.assert_allclose(rates, [0, 0.4 / 3, 0.8 / 3, 0.4], rtol=1e-6)
@@ -183,29 +206,30 @@ def test_unknown_names():
 
 
 def test_scan_and_remat_change_nothing(images):
-  """One compile: blocks dropped at random, with every policy, unrolled and looped over, with
-  parameters apart and stacked."""
+  """One compile, which need not optimise: blocks dropped at random, with every policy, unrolled
+  and looped over, with parameters apart and stacked."""
   deep = tiny(depths=(1, 2), drop_path_rate=0.5, layer_scale_init=0.5)
   params = jax.jit(deep.init)(jax.random.key(0), images)["params"]
-  assert abstract_params(deep) == abstract_params(deep.clone(scan=True))
+  assert abstract_params(deep) == abstract_params(deep.clone(execution=Execution(scan=True)))
   keys = jax.random.split(jax.random.key(1), len(images))
 
   def loss(params, model):
     logits, _ = model.apply({"params": params}, images, train=True, keys=keys)
     return jnp.mean(logits**2), logits
 
-  kinds = [(remat, False, False) for remat in REMAT]
-  kinds += [(remat, True, i % 2 == 0) for i, remat in enumerate(REMAT)] + [("none", True, False)]
+  kinds = [(remat, scan, False) for scan in (False, True) for remat in REMAT]
+  kinds += [("none", True, True), ("full", True, True)]
 
   def stacked_gradient(params, model):
     results, grads = jax.value_and_grad(loss, has_aux=True)(stack_blocks(params), model)
     return results, unstack_blocks(grads)
 
-  @jax.jit
+  @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
   def run(params):
     of_kind = {False: jax.value_and_grad(loss, has_aux=True), True: stacked_gradient}
     return [
-      of_kind[stacked](params, deep.clone(remat=remat, scan=scan)) for remat, scan, stacked in kinds
+      of_kind[stacked](params, deep.clone(execution=Execution(remat=remat, scan=scan)))
+      for remat, scan, stacked in kinds
     ]
 
   ((_, logits), grads), *others = run(params)
@@ -218,9 +242,11 @@ def test_parameters_of_other_blocks_are_refused(params, images):
   looped, stacked = tiny(scan=True), stack_blocks(params)
   with pytest.raises(ValueError, match=r"lie apart without `scan`: .* block_0, got 'blocks'"):
     tiny().apply({"params": stacked}, images)
-  with pytest.raises(ValueError, match=r"those of 1 blocks: .* got norm1, norm2"):
+  with pytest.raises(
+    ValueError, match=r"those of its blocks: expected 'blocks' of 1, .* got norm1, norm2"
+  ):
     looped.apply({"params": params | {"stage_1": {"norm1": {}, "norm2": {}}}}, images)
-  with pytest.raises(ValueError, match=r"those of 2 blocks: .* block_1, got 'blocks' of 1\."):
+  with pytest.raises(ValueError, match=r"those of its blocks: .* block_1, got 'blocks' of 1\."):
     looped.clone(depths=(1, 2)).apply({"params": stacked}, images)
 
 

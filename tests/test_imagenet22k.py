@@ -243,6 +243,7 @@ def test_the_builder_as_others_use_it(folder, tmp_path):
   assert "`archives` and `class_names` must be given" in child.stdout
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line(tmp_path, capfd):
   data_dir = tmp_path / "data"
   name = "imagenet22k/winter21"

@@ -15,8 +15,8 @@ from hornet_jax.data.mix import (
   mix_batch,
 )
 from hornet_jax.errors import InputError
-from hornet_jax.train.losses import cross_entropy, smoothed_targets, soft_cross_entropy
-from hornet_jax.train.mesh import batch_sharding, make_mesh
+from hornet_jax.parallel.mesh import batch_sharding, make_mesh
+from hornet_jax.tasks.losses import cross_entropy, smoothed_targets, soft_cross_entropy
 
 SETTINGS = MixSettings(mixup_alpha=0.8, cutmix_alpha=1.0, rate=1.0, switch_rate=0.5, group_size=4)
 

@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import types
 
 import nbformat
 import pytest
@@ -18,6 +20,30 @@ def test_no_outputs_are_stored():
   cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
   assert len(cells) > 10
   assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+
+
+def test_the_first_cell_asks_for_the_project_where_it_is_not(tmp_path, monkeypatch, capsys):
+  """As in Colab, whose `files.upload` puts a file into the current folder; names have no prefix
+  in the archives that git makes, and one in those of a website."""
+  first = next(c for c in nbformat.read(NOTEBOOK, as_version=4).cells if c.cell_type == "code")
+  for prefix in ("", "hornet_jax-main"):
+    here = tmp_path / f"in_{prefix}"
+    project = here / "elsewhere" / prefix
+    (project / "hornet_jax").mkdir(parents=True)
+    shutil.copy(ROOT / "requirements.txt", project)
+
+    def upload(here=here):
+      return {shutil.make_archive(here / "hornet_jax", "zip", here / "elsewhere"): b""}
+
+    colab = types.SimpleNamespace(files=types.SimpleNamespace(upload=upload))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(here)
+    scope = {}
+    exec(first.source, scope)
+    assert scope["root"] == here / "project" / prefix
+    assert pathlib.Path.cwd() == scope["root"]
+    assert "nothing, all was there" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -40,6 +66,7 @@ def test_notebook_runs(tmp_path):
   printed = "".join(map(text_of, cells))
   accuracy = float(printed.split("accuracy ")[-1].split("%")[0])
   assert accuracy > 90
+  assert float(printed.split("after one pass: ")[-1].split("%")[0]) > 80
   assert sum("image/png" in o.get("data", {}) for cell in cells for o in cell.outputs) == 6
 
 

@@ -1,5 +1,6 @@
 """Outputs and gradients equal the official implementation's."""
 
+import functools
 import itertools
 
 import jax
@@ -11,10 +12,12 @@ from golden_data import Golden, assert_close, names, official_key
 
 from hornet_jax import HorNet, create_model
 from hornet_jax.convert import params_from_official
-from hornet_jax.models.blocks import Block
+from hornet_jax.models import Execution
+from hornet_jax.models.block import Block
+from hornet_jax.models.execution import REMAT
 from hornet_jax.models.global_filter import GlobalLocalFilter
 from hornet_jax.models.gnconv import GnConv
-from hornet_jax.models.stage import REMAT, Stage
+from hornet_jax.models.stage import Stage
 
 IMPLEMENTATIONS = ["dft", "fft"]
 
@@ -23,9 +26,20 @@ def spatial_filter(size):
   return "7x7" if size is None else tuple(size)
 
 
+def mixer(config):
+  """The slot of a block of the reference."""
+  return functools.partial(
+    GnConv,
+    order=config["order"],
+    filter=spatial_filter(config["gf_filter_hw"]),
+    scale=config["scale"],
+    name="gnconv",
+  )
+
+
 def modules_of(golden, implementation):
   """The Flax module of a reference case."""
-  config = golden.config
+  config, execution = golden.config, Execution(fourier=implementation)
   match config["kind"]:
     case "gnconv":
       return GnConv(
@@ -33,17 +47,12 @@ def modules_of(golden, implementation):
         config["order"],
         spatial_filter(config["gf_filter_hw"]),
         config["scale"],
-        global_filter=implementation,
+        execution=execution,
       )
     case "global_local_filter":
-      return GlobalLocalFilter(tuple(config["gf_filter_hw"]), implementation)
+      return GlobalLocalFilter(tuple(config["gf_filter_hw"]), execution=execution)
     case "block":
-      return Block(
-        config["order"],
-        spatial_filter(config["gf_filter_hw"]),
-        config["scale"],
-        global_filter=implementation,
-      )
+      return Block(mixer(config), execution=execution)
     case "classifier":
       return HorNet(
         num_classes=config["num_classes"],
@@ -53,7 +62,7 @@ def modules_of(golden, implementation):
         filters=[spatial_filter(size) for size in config["gf_filter_hw"]],
         scale=config["scale"],
         layer_scale_init=1e-6 if config["layer_scale"] else None,
-        global_filter=implementation,
+        execution=execution,
       )
 
 
@@ -162,15 +171,8 @@ def test_every_two_settings_meet():
 def test_every_path_gives_the_reference(path):
   spatial, transform, depthwise, dtype, scan, remat = path
   golden = Golden({"gf": "unit_block_gf_o4", "7x7": "unit_block_7x7_o3"}[spatial])
-  settings = {
-    "order": golden.config["order"],
-    "filter": spatial_filter(golden.config["gf_filter_hw"]),
-    "scale": golden.config["scale"],
-    "global_filter": transform,
-    "depthwise": depthwise,
-    "dtype": jnp.dtype(dtype),
-  }
-  stage = Stage(1, settings, remat=remat, scan=scan)
+  execution = Execution(jnp.dtype(dtype), depthwise, transform, remat=remat, scan=scan)
+  stage = Stage(1, functools.partial(Block, mixer(golden.config)), execution)
   params = {"block_0": params_from_official(golden.group("param/"))}
 
   @jax.jit

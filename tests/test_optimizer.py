@@ -8,9 +8,10 @@ from flax import traverse_util
 from golden_data import Golden, assert_close, official_key
 
 from hornet_jax import HorNet
+from hornet_jax.models.param_info import layer_param_info
 from hornet_jax.models.stacking import stack_blocks
+from hornet_jax.tasks.losses import cross_entropy
 from hornet_jax.train.ema import fitted_decay, update_ema
-from hornet_jax.train.losses import cross_entropy
 from hornet_jax.train.optimizer import adamw, decay_mask, warmup_cosine
 
 
@@ -33,12 +34,14 @@ def test_parameter_groups(case):
   model = HorNet(depths=depths, filters=("7x7", "7x7", *late))
   images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
   params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
-  stacked = decay_mask(jax.eval_shape(stack_blocks, params))
+  stacked = decay_mask(model.param_info, jax.eval_shape(stack_blocks, params))
   for i, depth in enumerate(depths):
     (of_stage,) = stacked[f"stage_{i}"].values()
-    assert decay_mask(params)[f"stage_{i}"] == {f"block_{j}": of_stage for j in range(depth)}
+    assert decay_mask(model.param_info, params)[f"stage_{i}"] == {
+      f"block_{j}": of_stage for j in range(depth)
+    }
   decayed = {True: set(), False: set()}
-  for path, decay in traverse_util.flatten_dict(decay_mask(params)).items():
+  for path, decay in traverse_util.flatten_dict(decay_mask(model.param_info, params)).items():
     decayed[decay].add(official_key(path))
   # Layer decay splits the official groups further; what is decayed stays the same.
   official = {True: set(), False: set()}
@@ -50,7 +53,7 @@ def test_parameter_groups(case):
 def test_adamw_by_hand():
   params = {"kernel": jnp.array([[2.0, -1.0]]), "bias": jnp.array([3.0])}
   grads = {"kernel": jnp.array([[3.0, 0.0]]), "bias": jnp.array([4.0])}
-  tx = adamw(b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.5, clip_norm=1.0)
+  tx = adamw(layer_param_info, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.5, clip_norm=1.0)
   updates, _ = tx.update(grads, tx.init(params), params)
   new = jax.tree.map(lambda p, u: p + 0.1 * u, params, updates)
   # Clipped to norm 1 (0.6, 0, 0.8); the first Adam step is the sign; the bias has no decay.
@@ -59,10 +62,10 @@ def test_adamw_by_hand():
 
 
 def test_clipping_scales_the_whole_gradient():
-  tx = adamw(b1=0.0, b2=0.0, eps=1e9, weight_decay=0.0, clip_norm=2.0)
-  grads = {"a": jnp.full((2, 2), 3.0), "b": jnp.full((4,), 4.0)}  # norm 10
+  tx = adamw(layer_param_info, b1=0.0, b2=0.0, eps=1e9, weight_decay=0.0, clip_norm=2.0)
+  grads = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full((4,), 4.0)}  # norm 10
   updates, _ = tx.update(grads, tx.init(grads), grads)
-  np.testing.assert_allclose(updates["a"] * -1e9, np.full((2, 2), 0.6), rtol=1e-4)
+  np.testing.assert_allclose(updates["kernel"] * -1e9, np.full((2, 2), 0.6), rtol=1e-4)
 
 
 def test_moving_average():

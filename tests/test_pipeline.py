@@ -1,5 +1,6 @@
 """The input pipeline: the same batches for every number of readers, each example once."""
 
+import collections.abc
 import contextlib
 import dataclasses
 import itertools
@@ -8,18 +9,28 @@ import multiprocessing
 import os
 import signal
 
+import jax
 import numpy as np
 import pytest
+from processes import CONFIG, SMALL, overrides
 
+from hornet_jax import files
+from hornet_jax.cli import config as config_flag
+from hornet_jax.data import pipeline
 from hornet_jax.data.augment import Augmentation, random_pad_crop
 from hornet_jax.data.datasets import open_split
 from hornet_jax.data.decode import decode
 from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import eval_batches, train_batches
+from hornet_jax.errors import StorageError
+from hornet_jax.tasks import Classification
+from hornet_jax.train import input_pipeline
+from hornet_jax.train.set_up import set_up
 
 OFFICIAL = Augmentation("random_resized", flip_rate=0.5, rand_augment="rand-m9-mstd0.5-inc1")
-TRAIN = {"image_size": 16, "batch_size": 64, "augmentation": OFFICIAL, "seed": 7}
-EVAL = {"view": EvalView(16, 1.0), "batch_size": 64}
+TASK = Classification(10, EvalView(16, 1.0), OFFICIAL)
+EVAL = {"load": TASK.load, "schema": TASK.schema, "batch_size": 64}
+TRAIN = {**EVAL, "seed": 7}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +128,44 @@ def test_evaluation_counts_each_example_once(splits, readers):
   np.testing.assert_array_equal(np.sort(np.concatenate(counted)), np.arange(360))
 
 
+def test_evaluation_by_processes_is_the_same_and_ends_them(splits, monkeypatch):
+  monkeypatch.setattr(pipeline, "_WORTH_A_PROCESS", 1)
+  rows = list(range(16, 48))
+  expected = list(eval_batches(splits["test"], **EVAL, rows=rows, key=label_of))
+  before = set(multiprocessing.active_children())
+  batches = eval_batches(
+    splits["test"], **EVAL, rows=rows, num_threads=1, num_processes=3, key=label_of
+  )
+  found = [next(batches)]
+  workers = set(multiprocessing.active_children()) - before
+  assert len(workers) == 3
+  found += batches
+  assert len(found) == len(expected) == 6
+  for batch, other in zip(expected, found, strict=True):
+    assert_equal(batch, other)
+  assert not any(worker.is_alive() for worker in workers)
+
+
+def label_of(example):
+  return int(example["label"])
+
+
+@pytest.mark.parametrize(
+  ("worth", "batch_size", "rows", "count"),
+  [(1000, 60, 60, 0), (120, 60, 60, 3), (120, 60, 20, 1), (1, 180, 180, 2), (1, 1, 1, 16)],
+)
+def test_few_images_are_read_by_few_processes(splits, monkeypatch, worth, batch_size, rows, count):
+  """At least `worth` images each, of the 360 or of this host's third, and a batch."""
+
+  def chosen(dataset, size, rows, num_threads, num_processes):
+    yield num_processes
+
+  monkeypatch.setattr(pipeline, "_WORTH_A_PROCESS", worth)
+  monkeypatch.setattr(pipeline, "_iterate", chosen)
+  settings = {**EVAL, "batch_size": batch_size, "rows": list(range(rows)), "num_processes": 16}
+  assert list(eval_batches(splits["test"], **settings)) == [count]
+
+
 def test_undecodable_image_keeps_its_place_with_weight_zero(splits, caplog):
   source = [dict(splits["test"].source[i]) for i in range(6)]
   source[2]["image"] = source[2]["image"][:40]
@@ -130,6 +179,35 @@ def test_undecodable_image_keeps_its_place_with_weight_zero(splits, caplog):
   assert "example 2 of digits/test left out" in caplog.text
 
 
+class Failing(collections.abc.Sequence):
+  """The examples of a store that fails for a while, or for good."""
+
+  def __init__(self, source, failures):
+    self.source, self.failures = source, failures
+
+  def __len__(self):
+    return len(self.source)
+
+  def __getitem__(self, index):
+    if self.failures:
+      self.failures -= 1
+      raise RuntimeError("UNAVAILABLE: the store does not answer")
+    return self.source[index]
+
+
+def test_a_store_is_asked_again_for_an_example(splits, monkeypatch, untyped):
+  monkeypatch.setattr(files, "PAUSES", (0.0, 0.0))
+  test = splits["test"]
+  settings = {**EVAL, "batch_size": 6, "num_threads": 1}
+  expected = next(eval_batches(test, **settings))
+  batches = eval_batches(dataclasses.replace(test, source=Failing(test.source, 2)), **settings)
+  jax.tree.map(np.testing.assert_array_equal, next(batches), expected)
+  batches.close()
+  broken = dataclasses.replace(test, source=Failing(test.source, 10**9))
+  with pytest.raises(StorageError, match=r"reading example \d+ of digits/test failed 3 times"):
+    next(eval_batches(broken, **settings))
+
+
 def test_batch_larger_than_the_split(splits):
   with pytest.raises(ValueError, match=r"at most 1437 for digits/train, got 2048"):
     train_batches(splits["train"], **{**TRAIN, "batch_size": 2048})
@@ -141,3 +219,18 @@ def test_random_pad_crop_shifts_only():
   sums = {int(random_pad_crop(image, 2, rng).sum()) for _ in range(200)}
   assert max(sums) == image.sum()
   assert min(sums) == 3 * 4 * 3
+
+
+def test_evaluation_reads_as_training_does(data_dir, monkeypatch):
+  asked = []
+
+  def nothing(*_, **settings):
+    asked.append(settings)
+    yield from ()
+
+  monkeypatch.setattr(input_pipeline, "eval_batches", nothing)
+  settings = {**SMALL, "data.data_dir": data_dir, "data.num_processes": 5, "data.num_threads": 3}
+  config = config_flag.load(CONFIG, overrides(settings))
+  _, inputs = set_up(config, jax.devices()[:1])
+  assert list(inputs.eval_batches(inputs.splits.eval)) == []
+  assert (asked[0]["num_processes"], asked[0]["num_threads"]) == (5, 3)

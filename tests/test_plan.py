@@ -4,24 +4,22 @@ import dataclasses
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 from hornet_jax import create_model
 from hornet_jax.cli import config as config_flag
-from hornet_jax.cost.accounting import stage_costs
-from hornet_jax.cost.ahead_of_time import Compiled, Lowered
-from hornet_jax.cost.chips import parse_topology
-from hornet_jax.cost.collectives import read_collectives, totals
-from hornet_jax.cost.cycles import estimated_cycles
+from hornet_jax.cost.count import training_work
 from hornet_jax.cost.estimate import estimate_step
+from hornet_jax.cost.hardware import parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
 from hornet_jax.cost.plan import Plan, make_scenario
-from hornet_jax.cost.work import forward_work, training_work
+from hornet_jax.cost.xla.collectives import read_collectives, totals
+from hornet_jax.cost.xla.compile import Compiled, Lowered
+from hornet_jax.cost.xla.cycles import estimated_cycles
 from hornet_jax.errors import InputError
-from hornet_jax.train.mesh import make_mesh
-from hornet_jax.train.program import TrainProgram
+from hornet_jax.parallel.mesh import make_mesh
+from hornet_jax.train.trainer import Trainer
 
 DUMPS = pathlib.Path(__file__).parent / "golden" / "plan"
 
@@ -112,42 +110,6 @@ ENTRY %main (p: s32[]) -> s32[] {{
   assert estimated_cycles(text) == 18 * 10 + 7
 
 
-@pytest.mark.parametrize("name", ["hornet_tiny_7x7", "hornet_large_gf"])
-def test_work_is_the_accounting_split(name):
-  model = create_model(name)
-  work = forward_work(model, 224)
-  macs = sum(stage.macs for stage in stage_costs(model, 224))
-  assert work.matmul_macs + work.depthwise_macs == macs
-  assert (work.fourier_macs > 0) == ("gf" in name)
-
-
-def test_fourier_work_is_that_of_the_products():
-  model = create_model("hornet_nano_gf").clone(orders=(1, 1), filters=((16, 9), (8, 5)))
-  flops = {}
-  for implementation in ("dft", "fft"):
-    clone = model.clone(global_filter=implementation, depthwise="grouped")
-    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    params = jax.eval_shape(clone.init, jax.random.key(0), images)
-    jaxpr = str(jax.make_jaxpr(lambda p, x, clone=clone: clone.apply(p, x)[0])(params, images))
-    flops[implementation] = jaxpr.count("dot_general")
-  # Per filter: 2 over W, 4 over H, 4 over H, 2 over W.
-  assert flops["dft"] - flops["fft"] == 2 * 12
-  h, w, columns, half = 16, 16, 9, 8 // 2
-  first = half * (4 * h * w * columns + 8 * h * h * columns)
-  h, w, columns, half = 8, 8, 5, 16 // 2
-  second = half * (4 * h * w * columns + 8 * h * h * columns)
-  assert forward_work(model, 32).fourier_macs == first + second
-
-
-def test_recomputing_costs_work():
-  none, full = (
-    training_work(create_model("hornet_tiny_gf").clone(remat=remat), 224)
-    for remat in ("none", "full")
-  )
-  assert full.matmul_macs * 3 == none.matmul_macs * 4
-  assert full.fourier_macs * 2 == none.fourier_macs * 3
-
-
 def test_a_step_takes_its_busiest_unit_or_all_in_turn():
   work = training_work(create_model("hornet_tiny_7x7"), 224)
   step = estimate_step(
@@ -224,17 +186,17 @@ SMALL_FSDP = {
 
 def test_collectives_of_fsdp_on_cpu(monkeypatch):
   """Kernels are gathered and their gradients scattered, block by block; nothing changes sides."""
-  monkeypatch.setattr("hornet_jax.train.sharding.MIN_SIZE", 4096)
+  monkeypatch.setattr("hornet_jax.parallel.sharding.MIN_SIZE", 4096)
   overrides = [f"--config.{key}={value}" for key, value in SMALL_FSDP.items()]
   config = config_flag.load("configs/imagenet1k.py:variant=tiny_gf", overrides)
   mesh = make_mesh(jax.devices(), 8)
-  program = TrainProgram(config, mesh, num_classes=10, num_examples=1000)
-  params = jax.tree.leaves(program.abstract_state().params)
+  trainer = Trainer(config, mesh, num_classes=10, num_examples=1000)
+  params = jax.tree.leaves(trainer.abstract_state().params)
   cut = [leaf for leaf in params if not leaf.sharding.is_fully_replicated]
   assert cut
   for leaf in cut:
     assert leaf.sharding.shard_shape(leaf.shape)[-2] * 8 == leaf.shape[-2]
-  by_kind = totals(read_collectives(program.compile_train_step().as_text(), 8))
+  by_kind = totals(read_collectives(trainer.compile_train_step().as_text(), 8))
   assert "all-to-all" not in by_kind
   # In the forward and again in the backward pass, in bytes of float32.
   kernels = sum(leaf.size for leaf in cut) * 4

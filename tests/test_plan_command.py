@@ -1,14 +1,16 @@
 """The command `plan`, with a compiler that answers at once and with the real one."""
 
+import os
+import pathlib
 import re
 
 import pytest
 from test_plan import SMALL_FSDP
 
 from hornet_jax.cli.main import main
-from hornet_jax.cost.ahead_of_time import Compiled, Lowered
-from hornet_jax.cost.collectives import Collective
 from hornet_jax.cost.memory import Memory
+from hornet_jax.cost.xla.collectives import Collective
+from hornet_jax.cost.xla.compile import Compiled, Lowered
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,10 @@ from hornet_jax.cost.memory import Memory
     (["--topology=v5f:2x4"], "unknown TPU 'v5f'.*Did you mean"),
     (["--topology=v5e:2x2x2"], "must have 2 sides"),
     (["--topology=v5e"], "sides of its slice"),
+    (["--topology=v5e:32x32"], "must be a slice that exists.*Hint: v5e:16x16"),
+    (["--topology=v5e:3x5"], "must be a slice that exists.*Hint: v5e:4x4"),
+    (["--topology=v6e:16x32"], "must be a slice that exists.*Hint: v6e:16x16"),
+    (["--topology=v5p:16x20x28"], "must be a slice that exists.*v5p:16x1"),
     (["--mesh=4x4"], "must have the 8 chips"),
     (["--mesh=a"], "DATAxFSDP"),
     (["--batch=0"], "--batch must be a whole number"),
@@ -132,7 +138,7 @@ def test_a_tpu_program(capsys, monkeypatch, tmp_path):
   assert "reduce-scatter" in printed
   assert "all-gather" in printed
   assert "all-to-all" not in printed
-  monkeypatch.setattr("hornet_jax.cost.ahead_of_time._read", None)
+  monkeypatch.setattr("hornet_jax.cost.xla.compile._read", None)
   assert main([*command, "--batch=8"]) == 0
   assert capsys.readouterr().out == printed
 
@@ -154,3 +160,26 @@ def test_a_full_compile_has_cycles(capsys, monkeypatch, tmp_path):
   command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=8", "--full"]
   assert main(command) == 0
   assert re.search(r"compiler's cycles +[\d.]+ ms", capsys.readouterr().out)
+
+
+@pytest.mark.plan
+def test_models_and_tasks_of_the_users_own(capsys, monkeypatch, tmp_path):
+  """The compiler's process imports the modules that the config names."""
+  (tmp_path / "my_modules.py").write_text(
+    "import functools\n"
+    "from hornet_jax import register as register_model\n"
+    "from hornet_jax.tasks import register\n"
+    "from made_up_task import Negative\n"
+    "from postcard import Postcard\n"
+    "register_model('postcard_mine', functools.partial(Postcard, grid=8), image_size=16)\n"
+    "register('negative_mine', Negative)\n"
+  )
+  tests = pathlib.Path(__file__).parent
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(tests)]))
+  command = ["plan", "--config=digits", *TPU, "--batch=16", "--config.model.patch_size=2"]
+  command += ["--config.imports=('my_modules',)", "--config.model.variant=postcard_mine"]
+  command += ["--config.data.image_size=16", "--config.task=negative_mine"]
+  assert main(command) == 0
+  assert "fits" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.pipeline import eval_batches
 from hornet_jax.errors import InputError
+from hornet_jax.tasks import Classification
 
 
 def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noqa: F811
@@ -40,7 +41,8 @@ def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noq
     split = open_split("mine", name, str(tmp_path))
     assert split.class_names == ["chats café", "dogs", "empty"]
     stored |= {os.fsdecode(e["file_name"]): e["image"] for e in split.source}
-    batch = next(eval_batches(split, view=EvalView(8, 1.0), batch_size=16))
+    task = Classification(3, EvalView(8, 1.0))
+    batch = next(eval_batches(split, task.load, task.schema, batch_size=16))
     assert batch["weight"].sum() == len(split.source)
   assert len(stored) == len(HOSTILE_GOOD) + 2
   assert os.fspath(odd) in stored
@@ -150,6 +152,7 @@ tfds.dataset_builders.store_as_tfds_dataset(
 """
 
 
+@pytest.mark.slow
 def test_tfrecord_datasets_are_converted(tmp_path, capfd):
   old, new = tmp_path / "old", tmp_path / "new"
   subprocess.run([sys.executable, "-c", MAKE_TFRECORD, old], check=True, capture_output=True)

@@ -9,21 +9,14 @@ import time
 
 import pytest
 from etils import epath
+from waiting import wait_for
 
 from hornet_jax.cli.main import main
+from hornet_jax.data.building import building, remove_incomplete
 from hornet_jax.data.generated import write_imagenet_archives
-from hornet_jax.data.lock import locked, remove_incomplete
 from hornet_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
-
-
-def wait_for(condition, seconds=120):
-  end = time.monotonic() + seconds
-  while not (found := condition()):
-    assert time.monotonic() < end, "it never came"
-    time.sleep(0.005)
-  return found
 
 
 def is_running(pid):
@@ -36,7 +29,7 @@ def is_running(pid):
 
 def is_locked(folder):
   try:
-    with locked(epath.Path(folder)):
+    with building(epath.Path(folder)):
       return False
   except InputError:
     return True
@@ -77,7 +70,7 @@ def test_a_killed_build_ends_and_is_cleared_away(halted, flags, tmp_path, capfd)
   assert main(prepare) == 2
   refused = capfd.readouterr().err.strip()
   assert refused.count("\n") == 0
-  assert f"must not be built by two at a time: process {parent.pid} on " in refused
+  assert f"must be written by one process at a time: process {parent.pid} on " in refused
   opened = [os.readlink(f) for f in pathlib.Path(f"/proc/{builder}/fd").iterdir()]
   assert any(name.endswith("building.lock") for name in opened)
   parent.kill()
@@ -102,13 +95,13 @@ def test_sigterm_ends_the_builder(halted):
 
 def test_a_lock_is_held_by_whoever_has_it_open(tmp_path):
   folder = epath.Path(tmp_path)
-  with locked(folder) as keep_open:
-    child = subprocess.Popen(["sleep", "600"], pass_fds=keep_open)
-  with pytest.raises(InputError, match=f"process {os.getpid()} on .* is at it"), locked(folder):
+  with building(folder) as lock:
+    child = subprocess.Popen(["sleep", "600"], pass_fds=lock.keep_open)
+  with pytest.raises(InputError, match=f"process {os.getpid()} on .* holds "), building(folder):
     pass
   child.kill()
   child.wait()
-  with locked(folder):
+  with building(folder):
     pass
 
 

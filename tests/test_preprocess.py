@@ -88,3 +88,12 @@ def test_exif_orientation_of_a_pillow_image():
     hornet_jax.preprocess(opened, image_size=4),
     hornet_jax.preprocess(buffer.getvalue(), image_size=4),
   )
+
+
+def test_images_are_decoded_as_training_does(monkeypatch):
+  """By the library that the view names."""
+  monkeypatch.setattr("hornet_jax.data.decode.simplejpeg.decode_jpeg", None)
+  stream = io.BytesIO()
+  Image.new("RGB", (20, 20), (200, 100, 0)).save(stream, "JPEG")
+  view = EvalView(8, 1.0, imaging="pillow")
+  assert Preprocessing(view, (0.5,) * 3, (0.5,) * 3)(stream.getvalue()).shape == (1, 8, 8, 3)

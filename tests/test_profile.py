@@ -6,8 +6,8 @@ import jax
 import pytest
 from etils import epath
 
-from hornet_jax.train.clock import Clock
-from hornet_jax.train.profile import WARM_UP_STEPS, traced
+from hornet_jax.runs.clock import Clock
+from hornet_jax.runs.profile import WARM_UP_STEPS, traced
 
 
 @pytest.fixture
@@ -72,3 +72,21 @@ def test_too_few_steps_to_trace_are_said(run, tmp_path, caplog):
   assert run(range(8, 10), 5) == [8, 9]
   assert traces(tmp_path) == []
   assert "no step was traced: 2 are left, the first 5 never are" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["start", "write"])
+def test_a_trace_that_fails_ends_no_run(run, tmp_path, caplog, monkeypatch, fault):
+  def fails(*arguments):
+    raise OSError(28, "No space left on device")
+
+  if fault == "start":
+    monkeypatch.setattr(jax.profiler, "start_trace", fails)
+  else:
+    monkeypatch.setattr("hornet_jax.runs.profile.write_file", fails)
+  steps = range(1, 21)
+  assert run(steps, 3) == list(steps)
+  (line,) = [line for line in caplog.messages if "trace" in line]
+  assert line == "The run goes on without a trace: [Errno 28] No space left on device"
+  monkeypatch.undo()
+  run(range(21, 41), 1)  # the profiler is free again
+  assert traces(tmp_path)

@@ -15,6 +15,8 @@ from matplotlib.image import imread
 from hornet_jax import create_model
 from hornet_jax.cost import stage_costs
 from hornet_jax.report import Report, figures, render
+from hornet_jax.report.classification import ClassifiedExamples, classification_section
+from hornet_jax.tasks import Classification
 
 EXAMPLES = 200
 
@@ -52,6 +54,15 @@ def make_report(name="hornet_micro_gf", num_classes=10, **changes):
   predictions[[3, 5, 8]] = (labels[[3, 5, 8]] + 1) % num_classes
   confidences = np.full(EXAMPLES, 0.99)
   confidences[[3, 5, 8]] = [0.3, 0.9, 0.6]
+  examples = ClassifiedExamples(
+    class_names=[f"class{i}" for i in range(num_classes)],
+    labels=labels,
+    predictions=predictions,
+    confidences=confidences,
+    image_of=lambda index: np.full((32, 32, 3), index, np.uint8),
+  )
+  of_examples = {name: changes.pop(name) for name in vars(examples) if name in changes}
+  examples = dataclasses.replace(examples, **of_examples)
   report = Report(
     title=f"{name} on digits",
     command="python -m hornet_jax.cli train --workdir=run",
@@ -63,11 +74,8 @@ def make_report(name="hornet_micro_gf", num_classes=10, **changes):
     params=random_params(model, 32),
     records=records(),
     seconds=431.2,
-    class_names=[f"class{i}" for i in range(num_classes)],
-    labels=labels,
-    predictions=predictions,
-    confidences=confidences,
-    image_of=lambda index: np.full((32, 32, 3), index, np.uint8),
+    scores=Classification.scores,
+    sections=[classification_section(examples)],
   )
   return dataclasses.replace(report, **changes)
 

@@ -11,8 +11,8 @@ from matplotlib.image import imread
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.step import example_keys, training_view
+from hornet_jax.train.set_up import set_up
+from hornet_jax.train.step import example_keys
 
 
 def test_page_shows_the_images_and_targets_of_the_step(data_dir, tmp_path, capfd):
@@ -31,14 +31,13 @@ def test_page_shows_the_images_and_targets_of_the_step(data_dir, tmp_path, capfd
   text = page.read_text()
   assert "http" not in text.replace("http-equiv", "")
 
-  experiment = Experiment(config_flag.load("configs/digits.py", overrides), jax.devices()[:1])
-  stream = experiment.train_batches(0)
+  trainer, pipeline = set_up(config_flag.load("configs/digits.py", overrides), jax.devices()[:1])
+  stream = pipeline.train_batches(0)
   next(stream)
   batch = next(stream)  # the second one, step 1
   keys = example_keys(0, jnp.int32(1), 64)
-  settings = experiment.step_settings()
-  view = jax.jit(lambda batch: training_view(batch, keys, 10, experiment.preprocess, settings))
-  images, targets, ratio = view(batch)
+  inputs = jax.jit(lambda batch: trainer.task.inputs(batch, keys, train=True))(batch)
+  images, targets, ratio = (inputs[name] for name in ("image", "target", "ratio"))
   assert np.sum(ratio[:40] < 1) > 0
   assert f"{np.sum(ratio[:40] < 1)} of these 40 rows are mixed" in text
   figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)

@@ -10,9 +10,10 @@ import optax
 import pytest
 
 from hornet_jax import create_model
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.mix import MixSettings
-from hornet_jax.data.normalize import normalize
-from hornet_jax.train.mesh import make_mesh
+from hornet_jax.parallel.mesh import make_mesh
+from hornet_jax.tasks import Classification
 from hornet_jax.train.optimizer import head_only
 from hornet_jax.train.state import create_state
 from hornet_jax.train.step import StepSettings, make_train_step
@@ -20,30 +21,36 @@ from hornet_jax.train.step import StepSettings, make_train_step
 SMOOTHING, EMA_DECAY = 0.2, 0.75
 RATE = 0.05
 UNMIXED = MixSettings(0.0, 0.0, 0.0, 0.0, 2)
-preprocess = functools.partial(normalize, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 
 
-def build(drop_path_rate, seed, mixing=UNMIXED, erasing_rate=0.0, trained=None, **changes):
+def build(drop_path_rate, seed, mixing=UNMIXED, erasing_rate=0.0, freeze=False, **changes):
   model = create_model(
     "hornet_nano_7x7", num_classes=4, base_dim=4, filters=("3x3", "3x3"), orders=(1, 2)
   ).clone(drop_path_rate=drop_path_rate)
   tx = optax.sgd(1.0)
-  if trained is not None:
-    tx = optax.partition({True: tx, False: optax.set_to_zero()}, trained)
+  trainable = functools.partial(head_only, model.param_info) if freeze else None
+  if freeze:
+    tx = optax.partition({True: tx, False: optax.set_to_zero()}, trainable)
+  task = Classification(
+    4,
+    EvalView(8, 1.0),
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.3, 0.4),
+    label_smoothing=SMOOTHING,
+    mixing=mixing,
+    erasing_rate=erasing_rate,
+  )
   step = make_train_step(
     model,
+    task,
     tx,
     lambda step: RATE,
-    preprocess,
     StepSettings(
-      label_smoothing=SMOOTHING,
-      mixing=mixing,
-      erasing_rate=erasing_rate,
       ema_decay=EMA_DECAY,
       seed=seed,
       **{"accumulation_steps": 1, "micro_step_clip_norm": 0.0, **changes},
     ),
-    trained=trained,
+    trainable=trainable,
   )
   return model, tx, step
 
@@ -136,7 +143,7 @@ def test_an_update_that_is_not_finite_is_skipped_and_counted(state, batch):
 
 
 def test_a_frozen_backbone_stays_and_the_head_learns(state, batch):
-  _, tx, step = build(0.0, 0, trained=head_only)
+  _, tx, step = build(0.0, 0, freeze=True)
   start = dataclasses.replace(state, opt_state=tx.init(state.params))
   new, metrics = jax.jit(step)(start, batch)
   whole, _ = jax.jit(build(0.0, 0)[2])(state, batch)

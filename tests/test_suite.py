@@ -20,15 +20,16 @@ from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
 from hornet_jax.data.eval_archives import CORRUPTIONS, EVAL_SETS, EvalArchives
 from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.generated import write_eval_archives
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
+from hornet_jax.models.execution import Execution
+from hornet_jax.pretrained.model_io import ModelSpec, PretrainedModel, write_model
 from hornet_jax.suite.run import Suite
-from hornet_jax.suite.scores import ALEXNET_ERRORS, per_class, read_real_labels
+from hornet_jax.suite.scores import ALEXNET_ERRORS, read_real_labels
 from hornet_jax.suite.sets import SETS
 from hornet_jax.suite.table import set_rows
-from hornet_jax.train.weights import Described, Trained, write_model
+from hornet_jax.tasks.predictions import per_class
 
 
 class Oracle(nn.Module):
@@ -36,9 +37,16 @@ class Oracle(nn.Module):
 
   num_classes: int = 1000
   shift: int = 0
+  execution: Execution = Execution()
+
+  def nothing(self, *_):
+    """Nobody asks."""
+    return ()
+
+  features = stacks = param_info = adapt = pictures = nothing
 
   @nn.compact
-  def __call__(self, images):
+  def __call__(self, images, train=False, keys=None):
     red, green, blue = (jnp.round(255 * images[:, 0, 0, c]) for c in range(3))
     share = blue / 256
     number = (red + 256 * green).astype(jnp.int32) + self.shift
@@ -49,7 +57,7 @@ class Oracle(nn.Module):
 
 def oracle(class_names, **fields):
   view = EvalView(8, 0.5)
-  return Trained(
+  return PretrainedModel(
     Oracle(num_classes=len(class_names), **fields),
     {},
     Preprocessing(view, (0.0,) * 3, (1.0,) * 3, class_names),
@@ -215,7 +223,7 @@ def model_file(tmp_path_factory):
     "std": (0.229, 0.224, 0.225),
   }
   described = {"variant": "hornet_nano_7x7", "dtype": "float32", "patch_size": 2}
-  write_model(epath.Path(path), Described(described, data, synsets()), params, {})
+  write_model(epath.Path(path), ModelSpec(described, data, synsets()), params, {})
   return path
 
 
@@ -276,22 +284,6 @@ def test_archives_are_counted(archives, tmp_path):
   cut.write_bytes((archives / "imagenet-a.tar").read_bytes()[:700])
   with pytest.raises(InputError, match="must be a whole tar or zip archive"):
     EvalArchives("imagenet_a", cut).check_count(partial=True)
-
-
-@pytest.mark.parametrize("name", EVAL_SETS)
-def test_unpacked_and_generated_sets_are_read(name, tmp_path):
-  """A folder of what the archives unpack to gives the same images."""
-  packed, unpacked = tmp_path / "packed", tmp_path / "unpacked"
-  packed.mkdir()
-  write_eval_archives(name, packed, num_classes=2)
-  expected = {(x.name, x.label, x.read()) for x in EvalArchives(name, packed).images()}
-  for image_name, _, content in expected:
-    path = unpacked / "root" / image_name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-  found = EvalArchives(name, unpacked).images()
-  assert {(x.name, x.label, x.read()) for x in found} == expected
-  assert len({label for _, label, _ in expected}) == 2
 
 
 def test_an_evaluation_set_is_not_trained_on(data_dir, capfd):

@@ -12,14 +12,18 @@ import pytest
 from etils import epath
 from golden_data import assert_close
 
+from hornet_jax.checkpoints.manager import Checkpoints
+from hornet_jax.checkpoints.newest_valid import load_params
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cost import PEAK_FLOPS, stage_costs
 from hornet_jax.errors import DivergedError
-from hornet_jax.train.checkpoint import Checkpoints, load_params
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.loop import train
-from hornet_jax.train.mesh import batch_sharding, make_mesh, process_rows, to_devices
-from hornet_jax.train.step import example_results
+from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, to_devices
+from hornet_jax.tasks.classification import example_results
+from hornet_jax.tasks.predictions import Accuracy
+from hornet_jax.train.evaluate import evaluate_split
+from hornet_jax.train.input_pipeline import InputPipeline
+from hornet_jax.train.run import train
+from hornet_jax.train.set_up import set_up
 
 
 @pytest.fixture
@@ -41,34 +45,38 @@ def load(data_dir):
   return config
 
 
-def first_steps(experiment, count):
+def first_steps(trainer, inputs, count):
   """Losses of `count` steps and the state after them."""
-  step = experiment.compile_train_step()
-  (state, _), batches, losses = experiment.create_state(), experiment.train_batches(0), []
+  step = trainer.compile_train_step()
+  state, batches, losses = trainer.create_state(), inputs.train_batches(0), []
   for _ in range(count):
-    batch = to_devices(next(batches), 64, batch_sharding(experiment.mesh))
+    batch = to_devices(next(batches), 64, batch_sharding(trainer.mesh))
     state, metrics = step(state, batch)
     losses.append(float(metrics["loss"]))
   return losses, state
 
 
+def evaluated(trainer, inputs, variables):
+  """The results of every example of the evaluation split."""
+  step = trainer.compile_eval_step(inputs.eval_batch_size)
+  (metric,) = evaluate_split(trainer, inputs, step, [variables], inputs.splits.eval)
+  return metric.predictions()
+
+
 def test_eight_devices_equal_one(load):
   config = load()
-  one = Experiment(config, jax.devices()[:1])
-  eight = Experiment(config, jax.devices())
-  assert eight.mesh.size == 8
-  losses, state = first_steps(one, 10)
-  sharded_losses, sharded_state = first_steps(eight, 10)
+  one, eight = (set_up(config, jax.devices()[:count]) for count in (1, 8))
+  assert eight[0].mesh.size == 8
+  losses, state = first_steps(*one, 10)
+  sharded_losses, sharded_state = first_steps(*eight, 10)
   np.testing.assert_allclose(sharded_losses, losses, rtol=1e-5)
   assert len(set(losses)) == 10
   assert int(sharded_state.step) == 10
   jax.tree.map(lambda a, b: assert_close(a, b, 1e-2), sharded_state.params, state.params)
   # Evaluation is the same as well, example by example.
   results = [
-    experiment.predict(
-      experiment.compile_eval_step(), [experiment.place(jax.device_get(state.params))]
-    )[0]
-    for experiment in (one, eight)
+    evaluated(trainer, inputs, trainer.place(jax.device_get(state.variables())))
+    for trainer, inputs in (one, eight)
   ]
   assert len(results[0].label) == 360
   np.testing.assert_array_equal(results[0].index, np.arange(360))
@@ -77,31 +85,32 @@ def test_eight_devices_equal_one(load):
   assert results[0].metrics()["top1"] == results[1].metrics()["top1"]
 
 
+@pytest.mark.slow
 def test_parameters_in_parts_equal_whole_ones(load, monkeypatch):
   """Eight devices, four of which share a copy, against one; mixing, erasing and drop path on."""
-  monkeypatch.setattr("hornet_jax.train.sharding.MIN_SIZE", 64)
+  monkeypatch.setattr("hornet_jax.parallel.sharding.MIN_SIZE", 64)
   settings = {"mix.rate": 1.0, "mix.group_size": 8, "data.erasing_rate": 0.25}
-  one = Experiment(load(**settings), jax.devices()[:1])
-  parts = Experiment(load(**settings, **{"mesh.fsdp": 4}))
-  losses, state = first_steps(one, 5)
-  part_losses, part_state = first_steps(parts, 5)
+  one = set_up(load(**settings), jax.devices()[:1])
+  parts = set_up(load(**settings, **{"mesh.fsdp": 4}))
+  losses, state = first_steps(*one, 5)
+  part_losses, part_state = first_steps(*parts, 5)
   np.testing.assert_allclose(part_losses, losses, rtol=1e-5)
   for tree in (part_state.params, part_state.ema_params, part_state.opt_state[1][0].mu):
     fc1 = tree["stage_1"]["blocks"]["mlp"]["fc1"]  # kernels (1, 16, 64)
     assert {shard.data.shape for shard in fc1["kernel"].addressable_shards} == {(1, 4, 64)}
     assert {shard.data.shape for shard in fc1["bias"].addressable_shards} == {(1, 64)}
-  (result,) = parts.predict(parts.compile_eval_step(), [part_state.params])
-  (expected,) = one.predict(one.compile_eval_step(), [state.params])
+  result, expected = evaluated(*parts, part_state.variables()), evaluated(*one, state.variables())
   assert_close(result.loss, expected.loss, 1e-4)
 
 
 def test_another_mesh_goes_on_with_identical_parameters_and_the_next_batch(load, tmp_path):
   config, rng = load(), np.random.default_rng(0)
-  eight, one = Experiment(config, jax.devices()), Experiment(config, jax.devices()[:1])
+  (eight, of_eight), (one, of_one) = (set_up(config, jax.devices()[:count]) for count in (8, 1))
   state = jax.tree.map(
     lambda leaf: jax.device_put(rng.normal(size=leaf.shape).astype(leaf.dtype), leaf.sharding),
     eight.abstract_state(),
   )
+  state = dataclasses.replace(state, step=jax.device_put(jnp.int32(5), state.step.sharding))
   with Checkpoints(epath.Path(tmp_path), 1) as checkpoints:
     checkpoints.save(5, state)
   with Checkpoints(epath.Path(tmp_path), 1) as checkpoints:
@@ -110,11 +119,11 @@ def test_another_mesh_goes_on_with_identical_parameters_and_the_next_batch(load,
   assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(restored)} == {1}
   jax.tree.map(np.testing.assert_array_equal, restored, state)
   first, *batches = (
-    jax.device_get(to_devices(next(batches), 64, batch_sharding(experiment.mesh)))
-    for experiment, batches in (
-      (one, one.train_batches(0)),
-      (one, one.train_batches(step)),
-      (eight, eight.train_batches(step)),
+    jax.device_get(to_devices(next(batches), 64, batch_sharding(trainer.mesh)))
+    for trainer, batches in (
+      (one, of_one.train_batches(0)),
+      (one, of_one.train_batches(step)),
+      (eight, of_eight.train_batches(step)),
     )
   )
   jax.tree.map(np.testing.assert_array_equal, *batches)
@@ -131,7 +140,7 @@ def test_divergence_names_the_step_and_the_last_good_checkpoint(load, tmp_path):
 
 def poison(monkeypatch, steps):
   """Makes the batches of some steps (counted from 1) give a loss that is NaN."""
-  read = Experiment.train_batches
+  read = InputPipeline.train_batches
 
   def train_batches(self, start_step):
     for step, batch in enumerate(read(self, start_step), start_step + 1):
@@ -139,7 +148,7 @@ def poison(monkeypatch, steps):
         batch = {**batch, "weight": np.full_like(batch["weight"], np.nan)}
       yield batch
 
-  monkeypatch.setattr(Experiment, "train_batches", train_batches)
+  monkeypatch.setattr(InputPipeline, "train_batches", train_batches)
 
 
 def test_nan_at_one_step_is_skipped_and_counted(load, tmp_path, monkeypatch, caplog):
@@ -166,10 +175,10 @@ def test_too_many_nan_in_a_row_stop_the_run_before_damage(load, tmp_path, monkey
 
 def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypatch):
   config = load(**{"data.max_undecodable": 3})
-  experiment = Experiment(config, jax.devices()[:1])
-  source = [{**example, "image": b"broken"} for example in experiment.train_split.source]
-  broken = dataclasses.replace(experiment.train_split, source=source)
-  monkeypatch.setattr("hornet_jax.train.experiment.open_split", lambda *_: broken)
+  split = set_up(config, jax.devices()[:1])[1].splits.train
+  source = [{**example, "image": b"broken"} for example in split.source]
+  broken = dataclasses.replace(split, source=source)
+  monkeypatch.setattr("hornet_jax.train.input_pipeline.open_split", lambda *_: broken)
   with pytest.raises(ValueError, match=r"64 images of digits/train .* stands at step 1\."):
     train(config, epath.Path(tmp_path), jax.devices()[:1])
   assert (tmp_path / "checkpoints" / "1").exists()
@@ -188,7 +197,7 @@ def test_a_run_compiles_once_and_logs_where_its_time_goes(load, tmp_path, monkey
 
   lines = [r for r in outcome.records if "train/loss" in r]
   assert [line["step"] for line in lines] == [8, 16, 22]
-  macs = sum(stage.macs for stage in stage_costs(outcome.experiment.model, 16))
+  macs = sum(stage.macs for stage in stage_costs(outcome.trainer.model, 16))
   for line in lines:
     assert 0 < line["train/input_wait"] < 1
     assert 0 < line["train/goodput"] < 1
@@ -200,19 +209,19 @@ def test_a_run_compiles_once_and_logs_where_its_time_goes(load, tmp_path, monkey
   assert b"jit_train_step" in trace.read_bytes()
 
 
-def test_experiment_uses_the_fitted_decay(load, monkeypatch):
+def test_the_trainer_uses_the_fitted_decay(load, monkeypatch):
   passed = {}
 
-  def make_train_step(model, tx, schedule, preprocess, settings, **others):
-    passed["settings"] = settings
+  def make_train_step(model, task, tx, schedule, settings, **others):
+    passed["settings"], passed["task"] = settings, task
     raise StopIteration
 
-  monkeypatch.setattr("hornet_jax.train.program.make_train_step", make_train_step)
-  experiment = Experiment(load(), jax.devices()[:1])
+  monkeypatch.setattr("hornet_jax.train.trainer.make_train_step", make_train_step)
+  trainer, _ = set_up(load(), jax.devices()[:1])
   with pytest.raises(StopIteration):
-    experiment.compile_train_step()
+    trainer.compile_train_step()
   assert passed["settings"].ema_decay == pytest.approx(0.9999 ** (93_600 / 44))
-  assert passed["settings"].label_smoothing == 0.1
+  assert passed["task"].label_smoothing == 0.1
 
 
 def test_process_rows_cover_the_batch():
@@ -238,7 +247,24 @@ def test_results_of_an_example():
 
 
 def test_bfloat16_keeps_parameters_in_float32(load):
-  experiment = Experiment(load(**{"model.dtype": "bfloat16"}), jax.devices()[:1])
-  state = experiment.abstract_state()
+  trainer, _ = set_up(load(**{"model.dtype": "bfloat16"}), jax.devices()[:1])
+  state = trainer.abstract_state()
   leaves = jax.tree.leaves((state.params, state.ema_params))
   assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
+
+
+def test_metrics_merge_to_that_of_all():
+  """As those of several parts of a split do, in their order."""
+  rng = np.random.default_rng(0)
+  metrics = [Accuracy() for _ in range(3)]
+  for part in range(2):
+    results = example_results(
+      jnp.asarray(rng.normal(size=(5, 7)), jnp.float32), jnp.asarray(rng.integers(0, 7, 5))
+    )
+    rows = {**jax.device_get(results), "index": np.arange(5) + 5 * part, "label": np.arange(5)}
+    for metric in (metrics[0], metrics[1 + part]):
+      metric.update(rows)
+  merged = metrics[1].merge(metrics[2])
+  assert (merged.count, metrics[1].count) == (10, 5)
+  assert merged.compute() == metrics[0].compute()
+  np.testing.assert_array_equal(merged.predictions().index, np.arange(10))

@@ -11,9 +11,9 @@ from golden_data import Golden, assert_close, official_key
 
 from hornet_jax import HorNet
 from hornet_jax.convert import params_from_official
-from hornet_jax.train.accumulation import accumulate
+from hornet_jax.parallel.accumulation import accumulate
+from hornet_jax.tasks.losses import soft_cross_entropy
 from hornet_jax.train.ema import update_ema
-from hornet_jax.train.losses import soft_cross_entropy
 from hornet_jax.train.optimizer import adamw, warmup_cosine
 
 
@@ -47,6 +47,7 @@ def test_training_trajectory(name):
     epochs["base"], epochs["final"], epochs["epochs"] * in_epoch, epochs["warmup_epochs"] * in_epoch
   )
   tx = adamw(
+    model.param_info,
     b1=0.9,
     b2=0.999,
     eps=1e-8,
@@ -55,14 +56,15 @@ def test_training_trajectory(name):
     layer_decay=info["layer_decay"] or 1.0,
   )
 
-  def loss_fn(params, part):
+  def loss_fn(params, model_state, part):
     logits, _ = model.apply({"params": params}, part[0])
-    return jnp.sum(soft_cross_entropy(logits, part[1])) / len(images)
+    return jnp.sum(soft_cross_entropy(logits, part[1])) / len(images), model_state
 
   @jax.jit
   def update(params, ema, state, rate):
-    loss, grads, _ = accumulate(
-      jax.value_and_grad(loss_fn), params, rows, steps=parts, num_devices=1, clip_norm=clip
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, _), grads, _ = accumulate(
+      value_and_grad, params, {}, rows, steps=parts, num_devices=1, clip_norm=clip
     )
     updates, state = tx.update(grads, state, params)
     params = jax.tree.map(lambda p, u: p + rate * u, params, updates)

@@ -1,5 +1,6 @@
-"""Trained models leave a run, come back and start another."""
+"""PretrainedModel models leave a run, come back and start another."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,15 +12,16 @@ from etils import epath
 from test_train import load as load_config  # noqa: F401
 
 import hornet_jax
+from hornet_jax.checkpoints.manager import Checkpoints
+from hornet_jax.checkpoints.newest_valid import load_params
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
 from hornet_jax.errors import InputError
-from hornet_jax.train.checkpoint import Checkpoints, load_params
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.loop import train
-from hornet_jax.train.metrics import read_records
-from hornet_jax.train.start import start_from
-from hornet_jax.train.weights import export
+from hornet_jax.pretrained.initialize import initialize_from
+from hornet_jax.pretrained.model_io import export
+from hornet_jax.runs.records import read_records
+from hornet_jax.train.run import train
+from hornet_jax.train.set_up import set_up
 
 ARGUMENTS = [
   "--config=configs/digits.py:variant=nano_gf,runlocal",
@@ -95,16 +97,22 @@ def test_files_that_are_none(run, tmp_path):
 
 
 def test_best_and_last_are_kept(tmp_path, data_dir, load_config):  # noqa: F811
-  experiment = Experiment(load_config(), jax.devices()[:1])
-  state, _ = experiment.create_state()
-  with Checkpoints(epath.Path(tmp_path), 2, 1) as checkpoints:
+  trainer, _ = set_up(load_config(), jax.devices()[:1])
+  created = trainer.create_state()
+
+  def state(step):
+    return dataclasses.replace(created, step=jax.device_put(step, created.step.sharding))
+
+  by = "eval_ema/top1"
+  with Checkpoints(epath.Path(tmp_path), 2, 1, ranked_by=by) as checkpoints:
     for step, top1 in ((1, 0.5), (2, 0.9), (3, None), (4, 0.7)):
-      checkpoints.save(step, state, None if top1 is None else {"eval_ema/top1": top1})
-  with Checkpoints(epath.Path(tmp_path), 2, 1) as checkpoints:  # as after a restart
-    checkpoints.save(5, state, {"eval_ema/top1": 0.8})
+      checkpoints.save(step, state(step), None if top1 is None else {"eval_ema/top1": top1})
+  with Checkpoints(epath.Path(tmp_path), 2, 1, ranked_by=by) as checkpoints:  # as after a restart
+    checkpoints.save(5, state(5), {"eval_ema/top1": 0.8})
   steps = sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdecimal())
   assert steps == [2, 4, 5]
-  chosen = {which: load_params(epath.Path(tmp_path), which)[0] for which in ("last", "best", "4")}
+  path = epath.Path(tmp_path)
+  chosen = {which: load_params(path, which, by)[0] for which in ("last", "best", "4")}
   assert chosen == {"last": 5, "best": 2, "4": 4}
   with pytest.raises(InputError, match="expected one of 2, 4, 5, got '3'"):
     load_params(epath.Path(tmp_path), "3")
@@ -121,7 +129,7 @@ def test_the_best_checkpoint_of_a_run_is_kept(run):
   assert len(evaluated) == 3
   best = max(evaluated, key=lambda step: (evaluated[step], step))
   assert best in steps
-  assert load_params(run / "checkpoints", "best")[0] == best
+  assert load_params(run / "checkpoints", "best", "eval_ema/top1")[0] == best
 
 
 def test_another_dataset_of_the_same_name_is_refused(run, data_dir, tmp_path, capfd):
@@ -148,23 +156,25 @@ def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
   source = hornet_jax.load(run)
   model = source.model.clone(num_classes=3, filters=("7x7", (4, 3)))
   params = jax.jit(model.init)(jax.random.key(1), np.zeros((1, 8, 8, 3), np.float32))["params"]
-  new, notes = start_from(params, source, ["a", "b", "c"])
+  new, notes = initialize_from(model, params, source, ["a", "b", "c"])
   jax.tree.map(np.testing.assert_array_equal, new["head"], params["head"])
   jax.tree.map(np.testing.assert_array_equal, new["stem"], source.params["stem"])
   assert new["stage_1"]["block_0"]["gnconv"]["dwconv"]["filter_re"].shape[:2] == (4, 3)
   assert "new head: the classes are others" in notes
   assert sum("resized from" in note for note in notes) == 2
-  same, notes = start_from(source.params, source, source.preprocessing.class_names)
+  same, notes = initialize_from(
+    source.model, source.params, source, source.preprocessing.class_names
+  )
   assert notes == []
   jax.tree.map(np.testing.assert_array_equal, same, source.params)
 
   other = source.model.clone(base_dim=16, num_classes=3)
   params = jax.eval_shape(other.init, jax.random.key(1), np.zeros((1, 16, 16, 3)))["params"]
   with pytest.raises(InputError, match=r"is \(8,\) instead of \(16,\);.* and \d+ more\."):
-    start_from(params, source, ["a", "b", "c"])
+    initialize_from(other, params, source, ["a", "b", "c"])
   params = {name: tree for name, tree in source.params.items() if name != "norm"}
   with pytest.raises(InputError, match="norm/bias is left over"):
-    start_from(params, source, ["a", "b", "c"])
+    initialize_from(source.model, params, source, ["a", "b", "c"])
 
 
 def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_path):  # noqa: F811
@@ -174,7 +184,7 @@ def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_pat
   for name, params in load_params(epath.Path(tmp_path) / "checkpoints")[1].items():
     if name != "head":
       jax.tree.map(np.testing.assert_array_equal, params, source.params[name])
-  moments = experiment_moments(outcome.experiment)
+  moments = moment_paths(outcome.trainer)
   assert {path for path in moments if "stem" in path} == set()
 
 
@@ -184,7 +194,7 @@ def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_pat
     ("--init=", "--init must name a workdir or a file"),
     ("--init=/none", "`init.checkpoint`: `workdir` must be that of a run"),
     ("--config.optimizer.freeze_backbone=True", "must come with `init.checkpoint`"),
-    ("--config.optimizer.layer_decay=0.7", "those of four stages, got 2"),
+    ("--config.optimizer.layer_decay=0.7", "those of four stages do, got one without"),
   ],
 )
 def test_starts_that_cannot_be(argument, message, data_dir, tmp_path, capfd):
@@ -194,7 +204,21 @@ def test_starts_that_cannot_be(argument, message, data_dir, tmp_path, capfd):
   assert not (tmp_path / "new").exists()
 
 
-def experiment_moments(experiment):
+def moment_paths(trainer):
   """Paths of the arrays that the optimiser keeps."""
-  leaves = jax.tree_util.tree_leaves_with_path(experiment.abstract_state().opt_state)
+  leaves = jax.tree_util.tree_leaves_with_path(trainer.abstract_state().opt_state)
   return {jax.tree_util.keystr(path) for path, _ in leaves}
+
+
+def test_a_model_with_more_than_parameters_is_not_put_into_a_file(monkeypatch, tmp_path):
+  """Batch statistics would be lost: neither a file nor `load` leaves them out silently."""
+  variables = {"params": {}, "batch_stats": {}}
+  name = "hornet_jax.pretrained.model_io"
+  monkeypatch.setattr(f"{name}._spec_of_run", lambda workdir: None)
+  monkeypatch.setattr(f"{name}.load_variables", lambda *_: (1, variables, variables))
+  for use in (
+    lambda: hornet_jax.load(tmp_path),
+    lambda: export(epath.Path(tmp_path), epath.Path(tmp_path / "m.safetensors")),
+  ):
+    with pytest.raises(InputError, match="also has batch_stats, for which files have no place"):
+      use()

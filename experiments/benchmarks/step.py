@@ -16,7 +16,7 @@ from torch_hornet import HorNet
 from hornet_jax.bench.result import Result, timed
 from hornet_jax.bench.rounds import time_interleaved
 from hornet_jax.bench.step import make_forward, make_train_step
-from hornet_jax.cost.accounting import count_params
+from hornet_jax.cost import count_params
 from hornet_jax.models import create_model
 
 IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)

@@ -3,14 +3,15 @@
 # command on all its hosts, and asks again where a spot slice was taken away.
 #   tpu_vm.sh NAME gs://BUCKET/RUN TRAIN_ARGUMENTS...
 # It runs on your machine, needs gcloud, sends the last commit of this repository, and deletes the
-# slice in the end. Started again, it goes on with the slice that it finds.
+# slice in the end. Started again, it goes on with the slice that it finds. Its exit status: 0 the
+# run is complete, 2 you must act, 1 anything else that does not mend itself.
 #   DRY_RUN=1                   print the commands, in the order of a run without trouble
 #   ZONE, PROJECT               gcloud's defaults if empty
 #   ACCELERATOR=v5litepod-256   see `gcloud compute tpus accelerator-types list`
 #   RUNTIME=v2-alpha-tpuv5-lite of the accelerator
 #   SPOT=1                      empty: on demand
 #   KEEP=                       1: keep the slice in the end, and pay for it
-#   MAX_FAILURES=3              in a row, of a slice that was not taken away
+#   MAX_FAILURES=3              in a row without a further step, of a slice that was not taken away
 #   POLL_SECONDS=60             between two looks at the queue
 set -euo pipefail
 
@@ -37,7 +38,10 @@ say() { echo "tpu_vm: $*" >&2; }
 tpus() { run gcloud compute tpus "$@" ${ZONE:+"--zone=$ZONE"} ${PROJECT:+"--project=$PROJECT"}; }
 on_all_hosts() { tpus tpu-vm ssh "$name" --worker=all --command="$1"; }
 
-complete() { run gcloud storage ls "$workdir/report.html" 2>/dev/null; }
+# How the last start of the run ended; nothing while one runs, or where it was killed.
+result() { run gcloud storage cat "$workdir/result.json" 2>/dev/null || true; }
+complete() { [[ $(result) == *'"complete": true'* ]]; }
+step() { result | sed -n 's/.*"step": \([0-9]*\).*/\1/p'; }
 
 create() {
   say "asking for $accelerator"
@@ -51,50 +55,66 @@ state() {
 
 delete() { tpus queued-resources delete "$name" --force --quiet; }
 
+# What a lost connection left running saves and ends first: two runs must not share a workdir.
+# shellcheck disable=SC2016 # to be expanded there
+stop_leftovers='leftover="^$HOME/hornet-env/bin/python -m hornet_jax train"
+    if pkill -TERM -f "$leftover"; then
+      for _ in $(seq 120); do pgrep -f "$leftover" >/dev/null || break; sleep 1; done
+      pkill -KILL -f "$leftover" || true
+    fi'
+
 # The image's Python is older than 3.11: uv brings one.
 set_up() {
   run git -C "$root" archive --format=tar.gz --output="$code/hornet.tar.gz" HEAD
   tpus tpu-vm scp "$code/hornet.tar.gz" "$name:hornet.tar.gz" --worker=all
-  on_all_hosts 'set -e
+  on_all_hosts "set -e
+    $stop_leftovers
     rm -rf ~/hornet && mkdir ~/hornet && tar -xzf ~/hornet.tar.gz -C ~/hornet && cd ~/hornet
     python3 -m pip install --quiet --user uv
     ~/.local/bin/uv venv --quiet --clear --python=3.12 ~/hornet-env
     ~/.local/bin/uv pip install --quiet --python ~/hornet-env/bin/python \
-      "jax[tpu]" -r requirements.txt -c constraints.txt'
+      'jax[tpu]' --editable '.[prepare,gcs]' -c constraints.txt"
 }
 
-# What a lost connection may have left: two processes must not share a workdir. The brackets keep
-# the pattern from matching this very command.
-stop_leftovers() {
-  # shellcheck disable=SC2016 # to be expanded there
-  on_all_hosts 'pattern="[h]ornet_jax train"
-    pkill -TERM -f "$pattern"
-    for _ in $(seq 120); do pgrep -f "$pattern" >/dev/null || break; sleep 1; done
-    pkill -KILL -f "$pattern"
-    true'
+# gcloud ends with the first exit status of a host that is not 0. Its own failures are 1 as well,
+# so a bug comes as 3. After a lost connection it repeats all of this by itself.
+train() {
+  on_all_hosts "$stop_leftovers
+    cd ~/hornet || exit
+    ~/hornet-env/bin/python -m hornet_jax train$arguments
+    status=\$?
+    [ \$status -ne 1 ] || status=3
+    exit \$status"
 }
-
-train() { on_all_hosts "cd ~/hornet && ~/hornet-env/bin/python -m hornet_jax train$arguments"; }
 
 if [ -n "${DRY_RUN:-}" ]; then
-  for step in complete create state set_up stop_leftovers train complete; do "$step"; done
+  for step in result create state set_up train; do "$step"; done
   [ -n "${KEEP:-}" ] || delete
   exit
 fi
 
+give_up() {
+  [ -n "${KEEP:-}" ] || delete
+  say "given up: $2"
+  exit "$1"
+}
+
 failures=0
-ready= # whether this slice has the code
 failed() {
   failures=$((failures + 1))
   say "failed, $failures in a row"
-  if [ "$failures" -gt "${MAX_FAILURES:-3}" ]; then
-    [ -n "${KEEP:-}" ] || delete
-    say "given up; what went wrong is above"
-    exit 1
-  fi
+  [ "$failures" -le "${MAX_FAILURES:-3}" ] || give_up 1 "what went wrong is above"
   sleep "$poll"
 }
 
+# A slice that was taken away is no failure. The queue knows of it a little later.
+failed_unless_taken() {
+  sleep "$poll"
+  [ "$(state)" != ACTIVE ] || failed
+}
+
+ready=     # whether this slice has the code
+last_step= # at which a start was stopped, or met what a new start mends
 until complete; do
   now=$(state)
   case $now in
@@ -103,12 +123,28 @@ until complete; do
       create || failed
       ;;
     ACTIVE)
-      if { [ -n "$ready" ] || set_up; } && ready=1 && stop_leftovers && train; then
-        failures=0
+      if [ -z "$ready" ] && ! set_up; then
+        failed_unless_taken
         continue
       fi
-      sleep "$poll" # until the queue knows of a slice that was taken away
-      [ "$(state)" != ACTIVE ] || failed
+      ready=1
+      status=0
+      train || status=$?
+      case $status in
+        0) break ;;
+        2) give_up 2 "the line above says what to do" ;;
+        3) give_up 1 "a bug, see above" ;;
+        75)
+          stopped_at=$(step)
+          if [ "$stopped_at" != "$last_step" ]; then
+            failures=0
+            last_step=$stopped_at
+          else
+            failed_unless_taken
+          fi
+          ;;
+        *) failed_unless_taken ;; # a process killed, a connection lost (255), gcloud itself (1)
+      esac
       ;;
     FAILED | SUSPENDED)
       say "the slice is $now"
@@ -121,5 +157,5 @@ until complete; do
       ;;
   esac
 done
-say "complete: $workdir/report.html (to train longer, remove it first)"
+say "complete: $workdir/result.json (to train longer, remove it first)"
 [ -n "${KEEP:-}" ] || [ -z "$(state)" ] || delete

@@ -1,1 +1,1 @@
-"""What is timed, and how: every figure is a ratio of runs interleaved in one process."""
+"""This package times code; every figure is a ratio of runs interleaved in one process."""

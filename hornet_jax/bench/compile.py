@@ -1,4 +1,4 @@
-"""How long the train step of a config takes to be ready, by the way it starts.
+"""This module times how long the train step of a config takes to be ready, by how it starts.
 
 Each start is a process of its own.
 """
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hornet_jax.bench.result import Result
-from hornet_jax.cost.ahead_of_time import compiler_environment
-from hornet_jax.cost.chips import parse_topology
+from hornet_jax.cost.hardware import parse_topology
+from hornet_jax.cost.xla.compile import compiler_environment
 from hornet_jax.errors import InputError
 
 FIRST = "first start"
@@ -24,14 +24,14 @@ FIRST = "first start"
 def time_starts(
   config: Mapping[str, Any], num_classes: int, num_examples: int, topology: str | None = None
 ) -> Result:
-  """Seconds until the step can run: traced, lowered and compiled, or loaded.
+  """Times the seconds until the step can run: traced, lowered and compiled.
 
   Args:
-    config: nested, with the keys of configs/common.py; `model.scan` is varied.
-    num_classes: of the dataset.
-    num_examples: of its training split.
-    topology: of TPUs that are not there, such as v5e:2x4; None for this machine's devices. What
-      is compiled for those cannot be loaded without them: only the first starts are timed.
+    config: nested config, with the keys of `config.schema`; `model.scan` is varied.
+    num_classes: number of classes of the dataset.
+    num_examples: size of its training split.
+    topology: topology of TPUs that are not there, such as v5e:2x4; None for this machine's devices.
+      A program that is compiled for absent TPUs cannot be loaded, so only first starts are timed.
 
   Raises:
     InputError: if the config does not suit the devices.
@@ -39,7 +39,7 @@ def time_starts(
   with tempfile.TemporaryDirectory(prefix="hornet-bench-") as name:
     folder = pathlib.Path(name)
 
-    def start(scan: bool, cache: str = "", keep: str = "") -> dict[str, float]:
+    def start(scan: bool, cache: str = "") -> dict[str, float]:
       changed = copy.deepcopy(dict(config))
       changed["model"]["scan"] = scan
       request = {
@@ -47,7 +47,6 @@ def time_starts(
         "num_classes": num_classes,
         "num_examples": num_examples,
         "topology": topology,
-        "keep": str(folder / keep) if keep else None,
       }
       return _run(request, str(folder / cache) if cache else "")
 
@@ -55,15 +54,14 @@ def time_starts(
     if topology:
       starts[FIRST] = start(scan=True)
     else:
-      starts[FIRST] = start(scan=True, cache="cache", keep="kept")
+      starts[FIRST] = start(scan=True, cache="cache")
       starts["again, compilation cache"] = start(scan=True, cache="cache")
-      starts["again, kept program"] = start(scan=True, keep="kept")
   total = {by: seconds["lowering"] + seconds["compiling"] for by, seconds in starts.items()}
   rows = [
     {
       "start": by,
       "lowering s": seconds["lowering"],
-      "compiling or loading s": seconds["compiling"],
+      "compiling s": seconds["compiling"],
       "in all s": total[by],
       f"to {FIRST}": total[by] / total[FIRST],
     }

@@ -1,4 +1,4 @@
-"""Encoded images to training views, by library: images per second of one core."""
+"""This module times training views of encoded images by library, in images/s of one core."""
 
 import dataclasses
 import functools
@@ -14,9 +14,11 @@ from PIL import Image
 
 from hornet_jax.bench.result import Result
 from hornet_jax.bench.rounds import ratio, time_interleaved
-from hornet_jax.cost import PEAK_FLOPS, peak_training_rate
+from hornet_jax.cost.count import forward_work
+from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
 from hornet_jax.data.augment import Augmentation, random_box
 from hornet_jax.data.rand_augment import RandAugment
+from hornet_jax.data.smaller import shrink
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model
 
@@ -26,18 +28,19 @@ REFERENCE = "Pillow"
 REFERENCE_RAND_AUGMENT = "Pillow, RandAugment"
 _V5E = "TPU v5 lite"
 _SHAPE = (375, 500)
+_STORED, _QUALITY = 256, 90
 _SCALE, _ASPECT, _FLIP_RATE = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
 View = Callable[[bytes, np.random.Generator], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-  """What was measured of one way to make views.
+  """A `Timed` holds what was measured of one way to make views.
 
   Attributes:
     rates: images per CPU-second of the process, one a round.
     difference: mean absolute difference to Pillow's views of the same boxes, in pixel
-      values of 0 to 255; None where the draws are others.
+      values of 0 to 255; None where it draws other boxes.
   """
 
   rates: list[float]
@@ -45,12 +48,12 @@ class Timed:
 
 
 def compare_input(num_images: int, rounds: int, chips: int, utilisation: float) -> Result:
-  """`time_input` as a table, and the host cores that chips need.
+  """Makes a table of `time_input`, with the number of host cores that chips need.
 
   Args:
-    num_images: in each round.
-    rounds: interleaved rounds.
-    chips: v5e chips to feed.
+    num_images: number of images in each round.
+    rounds: number of interleaved rounds.
+    chips: number of v5e chips to feed.
     utilisation: assumed share of their peak.
   """
   found = time_input(num_images, rounds)
@@ -73,10 +76,9 @@ def compare_input(num_images: int, rounds: int, chips: int, utilisation: float) 
 
 
 def _cores(chips: int, utilisation: float, rate: float) -> str:
-  """How many cores keep the chips busy."""
-  peak_rate = peak_training_rate(create_model("hornet_tiny_7x7"), SIZE, _V5E, chips)
-  assert peak_rate is not None, "it is in the table"
-  wanted = utilisation * peak_rate
+  """Returns how many cores keep the chips busy."""
+  macs = forward_work(create_model("hornet_tiny_7x7"), SIZE).macs
+  wanted = utilisation * peak_training_rate(macs, _V5E, chips)
   return (
     f"hornet_tiny_7x7 on {chips} v5e chips of {PEAK_FLOPS[_V5E] / 1e12:.0f} bf16 TFLOP/s at an "
     f"assumed MFU of {utilisation:g} takes {wanted:,.0f} images/s: {wanted / rate:,.0f} cores like "
@@ -91,8 +93,8 @@ def time_input(num_images: int, rounds: int) -> dict[str, Timed]:
   the same for all but timm, which draws its own.
 
   Args:
-    num_images: in each round.
-    rounds: interleaved rounds.
+    num_images: number of images in each round.
+    rounds: number of interleaved rounds.
   """
   encoded = photographs(num_images)
   views: dict[str, View] = {
@@ -103,10 +105,15 @@ def time_input(num_images: int, rounds: int) -> dict[str, Timed]:
     "ours": _our_view(""),
     "ours, RandAugment": _our_view(RAND_AUGMENT),
     **_timm_views(),
+    **_kornia_views(),
   }
   candidates: dict[str, Callable[[], Sequence[np.ndarray]]] = {
     name: functools.partial(_all, view, encoded) for name, view in views.items()
   }
+  stored = [shrink(content, _STORED, _QUALITY) for content in encoded]
+  for name in ("ours", "ours, RandAugment"):
+    small = f"{name}, stored with a short side of {_STORED}"
+    candidates[small] = functools.partial(_all, views[name], stored)
   candidates |= {
     "tf.data, antialiased": _tf_data(encoded, antialias=True),
     "tf.data": _tf_data(encoded, antialias=False),
@@ -124,7 +131,7 @@ def time_input(num_images: int, rounds: int) -> dict[str, Timed]:
 
 
 def photographs(count: int) -> list[bytes]:
-  """JPEGs of 500x375 pixels, different parts of scikit-learn's two photographs."""
+  """Returns JPEGs of 500x375 pixels, different parts of scikit-learn's two photographs."""
   from sklearn.datasets import load_sample_images
 
   rng = np.random.default_rng(0)
@@ -155,7 +162,7 @@ def _our_view(rand_augment: str) -> View:
 def _pillow_view(
   content: bytes, rng: np.random.Generator, rand_augment: RandAugment | None
 ) -> np.ndarray:
-  """The steps of timm's transform, in the fewest calls of Pillow."""
+  """Makes a view by the steps of timm's transform, in the fewest calls of Pillow."""
   image = Image.open(io.BytesIO(content)).convert("RGB")
   top, left, height, width = random_box(_SHAPE, _SCALE, _ASPECT, rng)
   image = image.crop((left, top, left + width, top + height))
@@ -166,7 +173,7 @@ def _pillow_view(
 
 
 def _tf_data(encoded: Sequence[bytes], antialias: bool) -> Callable[[], list[np.ndarray]]:
-  """A pipeline of one thread that decodes the box alone."""
+  """Returns a pipeline of one thread that decodes the box alone."""
   # Before the import: its start-up messages would stand in the middle of the table.
   os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
   try:
@@ -195,8 +202,25 @@ def _tf_data(encoded: Sequence[bytes], antialias: bool) -> Callable[[], list[np.
   return lambda: list(dataset.as_numpy_iterator())
 
 
+def _kornia_views() -> dict[str, View]:
+  """Returns our views with the resizing of kornia_rs; none where it is not installed."""
+  try:
+    from kornia_rs.imgproc import resize
+  except ImportError:
+    return {}
+  import simplejpeg
+
+  def view(content: bytes, rng: np.random.Generator) -> np.ndarray:
+    top, left, height, width = random_box(_SHAPE, _SCALE, _ASPECT, rng)
+    pixels = simplejpeg.decode_jpeg(content, "RGB")[top : top + height, left : left + width]
+    resized = resize(np.ascontiguousarray(pixels), (SIZE, SIZE), "bicubic")
+    return np.ascontiguousarray(resized[:, ::-1]) if rng.random() < _FLIP_RATE else resized
+
+  return {"resized by kornia_rs": view}
+
+
 def _timm_views() -> dict[str, View]:
-  """timm's own training transforms, where it is installed."""
+  """Returns timm's own training transforms; none where it is not installed."""
   try:
     from timm.data import create_transform
   except ImportError:

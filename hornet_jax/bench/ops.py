@@ -1,4 +1,4 @@
-"""What a block is made of, by implementation, forward and with gradients."""
+"""This module times the operations of a block by implementation, forward and with gradients."""
 
 import functools
 from collections.abc import Callable
@@ -24,9 +24,9 @@ def time_ops(variant: str, batch_size: int, rounds: int, dtype: str = "float32")
 
   Args:
     variant: name of the model, at its own image size.
-    batch_size: images.
-    rounds: interleaved rounds.
-    dtype: of features and kernels; the global filter's are float32 always.
+    batch_size: number of images.
+    rounds: number of interleaved rounds.
+    dtype: type of features and kernels; the global filter's are float32 always.
   """
   rows = []
   operations = _operations(variant, batch_size, jnp.dtype(dtype))
@@ -44,8 +44,9 @@ def time_ops(variant: str, batch_size: int, rounds: int, dtype: str = "float32")
 def _operations(
   variant: str, batch_size: int, dtype: np.dtype
 ) -> dict[str, tuple[str, dict, tuple]]:
-  """Name -> baseline, candidates and arguments."""
-  model, image_size = create_model(variant), get_variant(variant).image_size
+  """Returns for each name the baseline, the candidates and their arguments."""
+  model: Any = create_model(variant)
+  image_size = get_variant(variant).image_size
   operations: dict[str, tuple[str, dict[str, Function], tuple]] = {}
   keys = iter(jax.random.split(jax.random.key(0), 100))
 

@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table or as JSON."""
+"""This module shows what a benchmark found, as a table or as JSON."""
 
 import dataclasses
 import json
@@ -21,12 +21,12 @@ _VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """Rows of named cells.
+  """A `Result` is a table with a title and notes.
 
   Attributes:
-    title: what was measured, in which unit.
-    rows: column -> text or number, the same columns in each; None where there is none.
-    notes: lines beneath.
+    title: name of what was measured, with its unit.
+    rows: rows as column -> text or number, the same columns in each; None for an empty cell.
+    notes: lines beneath the table.
   """
 
   title: str
@@ -34,7 +34,7 @@ class Result:
   notes: Sequence[str] = ()
 
   def table(self) -> str:
-    """For a person."""
+    """Returns the table for a person."""
     cells = [{name: _shown(cell) for name, cell in row.items()} for row in self.rows]
     numbers = [isinstance(cell, int | float) for cell in self.rows[0].values()]
     align = ["right" if number else "left" for number in numbers]
@@ -42,13 +42,13 @@ class Result:
     return "\n".join([self.title, body, *self.notes, _environment_line()])
 
   def json(self) -> str:
-    """For a program."""
+    """Returns the JSON for a program."""
     content = {"title": self.title, "rows": self.rows, "notes": list(self.notes)}
     return json.dumps(content | environment(), indent=2)
 
 
 def timed(seconds: Mapping[str, Sequence[float]], baseline: str) -> list[dict[str, Any]]:
-  """A row for each candidate: name, median, fastest, slowest in ms, and ratio to the baseline.
+  """Makes a row for each candidate: name, median, fastest and slowest in ms, ratio to the baseline.
 
   The ratio is the median over rounds of baseline time / time: above 1 is faster.
   """
@@ -65,7 +65,7 @@ def timed(seconds: Mapping[str, Sequence[float]], baseline: str) -> list[dict[st
 
 
 def environment() -> dict[str, Any]:
-  """Where it was measured."""
+  """Describes the machine and the versions that it is measured with."""
   device = jax.devices()[0]
   return {
     "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
@@ -75,7 +75,7 @@ def environment() -> dict[str, Any]:
 
 
 def processor() -> str:
-  """Name of the processor and its widest vectors; the architecture alone where Linux is not."""
+  """Returns the processor's name and widest vectors; elsewhere than on Linux its architecture."""
   try:
     text = pathlib.Path("/proc/cpuinfo").read_text()
   except OSError:

@@ -1,4 +1,4 @@
-"""Interleaved timing."""
+"""This module times functions in interleaved rounds."""
 
 import statistics
 import time
@@ -13,14 +13,15 @@ def time_interleaved(
   rounds: int,
   clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-  """Seconds of each call, one call of every candidate a round.
+  """Times one call of every candidate a round; returns the seconds of each call.
 
   Taking turns lets a slow moment of the machine fall on all of them alike.
 
   Args:
     candidates: functions that return arrays, compiled already.
-    rounds: counted rounds, after one that is not.
-    clock: in seconds; `time.process_time` counts those of the process on all cores.
+    rounds: number of counted rounds, after one that is not.
+    clock: function that returns seconds; `time.process_time` counts those of the process on all
+      cores.
   """
   seconds: dict[str, list[float]] = {name: [] for name in candidates}
   for counted in range(rounds + 1):
@@ -33,5 +34,5 @@ def time_interleaved(
 
 
 def ratio(baseline: list[float], candidate: list[float]) -> float:
-  """Median over rounds of baseline time / candidate time: above 1 is faster."""
+  """Returns the median over rounds of baseline time / candidate time: above 1 is faster."""
   return statistics.median(b / c for b, c in zip(baseline, candidate, strict=True))

@@ -1,4 +1,4 @@
-"""Forward pass and train step of a HorNet by implementation of its depthwise convolutions."""
+"""This module times forward pass and train step by implementation of depthwise convolutions."""
 
 import functools
 from collections.abc import Callable
@@ -24,10 +24,10 @@ def time_steps(
 
   Args:
     variant: name of the model, at its own image size.
-    forward_batch: images in a forward pass.
-    train_batch: images in a train step.
-    rounds: interleaved rounds.
-    dtype: of the computation.
+    forward_batch: number of images in a forward pass.
+    train_batch: number of images in a train step.
+    rounds: number of interleaved rounds.
+    dtype: type of the computation.
   """
   rows = []
   for of, batch_size, make in (
@@ -43,7 +43,7 @@ def time_steps(
 def make_forward(
   variant: str, batch_size: int, depthwise: str = "auto", dtype: str = "float32"
 ) -> Callable[[], Any]:
-  """A compiled forward pass over images that do not change."""
+  """Compiles a forward pass over images that do not change."""
   model, params, images = _prepared(variant, batch_size, depthwise, dtype)
   compiled = jax.jit(lambda p, x: model.apply(p, x)[0]).lower(params, images).compile()
   return functools.partial(compiled, params, images)
@@ -52,7 +52,7 @@ def make_forward(
 def make_train_step(
   variant: str, batch_size: int, depthwise: str = "auto", dtype: str = "float32"
 ) -> Callable[[], Any]:
-  """A compiled step of AdamW on cross-entropy, which goes on from call to call."""
+  """Compiles a step of AdamW on cross-entropy, which goes on from call to call."""
   model, params, images = _prepared(variant, batch_size, depthwise, dtype)
   labels = np.arange(batch_size) % model.num_classes
   optimizer = optax.adamw(1e-3, weight_decay=0.05)

@@ -1,6 +1,6 @@
-"""Compiles one block for a TPU that is not there; run by `hornet_jax.bench.tpu_blocks`.
+"""This module compiles one block for an absent TPU; `hornet_jax.bench.tpu_blocks` runs it.
 
-Prints the program's key and, unless its counts are kept already, what the compiler says of it.
+It prints the program's key and, unless its counts are kept already, what the compiler says of it.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
 from hornet_jax.bench.convnext import ConvNextBlock
-from hornet_jax.cost.cycles import estimated_cycles
-from hornet_jax.models.blocks import Block
+from hornet_jax.cost.xla.cycles import estimated_cycles
+from hornet_jax.models import Execution, create_model
 
 
 def main(request: dict[str, Any], cache: pathlib.Path) -> None:
-  """Lowers and, if it is new, compiles."""
+  """Lowers a block and, if the program is new, compiles it."""
   described = topologies.get_topology_desc(topology_name=request["topology"], platform="tpu")
   lowered = lower_block(request["block"], request["images"], described.devices[0])
   content = f"{request['libtpu']} {request['topology']} {lowered.as_text()}"
@@ -34,11 +34,12 @@ def main(request: dict[str, Any], cache: pathlib.Path) -> None:
 
 
 def lower_block(block: dict[str, Any], images: int, device: jax.Device) -> jax.stages.Lowered:
-  """Output and all gradients of a block, in bfloat16 with float32 parameters."""
-  arguments = block["arguments"]
-  module: Any = ConvNextBlock(dtype=jnp.bfloat16)
-  if arguments is not None:
-    module = Block(**arguments, dtype=jnp.bfloat16)
+  """Lowers output and all gradients of a block, in bfloat16 with float32 parameters."""
+  if block["variant"] is None:
+    module: Any = ConvNextBlock(Execution(jnp.bfloat16))
+  else:
+    model: Any = create_model(block["variant"], dtype=jnp.bfloat16, **block["settings"])
+    module = model.block(block["stage"])(execution=model.execution)
   sharding = SingleDeviceSharding(device)
   shape = (images, block["side"], block["side"], block["dim"])
   x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)

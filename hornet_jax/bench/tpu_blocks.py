@@ -1,4 +1,4 @@
-"""Train steps of single blocks, counted by the TPU compiler; no TPU is needed.
+"""This module has the TPU compiler count train steps of single blocks; no TPU is needed.
 
 Counts rank like with like and are no times: the compiler's cycles of single operations were seen
 to be off by a factor of two to four in both directions, and bundles leave out every wait.
@@ -19,13 +19,13 @@ from typing import Any
 
 from hornet_jax.bench.convnext import BASE_DIM, DEPTHS
 from hornet_jax.bench.result import Result
-from hornet_jax.cost.ahead_of_time import (
-  cache_folder,
+from hornet_jax.cost.hardware import Chip, parse_topology
+from hornet_jax.cost.xla.compile import (
   check_compiler,
   compiler_environment,
   keep_result,
+  results_folder,
 )
-from hornet_jax.cost.chips import Chip, parse_topology
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model, get_variant
 
@@ -41,28 +41,32 @@ _BOUNDS = re.compile(r"^iteration_bounds: \(([\d, ]+)\)", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """One to be compiled, forward and backward, in bfloat16.
+  """A `Block` describes one to be compiled, forward and backward, in bfloat16.
 
   Attributes:
-    dim: channels.
-    side: of the square features.
-    arguments: of `hornet_jax.models.blocks.Block`; None for a ConvNeXt block.
+    dim: number of channels.
+    side: side of the square features.
+    variant: name of the model that it is of; None for a ConvNeXt block.
+    stage: number of the stage, from 0.
+    settings: arguments of `create_model` that differ from the variant's.
   """
 
   dim: int
   side: int
-  arguments: Mapping[str, Any] | None
+  variant: str | None = None
+  stage: int = 0
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-  """Of one program.
+  """`Counts` are those of one program.
 
   Attributes:
-    cycles: the compiler's estimates, summed.
-    bundles: instruction words, each as often as its loop runs.
-    bytes: that operations read and write.
-    flops: of all operations.
+    cycles: sum of the compiler's estimates.
+    bundles: number of instruction words, each as often as its loop runs.
+    bytes: number of bytes that operations read and write.
+    flops: number of floating-point operations.
   """
 
   cycles: int
@@ -71,24 +75,25 @@ class Counts:
   flops: int
 
   def plus(self, other: "Counts", times: int) -> "Counts":
-    """With so many of another."""
+    """Adds the counts of another program, `times` times."""
     mine, others = dataclasses.astuple(self), dataclasses.astuple(other)
     return Counts(*(a + times * b for a, b in zip(mine, others, strict=True)))
 
 
 def compare_blocks(variant: str, stage: int, images: int, topology: str) -> Result:
-  """A block of a model with a global filter beside the same with 7x7 and other forms of it.
+  """Compares a block with a global filter with the same with 7x7 and with other forms of it.
 
   Args:
     variant: name of the model.
-    stage: from 0.
-    images: on a chip.
-    topology: of one chip, such as v5e:1x1.
+    stage: number of the stage, from 0.
+    images: number of images on a chip.
+    topology: topology of one chip, such as v5e:1x1.
 
   Raises:
     InputError: if the stage has no global filter.
   """
-  filters = create_model(variant).filters
+  model: Any = create_model(variant)
+  filters = model.filters
   stages = [s for s, spatial in enumerate(filters) if not isinstance(spatial, str)]
   if stage not in stages:
     expected = " or ".join(str(s + 1) for s in stages) or "another variant, none here"
@@ -96,9 +101,9 @@ def compare_blocks(variant: str, stage: int, images: int, topology: str) -> Resu
       f"`stage` must have a global filter: expected {expected} for {variant}, got {stage + 1}."
     )
   blocks = {
-    "7x7": _block(variant, stage, {"filter": "7x7"}),
+    "7x7": _block(variant, stage, {"filters": ["7x7"] * len(filters)}),
     "global filter": _block(variant, stage),
-    "its halves interleaved": _block(variant, stage, {"interleave": True}),
+    "its halves interleaved": _block(variant, stage, {"scan": True, "fsdp": True}),
     "its products in bfloat16": _block(variant, stage, {"global_filter": "dft_bf16"}),
     "its transforms by FFT": _block(variant, stage, {"global_filter": "fft"}),
   }
@@ -110,16 +115,16 @@ def compare_blocks(variant: str, stage: int, images: int, topology: str) -> Resu
 
 
 def compare_models(variants: Sequence[str], images: int, topology: str) -> Result:
-  """All blocks of models, and those of ConvNeXt-T; stems, downsamplings and heads left out.
+  """Compares all blocks of models with those of ConvNeXt-T; leaves out all other parts.
 
   Args:
-    variants: names.
-    images: on a chip.
-    topology: of one chip, such as v5e:1x1.
+    variants: names of the models.
+    images: number of images on a chip.
+    topology: topology of one chip, such as v5e:1x1.
   """
   models = {CONVNEXT: [(_convnext(stage), depth) for stage, depth in enumerate(DEPTHS)]}
   for variant in variants:
-    depths = create_model(variant).depths
+    depths = create_model(variant).stacks().values()
     models[variant] = [(_block(variant, stage), depth) for stage, depth in enumerate(depths)]
   blocks = [block for stages in models.values() for block, _ in stages]
   counted = iter(count_blocks(blocks, images, topology))
@@ -135,14 +140,13 @@ def compare_models(variants: Sequence[str], images: int, topology: str) -> Resul
 
 
 def _block(variant: str, stage: int, changes: Mapping[str, Any] | None = None) -> Block:
-  model = create_model(variant)
-  arguments = {"order": model.orders[stage], "filter": model.filters[stage], **(changes or {})}
-  side = get_variant(variant).image_size // model.patch_size // 2**stage
-  return Block(model.base_dim * 2**stage, side, arguments)
+  feature = create_model(variant).features()[stage]
+  side = get_variant(variant).image_size // feature.stride
+  return Block(feature.channels, side, variant, stage, changes or {})
 
 
 def _convnext(stage: int) -> Block:
-  return Block(BASE_DIM * 2**stage, 56 // 2**stage, None)
+  return Block(BASE_DIM * 2**stage, 56 // 2**stage)
 
 
 def _row(kind: str, name: str, counts: Counts, base: Counts, chip: Chip) -> dict[str, Any]:
@@ -174,9 +178,9 @@ def count_blocks(blocks: Sequence[Block], images: int, topology: str) -> list[Co
 
 
 def _count(request: str) -> Counts:
-  """Of one request, compiled unless a program of the same text was."""
+  """Counts one request, compiled unless a program of the same text was."""
   topology = parse_topology(json.loads(request)["topology"])
-  cache = cache_folder()
+  cache = results_folder()
   cache.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(prefix="hornet-bench-") as name:
     folder = pathlib.Path(name)
@@ -195,17 +199,17 @@ def _count(request: str) -> Counts:
     if child.returncode:
       raise RuntimeError(f"the compiler failed:\n{child.stderr[-4000:]}")
     found = json.loads(child.stdout.splitlines()[-1])
-    kept = cache / f"{found.pop('key')}.json"
-    if not kept.exists():
+    cached = cache / f"{found.pop('key')}.json"
+    if not cached.exists():
       found["bundles"] = sum(
         count_bundles(path.read_text()) for path in folder.glob("*-final_bundles.txt")
       )
-      keep_result(kept, found)
-  return Counts(**json.loads(kept.read_text()))
+      keep_result(cached, found)
+  return Counts(**json.loads(cached.read_text()))
 
 
 def count_bundles(text: str) -> int:
-  """Instruction words that run, from the compiler's listing of one kernel.
+  """Counts the instruction words that run, from the compiler's listing of one kernel.
 
   Those within a loop are marked, and the bounds of the loops stand at the end; nested loops count
   as one.

@@ -1,1 +1,1 @@
-"""The command line: one module a command."""
+"""This room is the command line; each command is a module of its own."""

@@ -1,17 +1,20 @@
-"""Types of arguments, and all of them as they were given."""
+"""This module parses types of arguments, and repeats the command line as it was given."""
 
 import argparse
+import pathlib
 import shlex
 import sys
 
 
 def positive_int(text: str) -> int:
-  """A whole number of at least 1."""
+  """Reads a whole number of at least 1."""
   if not text.isdecimal() or int(text) < 1:
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
   return int(text)
 
 
 def command_line() -> str:
-  """The command that started this process, to be pasted into a shell."""
-  return shlex.join(["python", "-m", "hornet_jax", *sys.argv[1:]])
+  """Returns the command that started this process, to be pasted into a shell."""
+  is_script = pathlib.Path(sys.argv[0]).name == "hornet"
+  start = ["hornet"] if is_script else ["python", "-m", "hornet_jax"]
+  return shlex.join([*start, *sys.argv[1:]])

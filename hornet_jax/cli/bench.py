@@ -1,4 +1,4 @@
-"""`bench`: times what is claimed to be fast, and counts what only a TPU's compiler knows."""
+"""`bench` times what is claimed to be fast, and counts what only a TPU's compiler knows."""
 
 import argparse
 from typing import Any
@@ -13,8 +13,8 @@ from hornet_jax.bench.result import Result
 from hornet_jax.bench.step import time_steps
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cost.ahead_of_time import check_compiler
-from hornet_jax.train.settings import check_ranges
+from hornet_jax.config.check import check_config
+from hornet_jax.cost.xla.compile import check_compiler
 
 _IMAGENET_CLASSES, _IMAGENET_IMAGES = 1000, 1_281_167  # they shape the head and the schedule
 _SMALL_STEP = ("--config.data.batch_size=4", "--config.mix.group_size=4")
@@ -83,11 +83,7 @@ def _add_topology(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "--config",
-    default="configs/imagenet1k.py:variant=tiny_7x7",
-    help="FILE[:ARG]; --config.KEY=VALUE overrides a key (default: %(default)s, 4 images)",
-  )
+  config_flag.add_argument(parser, "imagenet1k:variant=tiny_7x7", "4 images of ")
 
 
 def _step(args: argparse.Namespace) -> Result:
@@ -122,5 +118,5 @@ def _memory(args: argparse.Namespace) -> Result:
 
 def _config(args: argparse.Namespace) -> dict[str, Any]:
   config = config_flag.load(args.config, [*_SMALL_STEP, *args.overrides])
-  check_ranges(config)
+  check_config(config)
   return config

@@ -1,26 +1,33 @@
-"""`checkpoint`: what a run has kept, whether it is intact, and what of it can go."""
+"""`checkpoint` lists, verifies, prunes or exports the checkpoints of a run."""
 
 import argparse
+import contextlib
 import json
 from typing import Any
 
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.checkpoints import manifest
+from hornet_jax.checkpoints.manifest import Integrity
+from hornet_jax.checkpoints.newest_valid import choose
+from hornet_jax.checkpoints.restore import check_restorable, reason_of
+from hornet_jax.checkpoints.retention import StepFolder, by_score, delete, states_of, surplus
 from hornet_jax.cli import export
 from hornet_jax.errors import InputError
-from hornet_jax.train import manifest
-from hornet_jax.train.checkpoint import choose
-from hornet_jax.train.manifest import State
-from hornet_jax.train.step_folders import StepFolder, by_score, delete, score, states_of, surplus
-from hornet_jax.train.workdir import load_config
+from hornet_jax.exit_status import COMPLETE, PERSON
+from hornet_jax.runs.workdir import load_config, only_writer
+from hornet_jax.tasks import get_task
+from hornet_jax.train.task import EVAL_EMA, Task, ranking_key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
   listing = _add_action(actions, "list", "what there is, by names and sizes of files alone")
   listing.add_argument("--json", action="store_true", help="for programs")
-  verifying = _add_action(actions, "verify", "read every file; status 1 if one is not as written")
+  verifying = _add_action(
+    actions, "verify", "read every file and restore each; status 2 unless all are as written"
+  )
   verifying.add_argument("--step", help="this one alone, or last or best (default: all)")
   pruning = _add_action(actions, "prune", "delete all but the newest and the best intact ones")
   pruning.add_argument("--keep", type=int, help="number of newest ones (default: the run's own)")
@@ -42,17 +49,23 @@ def run(args: argparse.Namespace) -> int:
   return actions[args.action](args)
 
 
+def _task(args: argparse.Namespace) -> type[Task]:
+  """The task of the run."""
+  return get_task(load_config(epath.Path(args.workdir))["task"])
+
+
 def _all_steps(args: argparse.Namespace) -> list[StepFolder]:
-  """The checkpoints of the run, oldest first."""
+  """Lists the checkpoints of the run, oldest first."""
   return choose(epath.Path(args.workdir) / "checkpoints", "last")[::-1]
 
 
 def _list(args: argparse.Namespace) -> int:
-  steps = _all_steps(args)
+  steps, task = _all_steps(args), _task(args)
+  ranked_by, primary = ranking_key(task), task.scores[0]
   found = {folder.step: manifest.check(folder.path, read=False) for folder in steps}
-  sound = [folder for folder in steps if found[folder.step].state != State.DAMAGED]
+  sound = [folder for folder in steps if found[folder.step].state != Integrity.DAMAGED]
   marks = {folder.step: ["last"] for folder in sound[-1:]}
-  for folder in by_score(sound)[:1]:
+  for folder in by_score(sound, ranked_by)[:1]:
     marks.setdefault(folder.step, []).append("best")
   rows: list[dict[str, Any]] = [
     {
@@ -74,13 +87,13 @@ def _list(args: argparse.Namespace) -> int:
       f"{row['step']:,}",
       row["saved"] or "",
       f"{row['bytes'] / 1e6:,.1f} MB",
-      f"{100 * score(row['metrics']):.2f} %" if row["metrics"] else "",
-      row["state"] + (f": {row['reason']}" if row["state"] == State.DAMAGED.value else ""),
+      primary.text(row["metrics"], EVAL_EMA) if ranked_by in row["metrics"] else "",
+      row["state"] + (f": {row['reason']}" if row["state"] == Integrity.DAMAGED.value else ""),
       ", ".join(row["marks"]),
     ]
     for row in rows
   ]
-  headers = ["step", "saved (UTC)", "size", "top-1, averaged", "files", ""]
+  headers = ["step", "saved (UTC)", "size", f"{primary.title}, averaged", "files", ""]
   right = ("right", "left", "right", "right", "left", "left")
   print(tabulate(table, headers=headers, disable_numparse=True, colalign=right))
   return 0
@@ -88,25 +101,45 @@ def _list(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
   directory = epath.Path(args.workdir) / "checkpoints"
-  steps = choose(directory, args.step)[:1] if args.step else _all_steps(args)
+  if args.step:
+    steps = choose(directory, args.step, ranking_key(_task(args)))[:1]
+  else:
+    steps = _all_steps(args)
   sound = True
   for folder in steps:
     verdict = manifest.check(folder.path)
-    sound = sound and verdict.state == State.INTACT
-    print(f"step {folder.step}: {verdict.state.value}" + (verdict.reason and f": {verdict.reason}"))
-  return 0 if sound else 1
+    told = verdict.state.value + (verdict.reason and f": {verdict.reason}")
+    refused = _refusal(folder) if verdict.state != Integrity.DAMAGED else ""
+    sound = sound and verdict.state == Integrity.INTACT and not refused
+    print(f"step {folder.step}: {told}" + (refused and f", but it cannot be restored: {refused}"))
+  return COMPLETE if sound else PERSON
+
+
+def _refusal(folder: StepFolder) -> str:
+  """Tells why Orbax does not restore a checkpoint; empty where it does."""
+  try:
+    check_restorable(folder.path)
+  except Exception as error:
+    return reason_of(error)
+  return ""
 
 
 def _prune(args: argparse.Namespace) -> int:
-  kept = load_config(epath.Path(args.workdir))["checkpoint"]
-  keep = kept["keep"] if args.keep is None else args.keep
+  workdir = epath.Path(args.workdir)
+  retention = load_config(workdir)["checkpoint"]
+  keep = retention["keep"] if args.keep is None else args.keep
   if keep < 1:
     raise InputError(f"--keep must be at least 1: got {keep}. Hint: the last good one stays.")
+  with contextlib.nullcontext() if args.dry_run else only_writer(workdir):
+    return _prune_to(keep, max(retention["keep_best"], 1), args)
+
+
+def _prune_to(keep: int, keep_best: int, args: argparse.Namespace) -> int:
   steps = _all_steps(args)
   states = states_of(steps, read=True)
-  going = surplus(steps, states, keep, max(kept["keep_best"], 1))
+  going = surplus(steps, states, keep, keep_best, ranking_key(_task(args)))
   if args.damaged:
-    going += [folder for folder in steps if states[folder.step] == State.DAMAGED]
+    going += [folder for folder in steps if states[folder.step] == Integrity.DAMAGED]
   for folder in sorted(going):
     if not args.dry_run:
       delete(folder)

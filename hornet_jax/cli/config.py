@@ -1,79 +1,76 @@
-"""Reads `--config FILE[:ARG]` and `--config.KEY=VALUE` into a nested dictionary."""
+"""This module reads `--config NAME[:ARG]` and `--config.KEY=VALUE` into a nested dictionary."""
 
 import argparse
-import importlib.util
-import pathlib
-import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
-
-import hornet_jax
+from hornet_jax.config.check import check_keys
+from hornet_jax.config.files import load_file
+from hornet_jax.config.flat import flatten
+from hornet_jax.config.imports import import_modules
+from hornet_jax.config.schema import SCHEMA
 from hornet_jax.errors import InputError, unknown_name
-from hornet_jax.train.workdir import flatten
-
-_ROOT = pathlib.Path(hornet_jax.__file__).parents[1]
 
 
-def add_argument(parser: argparse.ArgumentParser) -> None:
-  """Adds `--config` to a command."""
+def add_argument(
+  parser: argparse.ArgumentParser, default: str | None = "digits", purpose: str = ""
+) -> None:
+  """Adds `--config`, and `--help_config`, which prints the keys, to a command.
+
+  Args:
+    parser: parser of the command.
+    default: config that is taken without the argument.
+    purpose: what the command does with it, for the help; empty where that is plain.
+  """
+  shown = f" (default: {default})" if default else ""
   parser.add_argument(
     "--config",
-    default="configs/digits.py",
-    help="FILE[:ARG]; --config.KEY=VALUE overrides a key (default: %(default)s)",
+    default=default,
+    metavar="NAME[:ARG]",
+    help=f"{purpose}a shipped config (`hornet configs`) or the path of a file; --config.KEY=VALUE "
+    f"overrides a key{shown}",
+  )
+  parser.add_argument(
+    "--help_config", "--help-config", action=_HelpConfig, help="print every KEY and exit"
   )
 
 
 def load(config_file: str, overrides: Sequence[str]) -> dict[str, Any]:
-  """Calls the file's `get_config(ARG)` and applies the overrides.
+  """Calls a config file's `get_config(ARG)` and applies the overrides.
 
   Args:
-    config_file: path, relative to here or to the root of this project, with an
-      optional `:ARG`.
+    config_file: name or path with an optional `:ARG`, see `hornet_jax.config.files.load_file`.
     overrides: such as `--config.optimizer.learning_rate=1e-3`.
 
   Raises:
-    InputError: if the file is missing, a key unknown or a value of the wrong type.
+    InputError: if the file is missing, a key unknown, a value of the wrong type, or one of its
+      `imports` fails.
   """
-  path, _, arg = config_file.partition(":")
-  found = next((p for p in (pathlib.Path(path), _ROOT / path) if p.is_file()), None)
-  if found is None or found.suffix != ".py":
-    experiments = sorted({p.name for p in _ROOT.glob("configs/*.py")} - {"common.py"})
-    known = ", ".join(f"configs/{name}" for name in experiments)
-    raise InputError(f"config file {path!r} not found: expected a path such as {known}.")
+  config = load_file(config_file)
+  known = flatten(config.to_dict())
+  check_keys(known)
+  _check_names(overrides)
+  settings = _apply(config_file, config, overrides)
+  import_modules(settings["imports"])
+  return settings
+
+
+def _apply(config_file: str, config: Any, overrides: Sequence[str]) -> dict[str, Any]:
+  # Here, not above: the extra `train` has them, and `info` without --config does without.
+  from absl import flags
+  from ml_collections import config_flags
+
+  values, argv = flags.FlagValues(), ["hornet", *overrides]
   try:
-    config = _import(found).get_config(arg)
-  except (AttributeError, SyntaxError, ImportError, ValueError) as error:
-    raise InputError(f"config {config_file}: {error}") from error
-  _check_keys(overrides, config.to_dict())
-  try:
-    return _apply(config, overrides)
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+    values(argv)
   except (flags.Error, ValueError, TypeError) as error:
     raise InputError(f"config {config_file}: {error}") from error
-
-
-def _import(path: pathlib.Path) -> Any:
-  if str(_ROOT) not in sys.path:
-    sys.path.insert(0, str(_ROOT))  # for `from configs import common`
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  assert spec, path
-  assert spec.loader, path
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
-def _apply(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:
-  values, argv = flags.FlagValues(), ["hornet", *overrides]
-  config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
-  values(argv)
   return config.to_dict()
 
 
-def _check_keys(overrides: Sequence[str], config: dict[str, Any]) -> None:
-  known = flatten(config)
+def _check_names(overrides: Sequence[str]) -> None:
   for override in overrides:
     name, equals, _ = override.partition("=")
     if not name.startswith("--config."):
@@ -82,7 +79,29 @@ def _check_keys(overrides: Sequence[str], config: dict[str, Any]) -> None:
         "Hint: `hornet train --help` lists the arguments."
       )
     key = name.removeprefix("--config.")
-    if key not in known:
-      raise unknown_name("config key", key, known)
+    if key not in SCHEMA:
+      raise unknown_name("config key", key, SCHEMA)
     if not equals:
       raise InputError(f"config key {key!r} needs a value: expected --config.{key}=VALUE.")
+
+
+class _HelpConfig(argparse.Action):
+  """Prints the schema, as `--help` prints the arguments."""
+
+  def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+    super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+  def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+    print(describe_keys())
+    parser.exit()
+
+
+def describe_keys() -> str:
+  """Returns every key with its default, its range, whether it may change, and its meaning."""
+  lines = []
+  for name, key in SCHEMA.items():
+    may_change = "may change on resume" if key.may_change else ""
+    limits = "; ".join(filter(None, (key.allowed, may_change)))
+    lines.append(f"--config.{name}={key.default!r}{f'  ({limits})' if limits else ''}")
+    lines += textwrap.wrap(key.description, 94, initial_indent="    ", subsequent_indent="    ")
+  return "\n".join(lines)

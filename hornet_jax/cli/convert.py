@@ -1,4 +1,4 @@
-"""`convert FILE`: a published checkpoint to a file that `load` reads."""
+"""`convert FILE` writes a published checkpoint as a file that `load` reads."""
 
 import argparse
 import hashlib
@@ -18,10 +18,11 @@ from hornet_jax.convert.checkpoint import (
   read_checkpoint,
 )
 from hornet_jax.convert.published import PUBLISHED, is_published, locate, variant_of
-from hornet_jax.cost.accounting import count_params
+from hornet_jax.cost.count import count_params
 from hornet_jax.errors import InputError
-from hornet_jax.train.files import write_file
-from hornet_jax.train.weights import check_file, described_checkpoint, write_model
+from hornet_jax.files import write_file
+from hornet_jax.paths import expanded
+from hornet_jax.pretrained.model_io import check_file, spec_of_checkpoint, write_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
       f"--any_architecture is for files: {args.file} must hold the model of its name. Hint: leave "
       "one of them out."
     )
-  path = locate(args.file) if published else pathlib.Path(args.file).expanduser()
+  path = locate(args.file) if published else pathlib.Path(expanded(args.file, "the file"))
   try:
     checkpoint = read_checkpoint(
       path,
@@ -71,11 +72,11 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
       write_file(epath.Path(args.report), "".join(f"{line}\n" for line in error.problems))
     raise
-  described, params = described_checkpoint(checkpoint, args.image_size)
+  spec, params = spec_of_checkpoint(checkpoint, args.image_size)
   with path.open("rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   notes = {"source": path.name, "source_sha256": digest, "source_weights": args.weights}
-  write_model(out, described, params, notes)
+  write_model(out, spec, params, notes)
   if args.report:
     write_file(epath.Path(args.report), f"{_report(checkpoint)}\n")
   print(f"{path.name}: {in_words(checkpoint.variant, checkpoint.overrides)}")

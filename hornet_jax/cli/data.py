@@ -1,4 +1,4 @@
-"""`data show`: a page with training batches as the model sees them."""
+"""`data show` writes a page with training batches as the model sees them."""
 
 import argparse
 
@@ -6,8 +6,8 @@ from etils import epath
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import command_line, positive_int
+from hornet_jax.files import make_folder, write_file
 from hornet_jax.paths import absolute
-from hornet_jax.train.files import make_folder, write_file
 from hornet_jax.train.show_batches import show_batches
 
 

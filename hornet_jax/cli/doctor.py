@@ -1,4 +1,4 @@
-"""`doctor`: what can be known before a run, started on all of its hosts."""
+"""`doctor` checks, on all hosts of a run, what can be checked before it starts."""
 
 import argparse
 import contextlib
@@ -15,13 +15,16 @@ from etils import epath
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import hosts
-from hornet_jax.errors import InputError
+from hornet_jax.cli.failure import explained
+from hornet_jax.config.flat import flatten
+from hornet_jax.errors import InputError, LostPeerError
+from hornet_jax.exit_status import PERSON, describe, exit_status, is_expected
+from hornet_jax.files import make_folder, write_file
+from hornet_jax.parallel.assert_same import assert_same
+from hornet_jax.parallel.mesh import batch_sharding, replicated
+from hornet_jax.parallel.rendezvous import Rendezvous
 from hornet_jax.paths import in_object_store
-from hornet_jax.train.agreement import check_agreement
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.files import make_folder, write_file
-from hornet_jax.train.mesh import batch_sharding, replicated
-from hornet_jax.train.roll_call import RollCall
+from hornet_jax.train.set_up import set_up
 from hornet_jax.versions import versions
 
 _GB = 1e9
@@ -38,14 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   try:
     return _run(args)
-  except InputError as error:  # that the processes did not come together
+  except (InputError, LostPeerError) as error:  # that the processes did not come together
     print(f"WRONG hosts: {error}")
-    return 1
+    return exit_status(error)
 
 
 def _run(args: argparse.Namespace) -> int:
-  with hosts.joined(args) as roll_call:
-    doctor = _Doctor(args, roll_call)
+  with hosts.joined(args) as rendezvous:
+    doctor = _Doctor(args, rendezvous)
     checks: dict[str, Callable[[], str]] = {
       "versions": doctor.versions,
       "config": doctor.config,
@@ -57,30 +60,27 @@ def _run(args: argparse.Namespace) -> int:
     checks["collective"] = doctor.collective
     for name, check in checks.items():
       if not doctor.report(name, check):
-        return 1  # what follows may need it, and hang
+        return PERSON  # what follows may need it, and hang
   return 0
 
 
 class _Doctor:
-  """The checks; each returns what it found, or raises `InputError`."""
+  """A `_Doctor` does the checks; each returns a line on what it found, or raises `InputError`."""
 
-  def __init__(self, args: argparse.Namespace, roll_call: RollCall | None):
+  def __init__(self, args: argparse.Namespace, rendezvous: Rendezvous | None):
     self._args = args
-    self._roll_call = roll_call
-    self._experiment: Any = None
-    if roll_call is None:
+    self._roll_call = rendezvous
+    self._trainer: Any = None
+    if rendezvous is None:
       print("ok    process 0: hosts: this process alone")
-    elif roll_call.process == 0:
-      for number in range(len(roll_call.hosts)):
-        print(f"ok    {roll_call.name(number)}: hosts: is there")
+    elif rendezvous.process == 0:
+      for number in range(len(rendezvous.hosts)):
+        print(f"ok    {rendezvous.name(number)}: hosts: is there")
 
   def report(self, name: str, check: Callable[[], str]) -> bool:
     """Does a check on all processes; process 0 prints a line for each."""
     with self._in_time(name):
-      try:
-        found = [True, check()]
-      except InputError as error:
-        found = [False, str(error)]
+      found = _attempt(check)
       results = self._gather(found)
     if jax.process_index() == 0:
       for number, (good, text) in enumerate(results):
@@ -99,11 +99,8 @@ class _Doctor:
     return self._roll_call.gather(value) if self._roll_call else [value]
 
   def _together(self, local: Callable[[], Any]) -> list[Any]:
-    """What each process finds; where one raises `InputError`, all do, and go on alike."""
-    try:
-      found = [True, local()]
-    except InputError as error:
-      found = [False, str(error)]
+    """Lists what `local` returns in each process; where it fails in one, all raise `InputError`."""
+    found = _attempt(local)
     results = self._gather(found)
     if not found[0]:
       raise InputError(found[1])
@@ -115,7 +112,7 @@ class _Doctor:
   def versions(self) -> str:
     found = versions()
     if self._roll_call:
-      check_agreement(self._roll_call, "versions", found)
+      assert_same(self._roll_call, "versions", found)
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
   def config(self) -> str:
@@ -124,7 +121,7 @@ class _Doctor:
 
     self._together(load)
     if self._roll_call:
-      check_agreement(self._roll_call, "configs", self._config)
+      assert_same(self._roll_call, "configs", flatten(self._config))
     return self._args.config
 
   def devices(self) -> str:
@@ -132,32 +129,36 @@ class _Doctor:
     if len({kind for (kind,) in kinds}) > 1:
       listed = ", ".join(f"process {i}: {kind}" for i, (kind,) in enumerate(kinds))
       raise InputError(f"all hosts must have the same devices: got {listed}.")
-    self._experiment = Experiment(self._config)
-    self._experiment.check_batch()
-    shape = " x ".join(f"{name} {size}" for name, size in self._experiment.mesh.shape.items())
-    return f"{kinds[0][0]}, mesh {shape}, {self._experiment.mesh.size} devices"
+    self._trainer, self._inputs = set_up(self._config)
+    self._trainer.check_batch()
+    shape = " x ".join(f"{name} {size}" for name, size in self._trainer.mesh.shape.items())
+    return f"{kinds[0][0]}, mesh {shape}, {self._trainer.mesh.size} devices"
 
   def data(self) -> str:
-    experiment = self._experiment
-    split = experiment.train_split
+    inputs = self._inputs
+    split = inputs.splits.train
+    open_files = self._together(inputs.check_open_files)[0]
     begin = time.perf_counter()
 
     def read() -> list[int]:
-      with contextlib.closing(experiment.train_batches(0)) as batches:
+      with contextlib.closing(inputs.train_batches(0)) as batches:
         weights = next(batches)["weight"]
       undecodable = int(np.sum(weights == 0))
       if undecodable:
         raise InputError(
           f"{undecodable} images of the first batch of {split.name} are undecodable."
         )
-      return [len(weights), len(split.source), len(experiment.eval_split.source)]
+      return [len(weights), len(split.source), len(inputs.splits.eval.source)]
 
     found = self._together(read)
     seconds = time.perf_counter() - begin
     counts = [of_process[1:] for of_process in found]
     if any(count != counts[0] for count in counts):
       raise InputError(f"all hosts must have the same dataset: examples are {counts}, by process.")
-    return f"{split.name}, {len(split.source):,} examples, {found[0][0]} read in {seconds:.1f} s"
+    return (
+      f"{split.name}, {len(split.source):,} examples, {found[0][0]} read in {seconds:.1f} s; "
+      f"{open_files}"
+    )
 
   def workdir(self) -> str:
     folder = epath.Path(self._args.workdir)
@@ -184,10 +185,10 @@ class _Doctor:
   def _room(self, folder: epath.Path) -> str:
     if in_object_store(self._args.workdir):
       return "an object store: its quota is not checked"
-    kept = self._config["checkpoint"]
-    state = jax.tree.leaves(self._experiment.abstract_state())
+    retention = self._trainer.config["checkpoint"]
+    state = jax.tree.leaves(self._trainer.abstract_state())
     # One more is there while it is being written.
-    count = kept["keep"] + kept["keep_best"] + 1
+    count = retention["keep"] + retention["keep_best"] + 1
     needed = count * sum(leaf.size * leaf.dtype.itemsize for leaf in state) / _GB
     free = shutil.disk_usage(folder).free / _GB
     if free < needed:
@@ -198,7 +199,7 @@ class _Doctor:
     return f"{free:.3g} GB free, {needed:.3g} GB needed for {count} checkpoints"
 
   def collective(self) -> str:
-    mesh = self._experiment.mesh
+    mesh = self._trainer.mesh
     ones = jax.make_array_from_callback(
       (mesh.size,), batch_sharding(mesh), lambda index: np.ones(mesh.size)[index]
     )
@@ -209,3 +210,14 @@ class _Doctor:
     return (
       f"sum over {mesh.size} devices in {time.perf_counter() - begin:.1f} s, compiling included"
     )
+
+
+def _attempt(call: Callable[[], Any]) -> list[Any]:
+  """Tells whether a call succeeded, and what it returned or how it failed."""
+  try:
+    return [True, call()]
+  except Exception as error:
+    told = explained(error)
+    if not is_expected(told):
+      raise
+    return [False, describe(told)]

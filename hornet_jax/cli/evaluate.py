@@ -1,26 +1,48 @@
-"""`evaluate`: the accuracy of a run's checkpoint, on its own data or on the suite."""
+"""`evaluate` measures a model on its own data, on any labelled set, or on the suite."""
 
 import argparse
+import csv
+import io
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import hosts, suite
+from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.errors import InputError
-from hornet_jax.train.checkpoint import load_params
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.workdir import check_dataset, load_config
+from hornet_jax.files import make_folder, write_file
+from hornet_jax.pretrained.model_io import is_one_file
+from hornet_jax.pretrained.task_model import load_task_model
+from hornet_jax.runs.workdir import check_dataset, load_config
+from hornet_jax.train.evaluate import evaluate_split
+from hornet_jax.train.evaluate_model import evaluate_model
+from hornet_jax.train.set_up import set_up
+from hornet_jax.train.task import Metric, Task, ranking_key
+
+_WITH_DATA = ("data_dir", "batch_size", "num_threads")
+_BATCH_SIZE = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
-    "--workdir", required=True, help="of a trained run; with --suite also a file or a name"
+    "--workdir", required=True, help="folder of a trained run, or a file or name of weights"
   )
   parser.add_argument(
     "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
+  )
+  parser.add_argument(
+    "--data",
+    metavar="NAME[/SPLIT]",
+    help="prepared dataset with the model's classes (default: the run's own)",
+  )
+  parser.add_argument(
+    "--tables", metavar="FOLDER", help="also write classes and confusions there, as CSV and JSON"
   )
   parser.add_argument("--json", action="store_true", help="for programs")
   suite.add_arguments(parser)
@@ -29,38 +51,100 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
   with hosts.joined(args):
-    return suite.run(args) if args.suite else _run(args)
+    if args.suite:
+      return suite.run(args)
+    allowed = _WITH_DATA if args.data else ()
+    foreign = [f"--{f}" for f in suite.FLAGS if getattr(args, f) is not None and f not in allowed]
+    if foreign:
+      raise InputError(f"{', '.join(foreign)} must come with --suite: it is missing.")
+    if args.data:
+      return _run_on(args)
+    if is_one_file(args.workdir):
+      raise InputError(
+        f"--data must say on which images {args.workdir} is evaluated: expected NAME or NAME/SPLIT "
+        "of a prepared dataset. Hint: `hornet prepare --help`; --suite takes ImageNet's sets."
+      )
+    return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
-  foreign = [f"--{flag}" for flag in suite.FLAGS if getattr(args, flag) is not None]
-  if foreign:
-    raise InputError(f"{', '.join(foreign)} must come with --suite: it is missing.")
+  """Evaluates a run on its own evaluation splits."""
   workdir = epath.Path(args.workdir)
-  experiment = Experiment(load_config(workdir))
-  check_dataset(experiment.train_split, workdir)
-  step, params, ema_params = load_params(workdir / "checkpoints", args.checkpoint)
-  eval_step = experiment.compile_eval_step()
-  metrics, rows = {}, []
-  weights = {"ema": experiment.place(ema_params), "raw": experiment.place(params)}
-  for split in (experiment.eval_split, *experiment.other_eval_splits):
-    of_split = {}
-    of_weights = experiment.predict(eval_step, list(weights.values()), split)
-    for name, predictions in zip(weights, of_weights, strict=True):
-      of_split[name] = predictions.metrics()
-      rows.append([split.name, name, len(predictions.label), *_formatted(of_split[name])])
-    metrics[split.name] = of_split
-  if jax.process_index() > 0:
-    return 0
-  if args.json:
-    first, *others = metrics
-    also = {"also": {name: metrics[name] for name in others}} if others else {}
-    print(json.dumps({"step": step, "split": first, **metrics[first], **also}, indent=2))
-  else:
-    print(f"step {step:,}")
-    print(tabulate(rows, headers=["split", "weights", "images", "top-1", "top-5", "loss"]))
+  trainer, inputs = set_up(load_config(workdir))
+  check_dataset(inputs.splits.train, workdir)
+  step, raw, averaged = load_variables(
+    workdir / "checkpoints", args.checkpoint, ranking_key(trainer.task)
+  )
+  eval_step = trainer.compile_eval_step(inputs.eval_batch_size)
+  weights = {"ema": trainer.place(averaged), "raw": trainer.place(raw)}
+  measured = {}
+  for split in (inputs.splits.eval, *inputs.splits.other_evals):
+    metrics = evaluate_split(trainer, inputs, eval_step, list(weights.values()), split)
+    measured[split.name] = dict(zip(weights, metrics, strict=True))
+  _tell(args, trainer.task, measured, inputs.splits.eval, step)
   return 0
 
 
-def _formatted(metrics: Mapping[str, float]) -> list[str]:
-  return [*(f"{100 * metrics[key]:.2f} %" for key in ("top1", "top5")), f"{metrics['loss']:.4f}"]
+def _run_on(args: argparse.Namespace) -> int:
+  """Evaluates averaged weights on a dataset that is named."""
+  name, _, split_name = args.data.partition("/")
+  data_dir = args.data_dir or ""
+  split = open_split(name, split_name or default_splits(name, data_dir)[1], data_dir)
+  loaded = load_task_model(args.workdir, args.checkpoint)
+  metric = evaluate_model(
+    loaded,
+    split,
+    batch_size=args.batch_size or _BATCH_SIZE,
+    num_threads=args.num_threads or os.cpu_count() or 1,
+  )
+  _tell(args, loaded.task, {split.name: {"ema": metric}}, split, None)
+  return 0
+
+
+def _tell(
+  args: argparse.Namespace,
+  task: Task,
+  measured: Mapping[str, Mapping[str, Metric]],
+  split: Split,
+  step: int | None,
+) -> None:
+  """Prints the numbers of each split and weights, and writes the tables of the first."""
+  if jax.process_index() > 0:
+    return
+  if args.tables:
+    metric = measured[split.name]["ema"]
+    _write_tables(epath.Path(args.tables), task.tables(metric, split.class_names), metric)
+  computed = {
+    name: {weights: metric.compute() for weights, metric in by_weights.items()}
+    for name, by_weights in measured.items()
+  }
+  if args.json:
+    first, *others = computed
+    also = {"also": {name: computed[name] for name in others}} if others else {}
+    print(json.dumps({"step": step, "split": first, **computed[first], **also}, indent=2))
+    return
+  scores = [score for score in task.scores if score.name in computed[split.name]["ema"]]
+  rows = [
+    [name, weights, metric.count, *(score.text(computed[name][weights]) for score in scores)]
+    for name, by_weights in measured.items()
+    for weights, metric in by_weights.items()
+  ]
+  if step is not None:
+    print(f"step {step:,}")
+  titles = [score.title for score in scores]
+  print(tabulate(rows, headers=["split", "weights", "images", *titles]))
+
+
+def _write_tables(
+  folder: epath.Path, tables: Mapping[str, Sequence[Mapping[str, Any]]], metric: Metric
+) -> None:
+  """Writes each table as NAME.csv, and all of them with the numbers as evaluation.json."""
+  make_folder(folder)
+  for name, rows in tables.items():
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(folder / f"{name}.csv", text.getvalue())
+  everything = {"images": metric.count, "metrics": metric.compute(), **tables}
+  write_file(folder / "evaluation.json", json.dumps(everything, indent=2) + "\n")

@@ -1,10 +1,10 @@
-"""`export`: a run's averaged weights in one file."""
+"""`export` writes a run's averaged weights to one file."""
 
 import argparse
 
 from etils import epath
 
-from hornet_jax.train.weights import export
+from hornet_jax.pretrained.model_io import export
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The arguments of several hosts, and what becomes of the others where one process fails."""
+"""A command on several hosts gets its arguments here; where one process fails, all end."""
 
 import argparse
 import contextlib
@@ -11,22 +11,23 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cli.failure import EXPECTED, describe, report
-from hornet_jax.errors import InputError, StalledError
-from hornet_jax.train.hosts import Hosts, come_together
-from hornet_jax.train.roll_call import RollCall
+from hornet_jax.cli.failure import explained, report
+from hornet_jax.errors import LostPeerError, StalledError
+from hornet_jax.exit_status import PERSON, describe, exit_status, is_expected
+from hornet_jax.parallel.cluster import Hosts
+from hornet_jax.parallel.distributed import initialize
+from hornet_jax.parallel.rendezvous import Rendezvous
+from hornet_jax.runs.result import end_all
 
 _logger = logging.getLogger(__name__)
 
-_NEWS_SECONDS = 2.0  # within which the death of another process is known here
-
 
 def add_arguments(parser: argparse.ArgumentParser, timeout: int = Hosts.timeout) -> None:
-  """Adds the arguments; on Cloud TPU and SLURM none is needed.
+  """Adds the arguments of several hosts; on Cloud TPU and SLURM none is needed.
 
   Args:
-    parser: of the command.
-    timeout: default of `--timeout`.
+    parser: parser of the command.
+    timeout: default of `--timeout`, in seconds.
   """
   group = parser.add_argument_group(
     "several hosts", "one process a host; on Cloud TPU, GKE and SLURM all is known without"
@@ -48,77 +49,92 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: int = Hosts.timeout)
 
 
 @contextlib.contextmanager
-def joined(args: argparse.Namespace, *, saves: bool = False) -> Iterator[RollCall | None]:
+def joined(args: argparse.Namespace, *, saves: bool = False) -> Iterator[Rendezvous | None]:
   """Brings all processes together; an error in one of them ends them all, with its text.
 
   Args:
-    args: of the command.
-    saves: whether SIGTERM stops after a step instead of ending the process.
+    args: parsed arguments of the command.
+    saves: whether SIGTERM stops the run after a step instead of ending the process.
 
   Yields:
-    The connections to the others; None where this process is the only one.
+    The connections to the other processes; None where this process is the only one.
   """
   hosts = Hosts(args.coordinator, args.num_processes, args.process_id, args.timeout, args.heartbeat)
-  try:
-    roll_call = come_together(hosts, _end, saves=saves)
-  except RuntimeError as error:
-    if "before any JAX calls" not in str(error) or hosts.coordinator:
-      raise InputError(f"the processes cannot come together: {error}") from error
-    _logger.info("JAX was used before in this process: it goes on alone")
-    roll_call = None
-  if roll_call is None:
+  rendezvous = initialize(hosts, _end, saves=saves)
+  if rendezvous is None:
     try:
       yield None
     except StalledError as error:
       _exit(report(error))  # a reader that hangs would keep the process
     return
-  _speak_for_all(roll_call.process)
-  _logger.info("%d processes: %s", len(roll_call.hosts), ", ".join(roll_call.hosts))
+  _speak_for_all(rendezvous.process)
+  _logger.info("%d processes: %s", len(rendezvous.hosts), ", ".join(rendezvous.hosts))
   try:
-    yield roll_call
-    roll_call.gather(None)  # process 0 may still write a report, and fail
+    yield rendezvous
+    rendezvous.gather(None)  # process 0 may still write a report, and fail
   except BaseException as error:
-    _fail(roll_call, error)
-  roll_call.leave()
+    _fail(rendezvous, explained(error))
+  rendezvous.leave()
 
 
 @contextlib.contextmanager
 def deadline(seconds: float, text: str) -> Iterator[None]:
-  """Ends the process where what happens inside takes longer."""
-  timer = threading.Timer(seconds, _end, [text])
+  """Ends the process if the body of the `with` statement takes longer.
+
+  Args:
+    seconds: time that the body may take.
+    text: message with which the process then ends.
+  """
+  timer = threading.Timer(seconds, _end, [text, PERSON])
   timer.daemon = True
   timer.start()
-  yield
-  timer.cancel()
+  try:
+    yield
+  finally:
+    timer.cancel()
 
 
 def _speak_for_all(number: int) -> None:
-  """What all would say is said by process 0; the others only warn."""
+  """Lets process 0 alone log information; the others only warn."""
   if number:
     logging.getLogger("hornet_jax").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
       handler.setFormatter(logging.Formatter(f"process {number}: %(message)s"))
 
 
-def _fail(roll_call: RollCall, error: BaseException) -> NoReturn:
+def _fail(rendezvous: Rendezvous, error: BaseException) -> NoReturn:
   """Tells the others and ends at once: at an orderly end JAX would wait for them."""
-  if not isinstance(error, EXPECTED):
-    # A computation that broke off because another process died: the one that watches says so.
-    threading.Event().wait(_NEWS_SECONDS)
-    traceback.print_exception(error)
-    status = 1
-  else:
-    status = report(error)
-  roll_call.leave(describe(error).removeprefix("error: "))
+  await_reason(rendezvous, error)
+  with contextlib.suppress(OSError, ValueError):  # nobody may listen any more
+    if is_expected(error):
+      report(error)
+    else:
+      traceback.print_exception(error)
+  rendezvous.leave(describe(error), exit_status(error))
+  _exit(exit_status(error))
+
+
+def await_reason(rendezvous: Rendezvous, error: BaseException) -> None:
+  """Waits for news of another process whose failure may have caused this error.
+
+  If one has failed, this does not return: the connection to it ends this process, with the
+  reason. An expected error, such as bad input, has its own cause: then this returns at once.
+  """
+  error = explained(error)
+  if isinstance(error, LostPeerError) or not is_expected(error):
+    rendezvous.wait_for_news()
+
+
+def _end(text: str, status: int) -> None:
+  """Ends the process from any thread, with one line and the run's result."""
+  end_all(status, text)
+  with contextlib.suppress(OSError, ValueError):  # nobody may listen any more
+    print(f"hornet: error: {text}", file=sys.stderr)
   _exit(status)
 
 
-def _end(text: str) -> None:
-  print(f"hornet: error: {text}", file=sys.stderr)
-  _exit(1)
-
-
 def _exit(status: int) -> NoReturn:
-  sys.stdout.flush()
-  sys.stderr.flush()
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+      stream.flush()
   os._exit(status)

@@ -1,9 +1,8 @@
-"""`info [VARIANT]`, `info --config=FILE`."""
+"""`info` lists the variants, or describes one of them or a config."""
 
 import argparse
 import dataclasses
 import json
-import re
 from typing import Any
 
 import jax
@@ -13,12 +12,13 @@ from tabulate import tabulate
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cost import stage_costs
+from hornet_jax.cli.info_config import describe_config
+from hornet_jax.config.build import build_model
+from hornet_jax.cost.count import stage_costs
 from hornet_jax.errors import InputError
-from hornet_jax.models import VARIANTS, create_model, get_variant
-from hornet_jax.train.model import build_model
-from hornet_jax.train.recipes import DEVIATIONS, Compared, Recipe, compare, find_recipe
-from hornet_jax.train.sharding import placements
+from hornet_jax.models import VARIANTS, Architecture, create_model, get_variant
+from hornet_jax.models.stacking import any_block
+from hornet_jax.parallel.sharding import placements
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--image_size", type=positive_int, help="pixels; default: the variant's own")
   parser.add_argument("--num_classes", type=positive_int, default=1000)
   parser.add_argument("--json", action="store_true", help="for programs")
-  parser.add_argument("--config", help="FILE[:ARG]: a config beside the official run's settings")
+  config_flag.add_argument(parser, None, "its keys, steps and the official run: ")
   parser.add_argument(
     "--fsdp", type=positive_int, help="where the parameters of --config or VARIANT lie, cut so"
   )
@@ -36,18 +36,12 @@ def run(args: argparse.Namespace) -> int:
   if args.config and (args.variant or args.image_size):
     raise InputError("`info` takes a variant or --config: got both.")
   if args.fsdp:
-    print(_placement_table(*_described_params(args), args.fsdp))
+    print(_placement_table(*_described_model(args), args.fsdp))
     return 0
   if args.config:
-    config = config_flag.load(args.config, args.overrides)
-    recipe = find_recipe(config)
-    compared = compare(config, recipe)
-    if args.json:
-      print(json.dumps(_as_json(compared), indent=2))
-    else:
-      print(_beside_official(recipe, compared))
+    print(describe_config(config_flag.load(args.config, args.overrides), args.json))
     return 0
-  if args.overrides:
+  if args.overrides and not args.imports:
     raise InputError(f"unrecognized arguments: {' '.join(args.overrides)}.")
   names = [args.variant] if args.variant else list(VARIANTS)
   infos = [_describe(name, args.image_size, args.num_classes) for name in names]
@@ -62,21 +56,8 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
-def _as_json(rows: list[Compared]) -> list[dict[str, Any]]:
-  keys = ("key", "config", "official", "equal")
-  return [dict(zip(keys, row, strict=True)) for row in rows]
-
-
-def _beside_official(recipe: Recipe, compared: list[Compared]) -> str:
-  lines = [[*row[:3], "" if row[3] else "deviates"] for row in compared]
-  table = tabulate(lines, headers=["key", "config", "official", ""], disable_numparse=True)
-  title = f"{recipe.variant} on {recipe.dataset}"
-  always = [f"- {deviation}" for deviation in DEVIATIONS]
-  return "\n".join([title, table, "In every run:", *always])
-
-
-def _described_params(args: argparse.Namespace) -> tuple[str, Any]:
-  """The model's name, and its parameters without their values."""
+def _described_model(args: argparse.Namespace) -> tuple[str, Architecture, Any]:
+  """Gives the model's name, the model, and its abstract parameters."""
   if args.config:
     config = config_flag.load(args.config, args.overrides)
     name, size = config["model"]["variant"], config["data"]["image_size"]
@@ -87,14 +68,14 @@ def _described_params(args: argparse.Namespace) -> tuple[str, Any]:
   else:
     raise InputError("--fsdp must come with a model: expected VARIANT or --config, got none.")
   images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-  return name, jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+  return name, model, jax.eval_shape(model.init, jax.random.key(0), images)["params"]
 
 
-def _placement_table(name: str, params: Any, fsdp: int) -> str:
-  """Every parameter that is cut, and all of those that stay whole; equal blocks in one row."""
+def _placement_table(name: str, model: Architecture, params: Any, fsdp: int) -> str:
+  """Tabulates how parameters lie on the devices, whole or cut; equal blocks share a row."""
   rows: dict[tuple[str, ...], list[int]] = {}
-  for placed in placements(params, fsdp):
-    path = re.sub(r"block_\d+", "block_*", placed.path)
+  for placed in placements(model.param_info, params, fsdp):
+    path = any_block(placed.path)
     spec = (
       "whole" if placed.spec == PartitionSpec() else f"{placed.spec}".replace("PartitionSpec", "")
     )

@@ -1,4 +1,4 @@
-"""`plan`: a config on TPUs that are not there."""
+"""`plan` tells how a config would run on TPUs that are not there."""
 
 import argparse
 import itertools
@@ -9,14 +9,15 @@ from typing import Any
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import plan_tables
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.cost.ahead_of_time import cache_folder, check_compiler
-from hornet_jax.cost.chips import CHIPS, Topology, parse_topology
+from hornet_jax.config.check import check_config
+from hornet_jax.config.fit import fit
+from hornet_jax.cost.hardware import CHIPS, Topology, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.plan import Limits, Plan, Scenario, make_plan, make_scenario
+from hornet_jax.cost.xla.compile import check_compiler, results_folder
 from hornet_jax.data.datasets import training_size
 from hornet_jax.errors import InputError
-from hornet_jax.models.stage import check_remat
-from hornet_jax.train.settings import check_ranges
+from hornet_jax.models.execution import check_remat
 
 _PODS = {
   2: ["2x4", "4x4", "4x8", "8x8", "8x16", "16x16"],
@@ -54,11 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   check_compiler()
   config = config_flag.load(args.config, args.overrides)
-  check_ranges(config)
+  check_config(config)
   prices = _prices(args.price)
   num_examples, num_classes = _size(args, config["data"])
+  config, _ = fit(config, num_examples)
   scenarios = _scenarios(args, config)
-  limits = Limits(float(args.time_limit), cache_folder(), args.full, args.lower_only)
+  limits = Limits(float(args.time_limit), results_folder(), args.full, args.lower_only)
 
   def plan(scenario: Scenario) -> Plan:
     progress = _Progress(plan_tables.title(scenario))
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _what_fits(planned: Plan, plan: Any) -> str:
-  """Of one that does not fit: a batch and a remat policy with which it would."""
+  """Tells which batch would fit, and whether recomputing all would make this one fit."""
   scenario = planned.scenario
 
   def with_images(images: int) -> Plan:
@@ -152,7 +154,7 @@ def _whole(name: str, text: str) -> int:
 
 
 def _prices(text: str | None) -> dict[str, float]:
-  """By TPU; those without one are not there."""
+  """Reads the price of a chip-hour of each TPU; TPUs without a price are left out."""
   if not text:
     return {}
   prices: dict[str, float] = {}
@@ -178,7 +180,7 @@ def _size(args: argparse.Namespace, data: dict[str, Any]) -> tuple[int, int]:
 
 
 class _Progress:
-  """A line on a terminal; elsewhere one every half minute."""
+  """A `_Progress` updates a line on a terminal; elsewhere it prints one every half minute."""
 
   def __init__(self, title: str):
     self._title, self._last, self._width = title, 0.0, 0

@@ -1,18 +1,18 @@
-"""What `plan` prints."""
+"""This module writes the text and tables that `plan` prints."""
 
 from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from hornet_jax.cost.collectives import totals
 from hornet_jax.cost.estimate import Range, methods
 from hornet_jax.cost.plan import Plan, Scenario
+from hornet_jax.cost.xla.collectives import totals
 
 _GIB = 2**30
 
 
 def title(scenario: Scenario) -> str:
-  """What is planned, in one line."""
+  """Names what is planned, in one line."""
   model, data = scenario.config["model"], scenario.config["data"]
   dtype, size = model["dtype"], data["image_size"]
   rolled = "" if model["scan"] else ", no scan"
@@ -23,7 +23,7 @@ def title(scenario: Scenario) -> str:
 
 
 def memory_line(plan: Plan) -> str:
-  """The batch, and the memory that it takes."""
+  """Tells, in one line, the batch and the memory that it takes; the plan must be compiled."""
   assert plan.peak is not None
   remat = plan.scenario.config["model"]["remat"]
   return (
@@ -33,7 +33,12 @@ def memory_line(plan: Plan) -> str:
 
 
 def report(plan: Plan, prices: Mapping[str, float]) -> str:
-  """All that is known of one plan."""
+  """Writes all that is known of one plan.
+
+  Args:
+    plan: plan of one scenario.
+    prices: price of a chip-hour by TPU generation; empty to tell chip-hours alone.
+  """
   scenario, lowered = plan.scenario, plan.lowered
   parts = [title(scenario), *(f"note: {note}" for note in scenario.notes)]
   parts += ["", _memory(plan)]
@@ -49,7 +54,12 @@ def report(plan: Plan, prices: Mapping[str, float]) -> str:
 
 
 def comparison(plans: Sequence[Plan], prices: Mapping[str, float]) -> str:
-  """One row a plan; the cheapest that fits is marked."""
+  """Compares plans in a table, one row each; the cheapest that fits is marked.
+
+  Args:
+    plans: plans of several scenarios.
+    prices: price of a chip-hour by TPU, see `report`.
+  """
   costs = {i: _cost(plan, prices) for i, plan in enumerate(plans) if plan.fits}
   complete = {i: cost for i, cost in costs.items() if cost is not None}
   cheapest = min(complete, key=lambda i: complete[i].high, default=None)
@@ -92,7 +102,7 @@ def comparison(plans: Sequence[Plan], prices: Mapping[str, float]) -> str:
 
 
 def weak_scaling(plans: Sequence[Plan]) -> str:
-  """Chips against speed with the same images a chip."""
+  """Compares speeds on more and more chips, with the same images a chip, in a table."""
   rows = []
   first = plans[0].step
   for plan in plans:
@@ -157,8 +167,8 @@ def _memory(plan: Plan) -> str:
     )
   if plan.fits:
     lines.append(
-      f"largest batch: at least {plan.proportional_batch} images a chip (as if all but the state "
-      "grew with it; --largest compiles to find it)"
+      f"largest batch: not compiled; {plan.proportional_batch} images a chip, if all but the state "
+      "grew with it (--largest compiles to find one that fits)"
     )
   return "\n".join(lines)
 
@@ -205,7 +215,10 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
 
 
 def _cost(plan: Plan, prices: Mapping[str, float]) -> Range | None:
-  """Of the run, in the currency of the prices; without prices, chip-hours."""
+  """Gives the run's cost in the currency of the prices; without any, in chip-hours.
+
+  It is None where the TPU has no price among those given, or the step has no estimate.
+  """
   if plan.chip_hours is None or not prices:
     return plan.chip_hours
   price = prices.get(plan.scenario.topology.generation)

@@ -1,56 +1,102 @@
-"""`predict IMAGE...`: classes and probabilities of image files."""
+"""`predict IMAGE...` tells what a trained model says of image files."""
 
 import argparse
+import contextlib
+import csv
+import io
 import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import jax
-import numpy as np
+from etils import epath
 
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.train.weights import Trained, load
-
-_BATCH_SIZE = 32
+from hornet_jax.data.image_files import find_images
+from hornet_jax.errors import InputError
+from hornet_jax.files import make_folder
+from hornet_jax.pretrained.task_model import load_task_model, predict_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any size")
-  parser.add_argument("--workdir", required=True, help="of a trained run, or a file of `export`")
+  parser.add_argument(
+    "images", nargs="+", metavar="IMAGE", help="image files of any size, folders of them, patterns"
+  )
+  parser.add_argument(
+    "--workdir", required=True, help="folder of a trained run, or a file or name of weights"
+  )
   parser.add_argument(
     "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
   )
   parser.add_argument("--top", type=positive_int, default=3, help="classes to show (default: 3)")
   parser.add_argument("--json", action="store_true", help="for programs")
+  parser.add_argument("--csv", metavar="FILE", help="table to write besides, one line an image")
 
 
 def run(args: argparse.Namespace) -> int:
-  trained = load(args.workdir, checkpoint=args.checkpoint)
-  class_names = trained.preprocessing.class_names
-  results = []
-  for path, row in zip(args.images, _probabilities(trained, args.images).tolist(), strict=True):
-    best = sorted(range(len(row)), key=lambda k: -row[k])[: args.top]
-    top = [{"class": class_names[k], "probability": row[k]} for k in best]
-    results.append({"image": path, "top": top})
-  if args.json:
-    print(json.dumps(results, indent=2))
-  else:
-    for result in results:
-      listed = "  ".join(f"{t['class']} {100 * t['probability']:.1f} %" for t in result["top"])
-      print(f"{result['image']}: {listed}")
+  paths = find_images(args.images)
+  loaded = load_task_model(args.workdir, args.checkpoint)
+  columns = loaded.task.answer_columns(args.top)
+  unreadable = 0
+  with _table(args.csv, columns) as table, _Printer(args.json) as printer:
+    for path, answer in predict_files(loaded, paths, top=args.top):
+      if isinstance(answer, InputError):
+        unreadable += 1
+        print(f"hornet: {answer}", file=sys.stderr, flush=True)
+        printer.write({"image": path, "error": str(answer)})
+        table.writerow([path, *("" for _ in columns), str(answer)])
+        continue
+      printer.write({"image": path, **answer.record}, f"{path}: {answer.line}")
+      table.writerows([path, *row, ""] for row in answer.rows)
+  if unreadable:
+    raise InputError(
+      f"IMAGE must be files that can be read: {unreadable} of {len(paths)} cannot, each is named "
+      "above."
+    )
   return 0
 
 
-def _probabilities(trained: Trained, paths: list[str]) -> np.ndarray:
-  """softmax of the logits, [N, K]."""
+@contextlib.contextmanager
+def _table(file: str | None, columns: Sequence[str]) -> Iterator[Any]:
+  """Opens the table and writes its first line; goes nowhere without a file."""
+  if file is None:
+    yield csv.writer(_Nowhere())
+    return
+  path = epath.Path(file)
+  make_folder(path.parent)
+  try:
+    opened = path.open("wb")
+  except OSError as error:
+    raise InputError(f"--csv must be a file that can be written: {file}: {error}") from error
+  # Names of files are bytes; those that are no text stay what they are.
+  with io.TextIOWrapper(opened, encoding="utf-8", errors="surrogateescape", newline="") as text:
+    table = csv.writer(text)
+    table.writerow(["image", *columns, "error"])
+    yield table
 
-  @jax.jit
-  def classify(params, images):
-    return jax.nn.softmax(trained.model.apply({"params": params}, images)[0])
 
-  # Batches of one size: one compilation, bounded memory, however many images.
-  size = min(len(paths), _BATCH_SIZE)
-  results = []
-  for start in range(0, len(paths), size):
-    images = trained.preprocessing(paths[start : start + size])
-    padding = np.zeros((size - len(images), *images.shape[1:]), images.dtype)
-    results.append(classify(trained.params, np.concatenate([images, padding]))[: len(images)])
-  return np.concatenate(results)
+class _Nowhere:
+  def write(self, text: str) -> None:
+    """Forgets a line."""
+
+
+class _Printer:
+  """Prints each answer as soon as it is there: a line, or an entry of a JSON list."""
+
+  def __init__(self, as_json: bool):
+    self._as_json, self._separator = as_json, "[\n"
+
+  def __enter__(self) -> "_Printer":
+    return self
+
+  def write(self, record: dict[str, Any], line: str = "") -> None:
+    """Prints one answer."""
+    if self._as_json:
+      print(self._separator, json.dumps(record, indent=2), sep="", end="", flush=True)
+      self._separator = ",\n"
+    elif line:
+      print(line, flush=True)
+
+  def __exit__(self, *_: object) -> None:
+    if self._as_json:
+      print("[]" if self._separator == "[\n" else "\n]")

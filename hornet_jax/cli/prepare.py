@@ -1,4 +1,4 @@
-"""`prepare DATASET`, `prepare folder`, `prepare tfrecord`."""
+"""`prepare` builds a known dataset's files, or those of your own images or records."""
 
 import argparse
 import contextlib
@@ -13,6 +13,8 @@ from typing import NoReturn
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.cli.arguments import positive_int
+from hornet_jax.cli.prepare_smaller import QUALITY, run_smaller
 from hornet_jax.data.datasets import DATASETS, find_prepared, open_split
 from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.folder import ImageFolder, read_folder
@@ -47,7 +49,9 @@ _IMAGENET_22K = tuple(f"imagenet22k/{build}" for build in BUILDS)
 # Flag -> the datasets that it is for.
 _FLAGS = {
   "path": ("folder", "tfrecord"),
-  "name": ("folder",),
+  "name": ("folder", "smaller"),
+  "short_side": ("smaller",),
+  "quality": ("smaller",),
   "eval_fraction": ("folder",),
   "idx": ("fashion_mnist",),
   "archives": ("imagenet2012", *_IMAGENET_22K, *EVAL_SETS),
@@ -62,12 +66,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   known = ", ".join(DATASETS)
   parser.add_argument(
     "dataset",
-    help=f"{known}; or `folder` for your own images; or `tfrecord` for a TFRecord dataset of TFDS",
+    help=f"{known}; or `folder` for your own images; `smaller` for a copy of a prepared dataset "
+    "with smaller images; `tfrecord` for a TFRecord dataset of TFDS",
   )
   parser.add_argument(
     "--path", type=pathlib.Path, help="folder: of class folders; tfrecord: of the version"
   )
-  parser.add_argument("--name", help="folder: of the new dataset")
+  parser.add_argument("--name", help="folder: of the new dataset; smaller: of the one to copy")
+  parser.add_argument(
+    "--short_side", type=positive_int, help="smaller: pixels, such as 256 for training at 224"
+  )
+  parser.add_argument(
+    "--quality", type=positive_int, help=f"smaller: of the JPEGs, 1 to 100 (default: {QUALITY})"
+  )
   parser.add_argument(
     "--eval_fraction",
     type=float,
@@ -117,13 +128,15 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
   if args.dataset == "folder":
     return _prepare_folder(args)
+  if args.dataset == "smaller":
+    return run_smaller(args)
   if args.dataset == "tfrecord":
     if not args.path:
       raise InputError("`prepare tfrecord` needs --path, the folder of a version.")
     print(f"in {convert(args.path, args.data_dir)}")
     return 0
   if args.dataset not in DATASETS:
-    raise unknown_name("dataset", args.dataset, [*DATASETS, "folder", "tfrecord"])
+    raise unknown_name("dataset", args.dataset, [*DATASETS, "folder", "smaller", "tfrecord"])
   path = _prepare_imagenet(args) if args.dataset in _FLAGS["archives"] else _prepare_other(args)
   known = DATASETS[args.dataset]
   splits = (name.partition("[")[0] for name in (known.train_split, known.eval_split) if name)
@@ -136,7 +149,7 @@ def _run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _told_of_sigterm() -> Iterator[None]:
-  """Within, SIGTERM is told in one line, and ends the builder at once."""
+  """Makes SIGTERM print one line and end the builder at once, in the body of a `with`."""
 
   def end(number: int, frame: object) -> NoReturn:
     print("hornet: ended by SIGTERM", file=sys.stderr)
@@ -185,7 +198,7 @@ def _prepare_imagenet(args: argparse.Namespace) -> epath.Path:
 
 
 def _check_existing(args: argparse.Namespace, path: epath.Path) -> None:
-  """Tells what was asked for and not done; raises `InputError` where that matters."""
+  """Tells which flags are not used as the dataset exists; raises `InputError` if it is partial."""
   generated = is_generated(path)
   real_is_wanted = bool(args.archives) or not generated
   if real_is_wanted and not args.partial and not args.generated:
@@ -251,7 +264,7 @@ def _prepare_folder(args: argparse.Namespace) -> int:
 
 
 def _report(folder: ImageFolder) -> None:
-  """The class balance, and everything that is not used."""
+  """Prints the class balance, and everything that is not used."""
   print(f"split {folder.rule}")
   counts = {split: folder.counts(split) for split in folder.splits}
   rows = [

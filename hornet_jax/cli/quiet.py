@@ -1,13 +1,13 @@
-"""Keeps Orbax's pages off the terminal: the error itself arrives as one line."""
+"""This module keeps Orbax's tracebacks off the terminal: the error itself arrives as one line."""
 
 import logging
 import sys
 
 
 def silence_orbax() -> None:
-  """Drops what its threads and forgotten coroutines print of a failed save or restore.
+  """Drops what Orbax's threads and coroutines print of a failed save or restore.
 
-  For the process of a command alone: it changes settings of the whole interpreter.
+  It is meant for commands alone, as it changes settings of the whole interpreter.
   """
   logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
   logging.getLogger("asyncio").addFilter(
@@ -28,12 +28,12 @@ def silence_orbax() -> None:
 
 
 def _is_late(error: BaseException | None) -> bool:
-  """Whether a thread of TensorStore answers an event loop that Orbax has given up."""
+  """Tells whether a thread of TensorStore answers an event loop that Orbax has given up."""
   return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
 
 def _origin(traceback) -> str:
-  """The file in which an error was raised first."""
+  """Finds the file in which an error was raised first."""
   while traceback is not None and traceback.tb_next is not None:
     traceback = traceback.tb_next
   return traceback.tb_frame.f_code.co_filename if traceback else ""

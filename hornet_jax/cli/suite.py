@@ -1,4 +1,4 @@
-"""`evaluate --suite`: ImageNet and the sets around it."""
+"""`evaluate --suite` measures a model on ImageNet and the sets around it."""
 
 import argparse
 import datetime
@@ -11,28 +11,29 @@ import jax
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.checkpoints.fingerprint import fingerprint
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.data.datasets import find_prepared, open_split
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.errors import InputError, unknown_name
-from hornet_jax.suite.run import Suite
-from hornet_jax.suite.scores import per_class, read_real_labels
-from hornet_jax.suite.sets import REAL, SETS
-from hornet_jax.suite.table import Row, append_rows, check_table, set_rows, write_per_class
-from hornet_jax.train.class_map import read_class_map
-from hornet_jax.train.fingerprint import fingerprint
-from hornet_jax.train.weights import (
-  Described,
-  as_trained,
+from hornet_jax.pretrained.class_map import read_class_map
+from hornet_jax.pretrained.model_io import (
+  ModelSpec,
   evaluation_settings,
   is_one_file,
   read_model,
+  to_pretrained,
 )
+from hornet_jax.suite.run import Suite
+from hornet_jax.suite.scores import read_real_labels
+from hornet_jax.suite.sets import REAL, SETS
+from hornet_jax.suite.table import Row, append_rows, check_table, set_rows, write_per_class
+from hornet_jax.tasks.predictions import per_class
 from hornet_jax.versions import versions
 
 _logger = logging.getLogger(__name__)
 
-FLAGS = ("sets", "data_dir", "class_map", "real", "batch_size", "num_threads", "table")
+FLAGS = ("sets", "data_dir", "class_map", "real", "batch_size", "num_threads", "readers", "table")
 _NAMES = (*SETS, REAL)
 _BATCH_SIZE = 128
 
@@ -49,7 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   suite.add_argument("--real", metavar="FILE", help="real.json of ReaL, the reassessed labels")
   suite.add_argument("--batch_size", type=positive_int, help=f"default: {_BATCH_SIZE}")
-  suite.add_argument("--num_threads", type=positive_int, help="readers (default: one a core)")
+  suite.add_argument(
+    "--num_threads", type=positive_int, help="that read, in each process (default: one a core)"
+  )
+  suite.add_argument(
+    "--readers",
+    type=positive_int,
+    metavar="N",
+    help="processes of a host that read, where threads do not keep up (default: its own alone)",
+  )
   suite.add_argument(
     "--table", help="CSV file that the results are added to (default: workdir/suite.csv)"
   )
@@ -61,20 +70,21 @@ def run(args: argparse.Namespace) -> int:
   real_labels = read_real_labels(epath.Path(args.real)) if args.real else None
   class_map = read_class_map(args.class_map) if args.class_map else None
   sources = _read(args.workdir, args.checkpoint)
-  described = next(iter(sources.values()))[0]
-  data_dir = args.data_dir or described.data.get("data_dir", "")
+  spec = next(iter(sources.values()))[0]
+  data_dir = args.data_dir or spec.data.get("data_dir", "")
   wanted = _wanted(args.sets, data_dir, real_labels is not None)
   names = [name for name in SETS if name in wanted or (name == "val" and REAL in wanted)]
 
   suite = Suite(
-    {weights: as_trained(*source) for weights, source in sources.items()},
+    {weights: to_pretrained(*source) for weights, source in sources.items()},
     class_map,
     batch_size=args.batch_size or _BATCH_SIZE,
     num_threads=args.num_threads or os.cpu_count() or 1,
+    num_processes=args.readers or 0,
   )
   settings = {
-    "model": described.model,
-    "data": evaluation_settings(described),
+    "model": spec.model,
+    "data": evaluation_settings(spec),
     "class_map": None if class_map is None else class_map.tolist(),
   }
   config = json.dumps(settings)
@@ -85,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     "checkpoint": args.workdir
     if args.checkpoint == "last"
     else f"{args.workdir}@{args.checkpoint}",
-    "variant": described.model["variant"],
+    "variant": spec.model["variant"],
     "config": config,
     "model_images_per_second": round(suite.images_per_second, 1),
     "devices": f"{len(devices)} x {devices[0].device_kind}",
@@ -126,7 +136,7 @@ def _identity(params: dict, config: str) -> Row:
 
 
 def _wanted(given: str | None, data_dir: str, has_real: bool) -> list[str]:
-  """The sets to evaluate on, of `_NAMES`; those that are not there are named.
+  """Lists the sets of `_NAMES` to evaluate on; logs those that are left out.
 
   Raises:
     InputError: if a set that was asked for is unknown or not there, or none is.
@@ -142,7 +152,7 @@ def _wanted(given: str | None, data_dir: str, has_real: bool) -> list[str]:
 
 
 def _missing(name: str, data_dir: str, has_real: bool) -> str:
-  """What to do about a set that is not there; empty where it is."""
+  """Tells what to do about a set that is not there; empty where it is."""
   if name not in _NAMES:
     raise unknown_name("set", name, _NAMES)
   if name == REAL:
@@ -155,8 +165,8 @@ def _missing(name: str, data_dir: str, has_real: bool) -> str:
   return f"not prepared, run python -m hornet_jax prepare {dataset} --archives=DIR"
 
 
-def _read(path: str, checkpoint: str) -> dict[str, tuple[Described, dict]]:
-  """Name of the weights -> description and parameters."""
+def _read(path: str, checkpoint: str) -> dict[str, tuple[ModelSpec, dict]]:
+  """Reads description and parameters of each set of weights, by name: file, ema or raw."""
   if is_one_file(path):
     return {"file": read_model(path, checkpoint=checkpoint)}
   return {

@@ -1,6 +1,7 @@
-"""`train`: the whole job, from the data to the report."""
+"""`train` does the whole job, from the data to the report."""
 
 import argparse
+import functools
 import math
 import pathlib
 import statistics
@@ -13,17 +14,22 @@ from tabulate import tabulate
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import hosts
 from hornet_jax.cli.arguments import command_line
+from hornet_jax.cli.failure import tell
+from hornet_jax.config.flat import flatten
 from hornet_jax.data.datasets import DATASETS, check_prepared, find_prepared
 from hornet_jax.data.prepare import prepare
 from hornet_jax.errors import InputError
+from hornet_jax.exit_status import COMPLETE
+from hornet_jax.files import exists
+from hornet_jax.parallel.assert_same import assert_same
+from hornet_jax.parallel.rendezvous import Rendezvous
 from hornet_jax.paths import absolute
-from hornet_jax.train.agreement import check_agreement
-from hornet_jax.train.loop import train
+from hornet_jax.runs.clock import process_start
+from hornet_jax.train.loop_result import Outcome
 from hornet_jax.train.report import write_report
-from hornet_jax.train.roll_call import RollCall
+from hornet_jax.train.run import train
+from hornet_jax.train.task import EVAL, EVAL_EMA
 from hornet_jax.versions import versions
-
-_INTERRUPTED = 130  # as a shell reports an end by Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-  with hosts.joined(args, saves=True) as roll_call:
-    return _run(args, roll_call)
+  with hosts.joined(args, saves=True) as rendezvous:
+    return _run(args, rendezvous)
 
 
-def _run(args: argparse.Namespace, roll_call: RollCall | None) -> int:
+def _run(args: argparse.Namespace, rendezvous: Rendezvous | None) -> int:
   if args.init == "":
     raise InputError("--init must name a workdir or a file: got nothing.")
   init = [f"--config.init.checkpoint={args.init}"] if args.init else []
@@ -57,28 +63,40 @@ def _run(args: argparse.Namespace, roll_call: RollCall | None) -> int:
   is_first = jax.process_index() == 0
   if is_first:
     _prepare(config["data"]["dataset"], config["data"]["data_dir"])
-  if roll_call:
-    check_agreement(roll_call, "versions", versions())
-    check_agreement(roll_call, "configs", config)
+  if rendezvous:
+    assert_same(rendezvous, "versions", versions())
+    assert_same(rendezvous, "configs", flatten(config))
+    assert_same(rendezvous, "workdirs", {"workdir": str(absolute(workdir))})
     if not is_first:  # on a disk of its own
       _prepare(config["data"]["dataset"], config["data"]["data_dir"])
 
-  outcome = train(config, workdir)
-  if not outcome.complete:
-    if is_first:
-      print(
-        f"stopped after step {outcome.step} of {outcome.experiment.total_steps}; the same command "
-        f"goes on from there: {command_line()}"
-      )
-    return _INTERRUPTED if outcome.interrupted else 0
+  report = workdir / "report.html"
+
+  def write_page(outcome: Outcome) -> None:
+    if is_first and (outcome.updated or not exists(report)):
+      write_report(outcome, report, command_line())
+
+  outcome = train(
+    config,
+    workdir,
+    on_complete=write_page,
+    on_error=functools.partial(hosts.await_reason, rendezvous) if rendezvous else None,
+    began=process_start(),
+  )
   if not is_first:
-    return 0
-  path = workdir / "report.html"
-  if outcome.updated or not path.exists():
-    write_report(outcome, path, command_line())
-  print(_table(outcome))
-  print(f"report: {absolute(path)}")
-  return 0
+    return outcome.exit_status
+  if not outcome.complete:
+    tell(
+      f"stopped after step {outcome.step} of {outcome.trainer.total_steps}; the same command "
+      f"goes on from there: {command_line()}"
+    )
+    return outcome.exit_status
+  tell(_table(outcome))
+  tell(f"report: {absolute(report)}")
+  tell(
+    f"curves: tensorboard --logdir={absolute(workdir) / 'tensorboard'} (pip install tensorboard)"
+  )
+  return COMPLETE
 
 
 def _prepare(dataset: str, data_dir: str) -> None:
@@ -90,13 +108,14 @@ def _prepare(dataset: str, data_dir: str) -> None:
 
 
 def _table(outcome) -> str:
-  last = outcome.metrics
+  last, primary = outcome.metrics, outcome.trainer.task.scores[0]
+  loss = last.get(f"{EVAL_EMA}/loss")
   speeds = [r["train/images_per_second"] for r in outcome.records if "train/loss" in r]
   rows = [
-    ["accuracy, averaged weights", f"{100 * last['eval_ema/top1']:.2f} %"],
-    ["accuracy, raw weights", f"{100 * last['eval/top1']:.2f} %"],
-    ["loss, averaged weights", f"{last['eval_ema/loss']:.4f}"],
-    ["images evaluated", f"{len(outcome.predictions.label):,}"],
+    [f"{primary.meaning}, averaged weights", primary.text(last, EVAL_EMA)],
+    [f"{primary.meaning}, raw weights", primary.text(last, EVAL)],
+    *([["loss, averaged weights", f"{loss:.4f}"]] if loss is not None else []),
+    ["images evaluated", f"{outcome.metric.count:,}"],
     ["steps", f"{outcome.step:,}"],
     ["time", f"{outcome.seconds:.0f} s"],
     ["training speed, median", f"{statistics.median(speeds or [math.nan]):.0f} images/s"],

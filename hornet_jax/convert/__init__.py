@@ -1,4 +1,4 @@
-"""Published checkpoints in."""
+"""This package turns published checkpoints into models of this package."""
 
 from hornet_jax.convert.official import params_from_official
 

@@ -1,4 +1,4 @@
-"""Which HorNet a state dict belongs to, from the names and shapes of its arrays."""
+"""This module tells which HorNet a state dict belongs to, from names and shapes of its arrays."""
 
 import collections
 import re
@@ -9,19 +9,19 @@ import jax
 import numpy as np
 
 from hornet_jax.convert.official import official_shapes
-from hornet_jax.models import VARIANTS, create_model, get_variant
+from hornet_jax.models import VARIANTS, HorNet, create_model, get_variant
 
 _NUM_STAGES = 4
 
 
 def read_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """What the arrays tell of a model: fields of `create_model`.
+  """Reads the fields of a model, as `create_model` takes them, off the arrays.
 
   A field that they do not tell, as where a stage is missing, is left out. Shapes do not tell
   the factor on the filters: it is taken to be the published 1/3.
 
   Args:
-    state_dict: official names and layouts.
+    state_dict: arrays with official names and layouts.
   """
   stages: dict[int, dict[int, dict[str, np.ndarray]]] = collections.defaultdict(
     lambda: collections.defaultdict(dict)
@@ -46,13 +46,17 @@ def read_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def nearest_variant(fields: Mapping[str, Any]) -> str:
-  """The published model that has most of some fields."""
-  published = [name for name, variant in VARIANTS.items() if variant.origin == "paper"]
+  """Returns the published HorNet that agrees with most of the fields."""
+  published = [
+    name
+    for name, variant in VARIANTS.items()
+    if variant.constructor is HorNet and variant.origin == "paper"
+  ]
   return max(published, key=lambda name: len(fields) - len(other_fields(name, fields)))
 
 
 def other_fields(variant: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-  """Those in which a model differs from a variant."""
+  """Returns the fields in which a model differs from a variant."""
   model = create_model(variant)
   return {
     key: value for key, value in fields.items() if _plain(getattr(model, key)) != _plain(value)
@@ -60,7 +64,7 @@ def other_fields(variant: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_whole(fields: Mapping[str, Any]) -> bool:
-  """Whether fields are all that a model needs."""
+  """Returns whether the fields are all that a model needs."""
   return fields.keys() >= {"base_dim", "depths", "filters"}
 
 
@@ -70,12 +74,12 @@ def problems_of(
   num_classes: int,
   overrides: Mapping[str, Any],
 ) -> list[str]:
-  """Where a state dict is not that of a model: each array that is missing, left over or other.
+  """Lists each array of a state dict that is missing, left over or of another shape.
 
   Args:
-    state_dict: official names and layouts.
-    variant: name of the model.
-    num_classes: of its head; 0 for none.
+    state_dict: arrays with official names and layouts.
+    variant: name of the model that the arrays should be of.
+    num_classes: width of its head; 0 for none.
     overrides: fields in which it differs from the variant.
   """
   model = create_model(variant, num_classes=num_classes, **overrides)
@@ -93,7 +97,7 @@ def problems_of(
 
 
 def _order(blocks: Mapping[int, Mapping[str, np.ndarray]]) -> int:
-  """That of the most convolutions `pws` that a block of the stage has."""
+  """Returns the order of a stage, by the block with the most convolutions `pws`."""
   return 1 + max(sum(".pws." in name for name in block) // 2 for block in blocks.values())
 
 
@@ -108,7 +112,7 @@ def _filter(blocks: Mapping[int, Mapping[str, np.ndarray]]) -> str | tuple[int, 
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-  """A 1x1 convolution is a linear layer; libraries store it as either."""
+  """Drops the ones of a 1x1 convolution, which libraries store as a linear layer or as itself."""
   return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 

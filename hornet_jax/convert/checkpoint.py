@@ -1,4 +1,4 @@
-"""A published checkpoint of any library, as a model of ours."""
+"""This module reads a published checkpoint of any library as a model of this package."""
 
 import dataclasses
 import pathlib
@@ -31,15 +31,15 @@ _IMAGENET_CLASSES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-  """A model from a published checkpoint.
+  """A `Converted` is a model from a published checkpoint.
 
   Attributes:
     variant: name of the model.
     overrides: fields in which it differs from the variant.
-    num_classes: K of its head; 0 for none.
-    image_size: the variant's, in pixels.
-    params: float32, in our tree.
-    sources: path in it -> name in the file of the array that it was made of.
+    num_classes: width K of its head; 0 for none.
+    image_size: side of the variant's images in pixels.
+    params: parameter tree of this package, float32.
+    sources: path in the tree -> name in the file of the array that it was made of.
   """
 
   variant: str
@@ -51,14 +51,15 @@ class Converted:
 
 
 class MismatchError(InputError):
-  """A checkpoint that is not one of the model that it is to be.
+  """A `MismatchError` says that a checkpoint does not hold the model that it should.
 
   Attributes:
-    problems: every array that is missing, left over or other; the message has the first few.
+    problems: lines on every array that is missing, left over or of another shape; the message has
+      the first few.
   """
 
   def __init__(self, message: str, problems: Sequence[str]):
-    """Keeps what the message has no room for."""
+    """Keeps all problems beside the message, which has no room for them."""
     super().__init__(message)
     self.problems = problems
 
@@ -73,17 +74,17 @@ def read_checkpoint(
   """Reads an official or mmpretrain `.pth`, or a keras_cv_attention_models `.h5`.
 
   Args:
-    path: of the file.
-    weights: `"raw"` for the weights that the official evaluation loads (under `model`), or
-      `"ema"` for their moving average (under `model_ema`), where the file has both.
-    variant: the model that it must hold; None for whichever published one it is.
-    any_architecture: instead, whether it may hold a HorNet of other widths, depths, orders or
+    path: path of the file.
+    weights: choice where the file has both: `"raw"` for the weights that the official evaluation
+      loads (under `model`), or `"ema"` for their moving average (under `model_ema`).
+    variant: name of the model that it must hold; None for any published one.
+    any_architecture: whether it may instead hold a HorNet of other widths, depths, orders or
       filters than the published ones, or one without a head or layer scale. What a cut file
       lacks may then pass for such a model.
 
   Raises:
-    MismatchError: if its arrays are not exactly those of the model; missing ones, left over ones
-      and other shapes are listed.
+    MismatchError: if its arrays are not exactly those of the model; what is missing, left over or
+      of another shape is listed.
     InputError: if the file cannot be read.
   """
   if weights not in WEIGHTS:
@@ -109,7 +110,7 @@ def read_checkpoint(
 
 
 def _read(path: pathlib.Path, weights: str) -> dict[str, tuple[str, np.ndarray]]:
-  """By its name in the file, of each array the official name and the array, official layout."""
+  """Reads the arrays: name in the file -> (official name, array in official layout)."""
   if path.suffix == ".h5":
     return read_keras_file(path)
   tensors = read_torch_file(path, lambda content: _select(content, weights, path))
@@ -123,7 +124,7 @@ def _num_classes(state_dict: Mapping[str, np.ndarray], missing: int) -> int:
 
 
 def _by_path(sources: Mapping[str, str], state_dict: Mapping[str, np.ndarray]) -> dict[str, str]:
-  """Path of ours -> name in the file that it was made of."""
+  """Returns for each path of our tree the name in the file of the array that it came from."""
   found: dict[str, str] = {}
   for official, source in sources.items():
     part = params_from_official({official: state_dict[official]})
@@ -156,13 +157,13 @@ def _message(
 
 
 def in_words(variant: str, overrides: Mapping[str, Any]) -> str:
-  """A model in words."""
+  """Describes a model in words."""
   differing = ", ".join(f"{key} {value}" for key, value in overrides.items())
   return f"{variant}{f' with {differing}' if differing else ''}"
 
 
 def _select(content: Any, weights: str, path: pathlib.Path) -> dict[str, Any]:
-  """The state dict among what else a checkpoint holds. Source: official main.py, --model_key."""
+  """Picks the state dict out of a checkpoint's content. Source: official main.py, --model_key."""
   keys = ("model_ema", "ema_state_dict") if weights == "ema" else ("model", "module", "state_dict")
   if isinstance(content, Mapping):
     found: Any = next((content[key] for key in keys if isinstance(content.get(key), Mapping)), None)
@@ -181,7 +182,7 @@ def _select(content: Any, weights: str, path: pathlib.Path) -> dict[str, Any]:
 
 
 def differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-  """What two trees of parameters differ in: paths missing, left over or of other shapes."""
+  """Lists the paths of two parameter trees that are missing, left over or of other shapes."""
   expected = traverse_util.flatten_dict(dict(wanted), sep="/")
   got = traverse_util.flatten_dict(dict(given), sep="/")
   problems = [f"{path} is missing" for path in expected.keys() - got.keys()]
@@ -195,6 +196,6 @@ def differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
 
 
 def listed(problems: list[str]) -> str:
-  """The first few, and how many more."""
+  """Returns the first few problems as text, and the number of the others."""
   more = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
   return f"{'; '.join(problems[:_LISTED])}{more}"

@@ -1,4 +1,4 @@
-"""keras_cv_attention_models' names and layouts of the official parameters."""
+"""This module translates the names and layouts of keras_cv_attention_models to official ones."""
 
 import pathlib
 import re
@@ -37,10 +37,10 @@ def read_keras_file(path: pathlib.Path) -> dict[str, tuple[str, np.ndarray]]:
   """Reads a `.h5` file of a HorNet.
 
   Returns:
-    By its place in the file, of each array the official name and the array in official layout.
+    Place in the file -> official name, and array in official layout.
 
   Raises:
-    InputError: if it cannot be read or holds other layers; they are named.
+    InputError: if it cannot be read or holds other layers, which are named.
   """
   entries: dict[str, tuple[str, np.ndarray]] = {}
   unknown = []
@@ -98,7 +98,7 @@ def _official(layer: str, weight: str, value: np.ndarray) -> tuple[str, np.ndarr
 
 
 def _numbered(module: str, pattern: str, groups: tuple[str, ...]) -> str:
-  """Stacks and blocks count from 1 there, the layers of the MLP from 0."""
+  """Numbers a module the official way: there stacks and blocks count from 1, MLP layers from 0."""
   numbers: list[str] = []
   for i, group in enumerate(groups):
     down = i < 2 and "block" in pattern

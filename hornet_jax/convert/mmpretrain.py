@@ -1,4 +1,4 @@
-"""mmpretrain's names of the official parameters."""
+"""This module translates the parameter names of mmpretrain to official ones."""
 
 from collections.abc import Iterable
 
@@ -6,17 +6,17 @@ _BACKBONE = "backbone."
 
 
 def is_mmpretrain(names: Iterable[str]) -> bool:
-  """Whether a state dict has mmpretrain's names."""
+  """Returns whether the names of a state dict are mmpretrain's."""
   return any(name.startswith(_BACKBONE) for name in names)
 
 
 def official_from_mmpretrain(name: str) -> str:
-  """The official name of a parameter.
+  """Returns the official name of a parameter.
 
   Source: mmpretrain 1.x, models/backbones/hornet.py and models/heads/linear_head.py.
 
   Args:
-    name: such as `backbone.stages.0.0.gnconv.projs.0.weight`, `head.fc.weight`.
+    name: name in mmpretrain, such as `backbone.stages.0.0.gnconv.projs.0.weight`, `head.fc.weight`.
   """
   name = name.removeprefix(_BACKBONE).replace(".projs.", ".pws.").replace("head.fc.", "head.")
   for scale in ("gamma1", "gamma2"):

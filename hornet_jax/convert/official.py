@@ -1,4 +1,4 @@
-"""Parameters of the official PyTorch implementation, in this package's tree."""
+"""This module turns parameters of the official PyTorch implementation into this package's tree."""
 
 import re
 from collections.abc import Mapping
@@ -34,14 +34,14 @@ def params_from_official(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
   `filter_re` and `filter_im` [h, w, C]; a norm's `weight` becomes `scale`.
 
   Args:
-    state_dict: official keys and arrays; a part, such as one gnConv, keeps the key
+    state_dict: arrays by official keys; a part, such as one gnConv, keeps the key
       names below that part.
 
   Returns:
     The nested `params` of the corresponding Flax module.
 
   Raises:
-    InputError: if a key is none of the official model's; all such keys are listed.
+    InputError: if a key is not one of the official model; all such keys are listed.
   """
   flat: dict[str, np.ndarray] = {}
   unknown = []
@@ -60,10 +60,10 @@ def params_from_official(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
 
 
 def official_shapes(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-  """Official names and shapes of a model of ours; 1x1 convolutions as linear layers (out, in).
+  """Returns official names and shapes of a model; 1x1 convolutions are linear layers (out, in).
 
   Args:
-    params: arrays, or their shapes, as `params_from_official` gives them.
+    params: parameter tree of arrays, or of their shapes, as `params_from_official` gives them.
   """
   shapes = {}
   for path, leaf in traverse_util.flatten_dict(dict(params)).items():
@@ -80,7 +80,7 @@ def official_shapes(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _official_module(path: str) -> str:
-  """The inverse of `_rename`, for layer scales as well."""
+  """Inverts `_rename`, for layer scales as well."""
   for pattern, theirs in (
     (r"^stem\.conv$", "downsample_layers.0.0"),
     (r"^stem\.norm$", "downsample_layers.0.1"),

@@ -1,4 +1,4 @@
-"""Where the published checkpoints are."""
+"""This module knows where the published checkpoints are, and downloads them."""
 
 import dataclasses
 import hashlib
@@ -7,9 +7,12 @@ import pathlib
 import urllib.error
 import urllib.request
 
+from etils import epath
 from tqdm import tqdm
 
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.lock import locked
+from hornet_jax.paths import cache_folder, expanded
 
 _TIMEOUT = 20  # seconds without an answer
 _CHUNK = 1 << 20
@@ -17,12 +20,12 @@ _CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-  """One file.
+  """A `Published` says where a file is.
 
   Attributes:
-    url: where it is, or was: links have died before.
-    algorithm: of the checksum, a name of `hashlib`.
-    digest: the first digits of the checksum; empty where its publisher gives none.
+    url: address where it is, or was: links have died before.
+    algorithm: name in `hashlib` of the checksum's algorithm.
+    digest: first digits of the checksum; empty where its publisher gives none.
   """
 
   url: str
@@ -84,31 +87,34 @@ PUBLISHED = {
 
 
 def is_published(name: str) -> bool:
-  """Whether a name is meant for `PUBLISHED`, and not for a file."""
+  """Returns whether a name is that of a published checkpoint, and not of a file."""
   return name.partition(":")[0] in {known.partition(":")[0] for known in PUBLISHED}
 
 
 def variant_of(name: str) -> str:
-  """The model that a published checkpoint holds."""
+  """Returns the name of the model that a published checkpoint holds."""
   return name.partition(":")[2].removesuffix("_in22k")
 
 
 def locate(name: str) -> pathlib.Path:
-  """The local file of a published checkpoint, downloaded where it is not there yet.
+  """Returns the local file of a published checkpoint, and downloads it where it is missing.
 
-  It lies in $HORNET_CACHE, or else ~/.cache/hornet_jax.
+  The file lies in $HORNET_CACHE, or else in `cache_folder`.
 
   Raises:
-    InputError: if the name is unknown, the download failed or the checksum is another.
+    InputError: if the name is unknown, the download failed or the checksum is wrong.
   """
   if name not in PUBLISHED:
     raise unknown_name("published checkpoint", name, PUBLISHED)
   published = PUBLISHED[name]
-  cache = pathlib.Path(os.environ.get("HORNET_CACHE") or "~/.cache/hornet_jax").expanduser()
+  chosen = os.environ.get("HORNET_CACHE")
+  cache = pathlib.Path(expanded(chosen, "$HORNET_CACHE")) if chosen else cache_folder()
   suffix = ".h5" if published.url.endswith(".h5") else ".pth"
   path = cache / f"{name.replace(':', '_')}{suffix}"
   if not path.exists():
-    _download(name, published.url, path)
+    with locked(epath.Path(f"{path}.lock"), name, wait=True):
+      if not path.exists():  # another process may have got it meanwhile
+        _download(name, published.url, path)
   with path.open("rb") as file:
     digest = hashlib.file_digest(file, published.algorithm).hexdigest()
   if not digest.startswith(published.digest):

@@ -1,4 +1,4 @@
-"""PyTorch's checkpoint files, read without PyTorch and without running what is in them."""
+"""This module reads PyTorch's checkpoint files without PyTorch, and runs no code in them."""
 
 import collections
 import functools
@@ -47,17 +47,17 @@ _IGNORED = {
 
 
 class Ignored:
-  """Stands where an object of no use to us was."""
+  """An `Ignored` stands where the file holds an object of no use here."""
 
   def __init__(self, *args: Any, **kwargs: Any):
-    """Takes no notice of what it was made from."""
+    """Ignores the arguments of the original object."""
 
   def __setstate__(self, state: Any) -> None:
-    """Takes no notice of what it was."""
+    """Ignores the state of the original object."""
 
 
 class _Tensor:
-  """Where a tensor lies; its numbers are read once it is asked for."""
+  """A `_Tensor` says where a tensor lies; its numbers are read once it is asked for."""
 
   def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any):
     self.storage, self.offset = storage, offset
@@ -73,8 +73,8 @@ def read_torch_file(
   function of it is called. Arguments, devices and the like become `Ignored`.
 
   Args:
-    path: of a file of torch 1.6 or newer.
-    select: takes the dictionary of tensors out of the whole content; what it leaves, such
+    path: path of a file of torch 1.6 or newer.
+    select: function that takes the dictionary of tensors out of the content; the rest, such
       as the optimiser's state, is not read.
 
   Returns:
@@ -127,7 +127,7 @@ def _read(
 
 
 class _Unpickler(pickle.Unpickler):
-  """Knows the few names that tensors need; every other one is refused."""
+  """An `_Unpickler` knows the few names that tensors need, and refuses every other one."""
 
   def __init__(self, file: Any, path: pathlib.Path):
     super().__init__(file)
@@ -166,7 +166,7 @@ def _data_of_parameter(data: Any, *rest: Any) -> Any:
 def _array(
   archive: zipfile.ZipFile, root: str, path: pathlib.Path, name: str, tensor: _Tensor
 ) -> np.ndarray:
-  """The numbers of one tensor; a copy, contiguous."""
+  """Reads the numbers of one tensor into a contiguous array."""
   try:
     dtype, key, count = tensor.storage
     size, stride = tuple(map(int, tensor.size)), tuple(map(int, tensor.stride))

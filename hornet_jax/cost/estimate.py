@@ -1,4 +1,4 @@
-"""What a step of a planned run takes, as a range, and what the whole run then costs.
+"""The time of a planned training step is estimated as a range, from the peaks of the chip.
 
 No TPU was timed for it. The lower end takes every unit of the chip at its peak and all of them at
 once; the upper end takes them one after another.
@@ -6,12 +6,12 @@ once; the upper end takes them one after another.
 
 import dataclasses
 
-from hornet_jax.cost.chips import Topology
-from hornet_jax.cost.work import Work
+from hornet_jax.cost.hardware import Topology
+from hornet_jax.cost.operations import Work
 
 FOURIER_PASSES = {"dft": 6, "dft_bf16": 1, "fft": 0}
-"""Of the matrix unit for the products of a Fourier transform, by implementation: float32 at the
-highest precision, rounded to bfloat16, none."""
+"""Passes of the matrix unit for each product of a Fourier transform, by implementation: float32
+at the highest precision takes six, rounding to bfloat16 one, an FFT none."""
 
 METHODS = """\
 Step time, lower end: the busiest unit at its peak, the others hidden behind it. Upper end: \
@@ -29,32 +29,32 @@ over the peak."""
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-  """From a lower to an upper end."""
+  """A range reaches from a lower to an upper end of an estimate."""
 
   low: float | int
   high: float | int
 
   def per(self, amount: float | int) -> "Range":
-    """`amount` divided by it: of a time, a speed."""
+    """Divides `amount` by the range, which makes a speed of a time."""
     return Range(amount / self.high, amount / self.low)
 
   def times(self, factor: float | int) -> "Range":
-    """Both ends multiplied."""
+    """Multiplies both ends by `factor`."""
     return Range(factor * self.low, factor * self.high)
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """Seconds of one step on each chip.
+  """A `Step` holds the estimated times of one training step on each chip.
 
   Attributes:
-    matrix: of the matrix units.
-    vector: of the vector units.
-    memory: of the traffic with the memory.
-    wire: over all links to over those of one axis.
-    compiler: the compiler's cycles at the chip's clock; None where they are not known.
-    flops: of each chip, as executed, matrix and vector units.
-    memory_bytes: of each chip's traffic with its memory.
+    matrix: seconds of the matrix units.
+    vector: seconds of the vector units.
+    memory: seconds of the traffic with the chip's memory.
+    wire: seconds on the interconnect, from all links used to those of one axis alone.
+    compiler: seconds of the compiler's cycles at the chip's clock; None where not known.
+    flops: FLOPs of each chip, as executed, on matrix and vector units.
+    memory_bytes: bytes of each chip's traffic with its memory.
   """
 
   matrix: float
@@ -67,7 +67,7 @@ class Step:
 
   @property
   def seconds(self) -> Range:
-    """Lower and upper end, see `METHODS`."""
+    """Gives the lower and upper end of the step's time, in seconds, see `METHODS`."""
     low = max(self.matrix, self.vector, self.memory, self.wire.low)
     high = self.matrix + self.vector + self.memory + self.wire.high
     if self.compiler is not None:
@@ -77,7 +77,11 @@ class Step:
 
 
 def methods(with_cycles: bool) -> str:
-  """How the numbers of a `Step` come about, in words."""
+  """Explains how the numbers of a `Step` come about, as text for a person.
+
+  Args:
+    with_cycles: whether the compiler's cycles are part of the estimate.
+  """
   cycles = ", or the compiler's own cycles and the interconnect, if more" if with_cycles else ""
   return METHODS.format(cycles=cycles, passes=FOURIER_PASSES["dft"])
 
@@ -94,18 +98,18 @@ def estimate_step(
   wire_bytes: float,
   cycles: int | None,
 ) -> Step:
-  """Puts peaks to the work of a step.
+  """Estimates the time of a step from its work and the peaks of the chip.
 
   Args:
-    topology: the chips.
+    topology: slice of TPU chips.
     training: work of one image, forward and backward.
-    images: of a step, on each chip.
-    fourier_passes: of the matrix unit for each product of a Fourier transform.
-    element_bytes: of the type of the computation.
-    state_bytes: parameters, averages and moments of each chip.
-    gradient_bytes: of each chip.
-    wire_bytes: that each chip sends.
-    cycles: the compiler's estimate, where it finished.
+    images: images of a step on each chip.
+    fourier_passes: passes of the matrix unit for each product, see `FOURIER_PASSES`.
+    element_bytes: bytes of a number in the type of the computation.
+    state_bytes: bytes of parameters, averages and optimiser state on each chip.
+    gradient_bytes: bytes of the gradients on each chip.
+    wire_bytes: bytes that each chip sends in a step.
+    cycles: cycles of a step as the compiler estimates them; None unless it finished.
   """
   chip = topology.chip
   matrix_flops = 2 * images * (training.matmul_macs + fourier_passes * training.fourier_macs)
@@ -124,6 +128,13 @@ def estimate_step(
 
 
 def mfu(topology: Topology, forward: Work, images: int, seconds: Range) -> Range:
-  """Share of the peak that the model's own products make up."""
-  flops = 6 * images * (forward.matmul_macs + forward.depthwise_macs)
+  """Returns the model FLOPs utilisation: the model's own FLOPs over those at the peak.
+
+  Args:
+    topology: slice of TPU chips.
+    forward: work of one image forward.
+    images: images of a step on each chip.
+    seconds: time of a step.
+  """
+  flops = 6 * images * forward.macs
   return seconds.per(flops / (topology.chip.tflops * 1e12))

@@ -1,4 +1,4 @@
-"""The largest batch that fits, by compiling some."""
+"""This module finds the largest batch that fits into a chip's memory, by compiling some."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,18 @@ _GRAIN = 8  # images a chip: a batch is a multiple of it, where it is not smalle
 
 
 def largest_batch(plan: Plan, plan_of: Callable[[int], Plan], tries: int = 4) -> Plan | None:
-  """The plan with the most images a chip that was found to fit.
+  """Searches the plan with the most images a chip that fits.
 
   Memory grows nearly in a line: each try goes where the line through the last two points meets
   the chip's memory.
 
   Args:
-    plan: of some number of images.
-    plan_of: makes one for another number of images a chip.
-    tries: programs that are compiled at most.
+    plan: compiled plan to start from, of any number of images.
+    plan_of: function that makes the plan of another number of images a chip.
+    tries: number of programs that are compiled at most.
 
   Returns:
-    None where none that fits was found.
+    The best plan found, or None where none fits.
   """
   fitting = plan if plan.fits else None
   too_many = None if plan.fits else plan.scenario.images

@@ -1,4 +1,4 @@
-"""What a compiled program needs of a device's memory, read from the compiler's reports."""
+"""The memory that a compiled program needs on a device is read from the compiler's reports."""
 
 import dataclasses
 import re
@@ -13,12 +13,12 @@ _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-  """Of one device, in bytes, as the compiler lays it out.
+  """A `Memory` holds the bytes that a program needs on one device, as the compiler lays them out.
 
   Attributes:
-    total: the peak.
-    arguments: what the program is given: the state and its part of the batch.
-    images: those of them that are images, in bytes of pixels.
+    total: peak of the whole program, in bytes.
+    arguments: bytes of the program's arguments: the state and the device's part of the batch.
+    images: bytes of those arguments that are images (uint8).
   """
 
   total: int
@@ -30,11 +30,11 @@ def read_memory(usage_report: str, buffer_assignment: str) -> Memory:
   """Reads the two reports that the compiler writes before it generates code.
 
   Args:
-    usage_report: `...memory-usage-report.txt`.
-    buffer_assignment: `...buffer-assignment.txt`.
+    usage_report: text of `...memory-usage-report.txt`.
+    buffer_assignment: text of `...buffer-assignment.txt`.
 
   Raises:
-    ValueError: if they are not written as known.
+    ValueError: if their form is not the known one.
   """
   total = _TOTAL.search(usage_report)
   arguments = [(int(size), kind) for size, kind in _PARAMETER.findall(buffer_assignment)]
@@ -45,6 +45,13 @@ def read_memory(usage_report: str, buffer_assignment: str) -> Memory:
 
 
 def read_exceeded(message: str) -> int | None:
-  """Bytes that a program wants for temporary arrays, from the compiler's error; else None."""
+  """Reads the bytes that a program wants for temporary arrays from the compiler's error.
+
+  Args:
+    message: text of the error.
+
+  Returns:
+    The bytes, or None where the error is another one.
+  """
   found = _EXCEEDED.search(message)
   return None if found is None else round(float(found[1]) * 1024 ** _UNITS[found[2]])

@@ -1,4 +1,4 @@
-"""A config on TPUs: does it fit, what is sent, what does it cost."""
+"""A plan tells of a config on TPUs whether it fits, what is sent and what the run costs."""
 
 import copy
 import dataclasses
@@ -6,30 +6,30 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from hornet_jax.cost.ahead_of_time import (
+from hornet_jax.cost.count import forward_work, training_work
+from hornet_jax.cost.estimate import FOURIER_PASSES, Range, Step, estimate_step, mfu
+from hornet_jax.cost.hardware import Topology
+from hornet_jax.cost.xla.compile import (
   Compiled,
   Lowered,
   Progress,
   Request,
   compile_program,
 )
-from hornet_jax.cost.chips import Topology
-from hornet_jax.cost.estimate import FOURIER_PASSES, Range, Step, estimate_step, mfu
-from hornet_jax.cost.work import forward_work, training_work
 from hornet_jax.errors import InputError
-from hornet_jax.train.model import build_model
+from hornet_jax.tasks.build import build_task
 
 _ELEMENT_BYTES = {"float32": 4, "bfloat16": 2}
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-  """A config, fitted to devices.
+  """A scenario is a config, fitted to devices.
 
   Attributes:
-    config: nested, with the keys of configs/common.py.
-    topology: the devices.
-    notes: what had to be changed, one line each.
+    config: nested dictionary with the keys of `config.schema`.
+    topology: slice of TPU chips.
+    notes: changes that the devices forced on the config, one line each.
   """
 
   config: Mapping[str, Any]
@@ -38,25 +38,25 @@ class Scenario:
 
   @property
   def images(self) -> int:
-    """Of a step, on each chip."""
+    """Gives the number of images of a step on each chip."""
     return self.config["data"]["batch_size"] // self.topology.num_chips
 
   @property
   def mesh(self) -> tuple[int, int]:
-    """Sizes of the axes `data` and `fsdp`."""
+    """Gives the sizes of the mesh axes `data` and `fsdp`."""
     fsdp = self.config["mesh"]["fsdp"]
     return self.topology.num_chips // fsdp, fsdp
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """Of the compiler.
+  """The limits say how far, and for how long, the compiler may work.
 
   Attributes:
     time_limit: seconds for each program.
-    cache: folder of results.
-    full: whether it finishes.
-    lower_only: whether it does not start.
+    cache: folder in which results are kept.
+    full: whether the compiler finishes, which its estimates of cycles need.
+    lower_only: whether the compiler does not start: the program is only lowered.
   """
 
   time_limit: float
@@ -67,14 +67,14 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What is known of a scenario.
+  """A plan holds all that is known of a scenario.
 
   Attributes:
-    scenario: the config and its devices.
-    lowered: arithmetic.
-    compiled: the compiler's part; None if it was not asked.
-    step: times; None unless it is known what is sent.
-    mfu: likewise.
+    scenario: config and devices.
+    lowered: sizes that are known without the compiler.
+    compiled: results of the compiler; None if it was not asked.
+    step: estimated times of a step; None unless the compiler's collectives are known.
+    mfu: model FLOPs utilisation, a fraction of the peak; None in the same cases.
   """
 
   scenario: Scenario
@@ -85,12 +85,15 @@ class Plan:
 
   @property
   def limit(self) -> int:
-    """Bytes that a chip has."""
+    """Gives the bytes of memory that a chip has."""
     return round(self.scenario.topology.chip.hbm_gib * 2**30)
 
   @property
   def peak(self) -> int | None:
-    """Bytes that a chip needs; where the compiler gave up, what it wanted and the arguments."""
+    """Gives the bytes of memory that a chip needs; None if the compiler was not asked.
+
+    Where the compiler gave up, these are the temporary arrays that it wanted, and the arguments.
+    """
     if self.compiled is None:
       return None
     if self.compiled.memory is not None:
@@ -100,19 +103,19 @@ class Plan:
 
   @property
   def fits(self) -> bool | None:
-    """Whether a chip has the memory."""
+    """Tells whether a chip has the memory; None if the compiler was not asked."""
     return None if self.peak is None else self.peak <= self.limit
 
   @property
   def state_layout(self) -> int | None:
-    """Bytes of the state as the compiler lays it out."""
+    """Gives the bytes of the train state as the compiler lays it out; None where not known."""
     if self.compiled is None or self.compiled.memory is None:
       return None
     return self.compiled.memory.arguments - self.compiled.memory.images
 
   @property
   def proportional_batch(self) -> int | None:
-    """Images a chip that the memory has room for, if all but the state grew with them.
+    """Gives the images a chip that would fill the memory, if all but the state grew with them.
 
     Above the planned batch that is a safe figure: part of the rest does not grow. Below it is
     a guess.
@@ -124,20 +127,20 @@ class Plan:
 
   @property
   def wire_bytes(self) -> float | None:
-    """What each chip sends in a step."""
+    """Gives the bytes that each chip sends in a step; None where not known."""
     if self.compiled is None or self.compiled.collectives is None:
       return None
     return sum((c.wire_bytes for c in self.compiled.collectives), 0.0)
 
   @property
   def images_per_second(self) -> Range | None:
-    """Of all chips."""
+    """Gives the images a second of all chips together; None without `step`."""
     batch_size = self.scenario.config["data"]["batch_size"]
     return None if self.step is None else self.step.seconds.per(batch_size)
 
   @property
   def chip_hours(self) -> Range | None:
-    """Of the whole run, without evaluation, checkpoints and waiting."""
+    """Gives the chip-hours of the whole run, without evaluation, checkpoints and waiting."""
     if self.step is None:
       return None
     chips = self.scenario.topology.num_chips
@@ -155,11 +158,11 @@ def make_scenario(
   """Fits a config to devices.
 
   Args:
-    config: nested, with the keys of configs/common.py.
-    topology: the devices.
-    images: of a step, on each chip; None for the config's batch.
-    fsdp: size of that axis of the mesh; None for the config's.
-    remat: None for the config's.
+    config: nested dictionary with the keys of `config.schema`.
+    topology: slice of TPU chips.
+    images: images of a step on each chip; None for the config's batch.
+    fsdp: size of the mesh axis `fsdp`; None for the config's.
+    remat: name of a remat policy; None for the config's.
 
   Raises:
     InputError: if the batch cannot be dealt out to the chips.
@@ -200,7 +203,14 @@ def make_scenario(
 def make_plan(
   scenario: Scenario, num_classes: int, num_examples: int, limits: Limits, progress: Progress
 ) -> Plan:
-  """Compiles as far as asked, and estimates.
+  """Compiles a scenario as far as `limits` say, and estimates the time of a step.
+
+  Args:
+    scenario: config and devices.
+    num_classes: number of classes of the dataset.
+    num_examples: number of examples of the training split.
+    limits: extent and time of the compilation.
+    progress: function that is called about twice a second while it compiles.
 
   Raises:
     InputError: if the config does not suit the devices, the compiler is missing or too slow.
@@ -212,7 +222,7 @@ def make_plan(
   if compiled is None or plan.wire_bytes is None:
     return plan
   image_size = config["data"]["image_size"]
-  model = build_model(config["model"], image_size, num_classes)
+  _, model = build_task(config, num_classes)
   step = estimate_step(
     topology,
     training_work(model, image_size),

@@ -1,1 +1,1 @@
-"""Datasets: preparation, decoding, augmentation and the input pipeline."""
+"""This package prepares datasets, decodes and augments images, and feeds them to a run."""

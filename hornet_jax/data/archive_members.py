@@ -1,4 +1,4 @@
-"""Members of archives from elsewhere: which may be read, and how."""
+"""This module decides which members of archives from elsewhere may be read, and reads them."""
 
 import functools
 import pathlib
@@ -10,13 +10,16 @@ OUTSIDE = "a name that leads outside, or no regular file"
 
 
 def leads_outside(name: str) -> bool:
-  """Whether a member would lie outside of the folder that its archive is unpacked in."""
+  """Returns whether a member would lie outside of the folder that its archive is unpacked in."""
   path = pathlib.PurePosixPath(name)
   return path.is_absolute() or ".." in path.parts
 
 
 def tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes] | None:
-  """Reads a member of a tar, at once or never where that is a stream; None where none may."""
+  """Returns a function that reads a member; None where it must not be read.
+
+  Where the tar is a stream, the function must be called before the next member is asked for.
+  """
   if leads_outside(member.name) or not member.isreg():
     return None
   return functools.partial(_read, tar, member)

@@ -1,4 +1,4 @@
-"""Random views of a training image, on the host, keyed by the example."""
+"""This module makes random views of training images, on the host, keyed by the example."""
 
 import dataclasses
 import functools
@@ -20,10 +20,10 @@ _TRIES = 10
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-  """What makes the training view of an image.
+  """An `Augmentation` makes the training view of an image.
 
   Attributes:
-    crop: `"random_resized"` for a random box (`random_resized_crop`), `"padded"` for
+    crop: kind of crop: `"random_resized"` for a random box (`random_resized_crop`), `"padded"` for
       the central square, shifted (`random_pad_crop`).
     crop_scale: smallest and largest area of the random box, shares of the image.
     crop_aspect: smallest and largest width / height of the random box.
@@ -31,7 +31,7 @@ class Augmentation:
     flip_rate: probability of a horizontal flip.
     rand_augment: timm's notation of a RandAugment, such as `rand-m9-mstd0.5-inc1`; empty
       for none.
-    imaging: what decodes and resizes, see `IMAGING`.
+    imaging: name of the library that decodes and resizes, see `IMAGING`.
 
   Raises:
     InputError: if there is no such crop, notation or library.
@@ -53,7 +53,7 @@ class Augmentation:
 
   @property
   def library(self) -> Imaging:
-    """What decodes and resizes."""
+    """Returns what decodes and resizes."""
     return get_imaging(self.imaging)
 
   @functools.cached_property
@@ -61,12 +61,12 @@ class Augmentation:
     return RandAugment.from_spec(self.rand_augment) if self.rand_augment else None
 
   def view(self, pixels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """The training view: cropped, flipped, augmented.
+    """Makes the training view: cropped, flipped, augmented.
 
     Args:
-      pixels: uint8 [H, W, 4], see `decode_pixels`.
+      pixels: image, uint8 [H, W, 4], see `decode_pixels`.
       size: side of the result in pixels.
-      rng: the example's generator.
+      rng: generator of the example.
 
     Returns:
       uint8 [size, size, 3].
@@ -99,10 +99,10 @@ def random_box(
   aspect: Sequence[float],
   rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-  """A random box of an image.
+  """Draws a random box of an image.
 
-  Area uniform in `scale`, aspect log-uniform in `aspect`. After ten boxes that do not fit,
-  the largest central one whose aspect is allowed.
+  Its area is uniform in `scale`, its aspect log-uniform in `aspect`. After ten boxes that do not
+  fit, it is the largest central one whose aspect is allowed.
 
   Source: timm 0.4.12 `RandomResizedCropAndInterpolation`.
 
@@ -110,7 +110,7 @@ def random_box(
     image_size: (H, W) in pixels.
     scale: smallest and largest share of the image's area.
     aspect: smallest and largest width / height.
-    rng: the example's generator.
+    rng: generator of the example.
 
   Returns:
     Top, left, height and width in pixels.
@@ -131,15 +131,15 @@ def random_box(
 
 
 def random_pad_crop(image: np.ndarray, padding: int, rng: np.random.Generator) -> np.ndarray:
-  """Shifts an image by up to `padding` pixels each way; what comes in is black.
+  """Shifts an image by up to `padding` pixels each way; pixels that come in are black.
 
   Source: timm 0.4.12 `create_transform` for images of at most 32 pixels
   (RandomCrop with padding 4).
 
   Args:
-    image: uint8 [H, W, C].
+    image: image, uint8 [H, W, C].
     padding: pixels added on every side before an H x W window is cut out; >= 0.
-    rng: the example's generator.
+    rng: generator of the example.
 
   Returns:
     uint8 [H, W, C].

@@ -1,6 +1,6 @@
-"""Writes datasets as TFDS does, in the ArrayRecord format; needs TensorFlow.
+"""This module writes datasets as TFDS does, in the ArrayRecord format; it needs TensorFlow.
 
-Run by `prepare` in a process of its own: `python -m hornet_jax.data.build KIND ARGUMENT...`.
+`prepare` runs it in a process of its own: `python -m hornet_jax.data.build KIND ARGUMENT...`.
 It ends when its standard input does, which `prepare` holds open.
 """
 
@@ -13,16 +13,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from absl import logging
 
-from hornet_jax.data.datasets import ARRAY_RECORD, get_dataset
+from hornet_jax.data.convert_tfrecord import convert_tfrecord
+from hornet_jax.data.datasets import ARRAY_RECORD, check_prepared, get_dataset, open_split
 from hornet_jax.data.eval_archives import EvalArchives
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
+from hornet_jax.data.smaller import shrink, smaller_name
 from hornet_jax.errors import InputError
+
+_CHUNK = 256  # examples
 
 
 def build_known(name: str, data_dir: str) -> None:
@@ -55,11 +60,11 @@ def build_imagenet22k(
   """Builds ImageNet-22K from archives.
 
   Args:
-    archives: see `find_archives`.
-    build: its name in `BUILDS`.
-    classes_file: with one synset a line.
+    archives: path of the archives, see `find_archives`.
+    build: name of the build in `BUILDS`.
+    classes_file: path of a text file with one synset a line.
     beam_options: flags of Apache Beam, which then builds it; empty to build it in this process.
-    data_dir: of prepared datasets.
+    data_dir: folder of prepared datasets.
   """
   import tensorflow_datasets as tfds
 
@@ -87,9 +92,9 @@ def build_eval_set(name: str, archives: str, data_dir: str) -> None:
   """Builds an evaluation set around ImageNet from its archives; the images stay as they are.
 
   Args:
-    name: in `EVAL_SETS`.
-    archives: see `EvalArchives`.
-    data_dir: of prepared datasets.
+    name: name in `EVAL_SETS`.
+    archives: path of the archives, see `EvalArchives`.
+    data_dir: folder of prepared datasets.
   """
   import tensorflow_datasets as tfds
 
@@ -150,9 +155,9 @@ def build_folder(description_file: str, data_dir: str) -> None:
   The files are stored byte by byte, EXIF orientation included.
 
   Args:
-    description_file: JSON with `name`, `version`, `description`, `class_names` and
+    description_file: path of a JSON file with `name`, `version`, `description`, `class_names` and
       `splits`: name -> list of (file, label).
-    data_dir: of prepared datasets.
+    data_dir: folder of prepared datasets.
   """
   import tensorflow_datasets as tfds
 
@@ -181,6 +186,48 @@ def build_folder(description_file: str, data_dir: str) -> None:
   )
 
 
+def build_smaller(name: str, short_side: str, quality: str, data_dir: str) -> None:
+  """Builds a copy of a prepared dataset whose images are smaller.
+
+  Args:
+    name: name of the dataset.
+    short_side: short side of the copies in pixels.
+    quality: quality of their JPEGs.
+    data_dir: folder of prepared datasets.
+  """
+  import tensorflow_datasets as tfds
+
+  side, level = int(short_side), int(quality)
+  source = tfds.builder_from_directory(check_prepared(name, data_dir))
+
+  def copies(split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    examples = open_split(name, split, data_dir).source
+
+    def copy(i: int) -> dict[str, Any]:
+      example = examples[i]
+      return {**example, "image": shrink(example["image"], side, level)}
+
+    # A few at a time: they wait in memory for the writer.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+      for start in range(0, len(examples), _CHUNK):
+        chunk = range(start, min(start + _CHUNK, len(examples)))
+        yield from zip(chunk, pool.map(copy, chunk), strict=True)
+
+  _store(
+    data_dir,
+    name=smaller_name(name, side, level),
+    version=str(source.info.version),
+    description=f"{name} with images of a short side of {side} pixels at most, as JPEGs of "
+    f"quality {level}. {source.info.description}",
+    features=tfds.features.FeaturesDict(
+      {**dict(source.info.features.items()), "image": tfds.features.Image()}
+    ),
+    split_datasets={split: copies(split) for split in source.info.splits},
+    homepage=source.info.homepage,
+    citation=source.info.citation,
+  )
+
+
 def _store(data_dir: str, **description: Any) -> Any:
   import tensorflow_datasets as tfds
 
@@ -191,49 +238,6 @@ def _store(data_dir: str, **description: Any) -> Any:
   return builder
 
 
-def convert_tfrecord(source: str, target: str) -> None:
-  """Writes a prepared TFRecord dataset as ArrayRecord, example by example as it is.
-
-  TFDS's own converter does the same, but imports Apache Beam even where it is not used.
-
-  Args:
-    source: folder of the dataset's version.
-    target: folder for the new one; where it is `source`, the new files lie beside the old.
-  """
-  from tensorflow_datasets.core import dataset_info, file_adapters
-
-  old, new = pathlib.Path(source), pathlib.Path(target)
-  info = dataset_info.read_proto_from_builder_dir(old)
-  if info.file_format != "tfrecord":
-    raise InputError(f"{source} must hold TFRecord files: it holds {info.file_format!r}.")
-  reader, writer = file_adapters.TfRecordFileAdapter, file_adapters.ArrayRecordFileAdapter
-  splits = dataset_info.get_split_dict_from_proto(info, old, file_adapters.FileFormat.TFRECORD)
-  new.mkdir(parents=True, exist_ok=True)
-  for split in splits.values():
-    template = split.filename_template.replace(data_dir=new, filetype_suffix=ARRAY_RECORD)
-    for i, length in enumerate(split.shard_lengths):
-      shard = split.filename_template.sharded_filepath(
-        shard_index=i, num_shards=len(split.shard_lengths)
-      )
-      written = template.sharded_filepath(shard_index=i, num_shards=len(split.shard_lengths))
-      records = (record.numpy() for record in reader.make_tf_data(shard))
-      writer.write_examples(written, enumerate(records))
-      if writer.num_examples(written) != length:
-        raise InputError(
-          f"{shard} must hold {length} examples as dataset_info.json says: got "
-          f"{writer.num_examples(written)}. Hint: copy or prepare it again."
-        )
-  # The description last: a folder without it is not prepared.
-  if old == new:
-    info.alternative_file_formats.append(ARRAY_RECORD)
-  else:
-    for file in [*old.glob("*.json"), *old.glob("*.txt")]:
-      if file.name != "dataset_info.json":
-        (new / file.name).write_bytes(file.read_bytes())
-    info.file_format = ARRAY_RECORD
-  dataset_info.write_dataset_info_proto(info, dataset_info_dir=new)
-
-
 KINDS: dict[str, Callable[..., None]] = {
   "known": build_known,
   "imagenet2012": build_imagenet,
@@ -241,6 +245,7 @@ KINDS: dict[str, Callable[..., None]] = {
   "eval_set": build_eval_set,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
+  "smaller": build_smaller,
   "tfrecord": convert_tfrecord,
 }
 

@@ -1,4 +1,4 @@
-"""The datasets by name, and how their prepared files are opened."""
+"""This module lists the datasets by name and opens their prepared files."""
 
 import dataclasses
 import os
@@ -8,9 +8,13 @@ from typing import Any
 
 from etils import epath
 
+from hornet_jax.data.descriptors import raise_limit
 from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.imagenet22k import BUILDS
+from hornet_jax.data.shards import check_shards
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.files import retried
+from hornet_jax.paths import check_reachable, expanded
 
 ARRAY_RECORD = "array_record"
 """The format of every prepared dataset, by TFDS's name for it."""
@@ -18,16 +22,16 @@ ARRAY_RECORD = "array_record"
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """An image classification dataset that can be prepared by its name.
+  """A `Dataset` is one of image classification that can be prepared by its name.
 
   Attributes:
     train_split: TFDS split to train on; empty for those that are for evaluation only.
     eval_split: TFDS split to evaluate on.
-    tfds_name: in TFDS's catalogue, with the config where it has several.
-    builder: instead, dotted path of our module that holds the TFDS `Builder`.
+    tfds_name: name in TFDS's catalogue, with the config where it has several.
+    builder: dotted path of the module of ours that holds a TFDS `Builder`, where TFDS has none.
     needs_archives: whether a person has to get its archives.
-    num_examples: of `train_split`; 0 where only the prepared dataset tells.
-    num_classes: likewise.
+    num_examples: size of `train_split`; 0 where only the prepared dataset tells.
+    num_classes: number of classes; 0 likewise.
   """
 
   train_split: str
@@ -72,50 +76,62 @@ DATASETS: dict[str, Dataset] = {
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """A prepared split, opened for random access.
+  """A `Split` is a prepared split, opened for random access.
 
   Attributes:
-    name: such as `digits/test`, for messages.
-    source: `source[i]` is a dictionary with `image` (encoded bytes) and `label`.
-    class_names: K names, in the order of the labels.
+    name: name for messages, such as `digits/test`.
+    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`.
+    class_names: names of the K classes, in the order of the labels.
+    files: paths of the files that hold it.
   """
 
   name: str
   source: Sequence[dict[str, Any]]
   class_names: list[str]
+  files: Sequence[str] = ()
+
+  @property
+  def num_shards(self) -> int:
+    """Returns the number of files that hold it."""
+    return max(len(self.files), 1)
 
 
 def get_dataset(name: str) -> Dataset:
-  """The entry of `DATASETS`; an `InputError` names the nearest where there is none."""
+  """Returns an entry of `DATASETS`; an `InputError` names the nearest where there is none."""
   if name not in DATASETS:
     raise unknown_name("dataset", name, DATASETS)
   return DATASETS[name]
 
 
 def resolve_data_dir(data_dir: str) -> epath.Path:
-  """`data_dir`, else $TFDS_DATA_DIR, else TFDS's own ~/tensorflow_datasets."""
+  """Returns `data_dir`, else $TFDS_DATA_DIR, else TFDS's own ~/tensorflow_datasets."""
   chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-  return epath.Path(chosen).expanduser()
+  check_reachable(chosen)
+  return expanded(chosen, "data.data_dir, --data_dir or $TFDS_DATA_DIR")
 
 
 def find_prepared(name: str, data_dir: str) -> epath.Path | None:
-  """The folder of a dataset's newest prepared version, or None.
+  """Finds the folder of a dataset's newest prepared version; None where there is none.
 
   Args:
-    name: one of `DATASETS`, or of a dataset prepared by hand, such as `my_images` or
+    name: name in `DATASETS`, or of a dataset prepared by hand, such as `my_images` or
       `imagenette/full-size-v2`.
-    data_dir: where datasets are prepared.
+    data_dir: folder where datasets are prepared.
   """
   path = resolve_data_dir(data_dir) / ((name in DATASETS and DATASETS[name].tfds_name) or name)
-  if not name or not path.is_dir():
-    return None
-  prepared = [p for p in path.iterdir() if (p / "dataset_info.json").exists()]
+
+  def list_prepared() -> list[epath.Path]:
+    if not name or not path.is_dir():
+      return []
+    return [p for p in path.iterdir() if (p / "dataset_info.json").exists()]
+
+  prepared = retried(f"listing {path}", list_prepared)
   versions = [p for p in prepared if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
   return max(versions, key=lambda p: [*map(int, p.name.split("."))], default=None)
 
 
 def check_prepared(name: str, data_dir: str) -> epath.Path:
-  """`find_prepared`, or an `InputError` that says how to prepare the dataset."""
+  """Finds a prepared dataset as `find_prepared`; else an `InputError` says how to prepare it."""
   path = find_prepared(name, data_dir)
   if path is not None:
     return path
@@ -132,15 +148,17 @@ def check_prepared(name: str, data_dir: str) -> epath.Path:
 
 
 def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
-  """Examples and classes of the split to train on; of well-known ones without their files.
+  """Returns the numbers of examples and classes of the split to train on.
+
+  Datasets whose sizes stand in `DATASETS` need not be prepared.
 
   Args:
-    name: of the dataset.
-    split: of it; empty for the dataset's own.
-    data_dir: where datasets are prepared.
+    name: name of the dataset.
+    split: name of the split; empty for the dataset's own.
+    data_dir: folder where datasets are prepared.
 
   Raises:
-    InputError: if the dataset is not prepared and not well known.
+    InputError: if the dataset is not prepared and its sizes are not known.
   """
   known = DATASETS.get(name)
   if known and known.num_examples and split in ("", known.train_split):
@@ -151,9 +169,9 @@ def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
 
 
 def default_splits(name: str, data_dir: str) -> tuple[str, str]:
-  """The splits of a prepared dataset to train on and to evaluate on.
+  """Returns the splits of a prepared dataset to train on and to evaluate on.
 
-  Those of `DATASETS`; for others `train`, and `validation` or else `test`.
+  They are those of `DATASETS`; for others `train`, and `validation` or else `test`.
   """
   if name in DATASETS:
     known = DATASETS[name]
@@ -174,12 +192,12 @@ def default_splits(name: str, data_dir: str) -> tuple[str, str]:
 
 
 def open_split(name: str, split: str, data_dir: str) -> Split:
-  """Opens a prepared split without TensorFlow.
+  """Opens a prepared split without TensorFlow, and lets this process open as many files as it may.
 
   Args:
-    name: of the dataset.
-    split: of it, or a part in TFDS's notation, such as `train[:90%]`.
-    data_dir: where datasets are prepared.
+    name: name of the dataset.
+    split: name of the split, or a part of it in TFDS's notation, such as `train[:90%]`.
+    data_dir: folder where datasets are prepared.
 
   Raises:
     InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, has no
@@ -188,6 +206,7 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
   # Here, not above: the import costs seconds and `info` does without.
   import tensorflow_datasets as tfds
 
+  raise_limit()
   builder = _read_only_builder(name, data_dir)
   features = builder.info.features
   image, label = (dict(features.items()).get(key) for key in ("image", "label"))
@@ -209,7 +228,13 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
       f"dataset {name!r} has no split {split!r}: expected one of "
       f"{', '.join(builder.info.splits)}, or a part such as `train[:90%]`."
     ) from error
-  return Split(f"{name}/{split}", source, label.names)
+  # Of a dataset that has both, the other format gives the names.
+  paths = [epath.Path(path) for path in builder.info.splits[split].filepaths]
+  files = [
+    os.fspath(path.parent / path.name.replace(".tfrecord-", f".{ARRAY_RECORD}-")) for path in paths
+  ]
+  check_shards(f"{name}/{split}", files)
+  return Split(f"{name}/{split}", source, label.names, files)
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:

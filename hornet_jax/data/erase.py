@@ -1,4 +1,4 @@
-"""Random erasing: a rectangle of a training image becomes noise; runs on the device."""
+"""This module does random erasing, on the device: a rectangle of an image becomes noise."""
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +21,9 @@ def random_erase(
   Source: timm 0.4.12 `RandomErasing`, mode `pixel`, one rectangle.
 
   Args:
-    keys: one random key per row.
-    images: normalised; an erased value looks like any other.
-    rate: probability, in [0, 1); 0 for none.
+    keys: random keys, one per row.
+    images: normalised images; an erased value looks like any other.
+    rate: probability of erasing, in [0, 1); 0 for none.
   """
   if rate == 0:
     return images
@@ -41,7 +41,7 @@ def random_erase(
 
 
 def _draw_box(key: Key[Array, ""], size: tuple[int, int]) -> Int[Array, "4"]:
-  """Top, bottom, left, right of the first rectangle that fits; empty where none does."""
+  """Draws top, bottom, left and right of the first rectangle that fits; empty where none does."""
   height, width = size
   for_area, for_aspect, for_top, for_left = jax.random.split(key, 4)
   area = jax.random.uniform(for_area, (_TRIES,), minval=_AREA[0], maxval=_AREA[1])

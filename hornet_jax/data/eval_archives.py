@@ -1,4 +1,4 @@
-"""The evaluation sets around ImageNet-1K, out of their archives as published."""
+"""This module reads the evaluation sets around ImageNet-1K out of their published archives."""
 
 import collections
 import dataclasses
@@ -44,13 +44,13 @@ _SUFFIXES = (".jpeg", ".jpg", ".png")
 
 @dataclasses.dataclass(frozen=True)
 class EvalSet:
-  """An evaluation set whose classes are among the 1,000.
+  """An `EvalSet` describes an evaluation set whose classes are among the 1,000.
 
   Attributes:
     archives: names of its files as published.
-    num_images: in all of them.
-    homepage: where they are.
-    tfds_name: of the prepared dataset, that of TFDS where TFDS knows it.
+    num_images: number of images in all of them.
+    homepage: address of its authors' page.
+    tfds_name: name of the prepared dataset, that of TFDS where TFDS knows it.
     layout: pattern of the folders that an image lies in; `label` is a synset, or the number
       of a class.
   """
@@ -103,12 +103,14 @@ EVAL_SETS = {
 
 @dataclasses.dataclass(frozen=True)
 class EvalImage:
-  """One image.
+  """An `EvalImage` is one image of an archive.
 
   Attributes:
     label: number of its class among the 1,000.
-    name: the last folders and the file, such as `fog/3/n01440764/ILSVRC2012_val_00000293.JPEG`.
-    read: gives its encoded bytes, at once or never: archives are read in their order.
+    name: path of the file from the last folders on, such as
+      `fog/3/n01440764/ILSVRC2012_val_00000293.JPEG`.
+    read: function that returns its encoded bytes; it must be called before the next image is asked
+      for, as archives are read in their order.
   """
 
   label: int
@@ -117,22 +119,22 @@ class EvalImage:
 
 
 class EvalArchives:
-  """The images of one evaluation set; whatever is not used is named.
+  """`EvalArchives` reads the images of one evaluation set, and names every file that is not used.
 
   Attributes:
-    eval_set: what the archives are expected to hold.
-    left_out: of each file that is not used, its name in the archives, and why.
+    eval_set: description of what the archives should hold.
+    left_out: name in the archives of each file that is not used, and the reason.
   """
 
   def __init__(self, name: str, path: pathlib.Path):
     """Finds the archives.
 
     Args:
-      name: in `EVAL_SETS`.
-      path: one archive (tar or zip), a folder of the published ones, or an unpacked folder.
+      name: name in `EVAL_SETS`.
+      path: path of one archive (tar or zip), a folder of the published ones, or an unpacked folder.
 
     Raises:
-      InputError: if there is nothing, or some of the published archives are missing.
+      InputError: if nothing is there, or some of the published archives are missing.
     """
     self.eval_set = EVAL_SETS[name]
     self.left_out: list[tuple[str, str]] = []
@@ -142,14 +144,14 @@ class EvalArchives:
     self._sources = self._find(path)
 
   def files(self) -> list[pathlib.Path]:
-    """The archives; none where they are unpacked."""
+    """Returns the archives; none where they are unpacked."""
     return [source for source in self._sources if source.is_file()]
 
   def check_count(self, *, partial: bool) -> None:
     """Raises `InputError` unless the archives hold as many images as the published ones.
 
     Args:
-      partial: whether some are enough.
+      partial: whether fewer images are enough.
     """
     found, expected = sum(1 for _ in self.images()), self.eval_set.num_images
     self.left_out.clear()  # filled again when the images are read
@@ -161,7 +163,7 @@ class EvalArchives:
       )
 
   def images(self) -> Iterator[EvalImage]:
-    """Every image, in the order of the archives."""
+    """Yields every image, in the order of the archives."""
     # Corruptions share the names of their files: 0.2 GB for the 3,750,000 of ImageNet-C.
     known: dict[str, set[str]] = collections.defaultdict(set)
     for source in self._sources:
@@ -192,7 +194,7 @@ class EvalArchives:
   def _image(
     self, name: str, read: Callable[[], bytes] | None, known: dict[str, set[str]]
   ) -> EvalImage | str:
-    """The image, or why it is none; adds it to those that are known, by folder."""
+    """Returns the image, or why it is not used; adds it to those that are known, by folder."""
     path = pathlib.PurePosixPath(name)
     if read is None:
       return OUTSIDE
@@ -212,7 +214,7 @@ class EvalArchives:
 
 
 def _members(source: pathlib.Path) -> Iterator[tuple[str, Callable[[], bytes] | None]]:
-  """Name and reader of all that is no folder; no reader where it may not be read."""
+  """Yields name and reader of all that is no folder; no reader where it must not be read."""
   if source.is_dir():
     for path in sorted(source.rglob("*")):
       if not path.is_dir():
@@ -231,10 +233,10 @@ def _members(source: pathlib.Path) -> Iterator[tuple[str, Callable[[], bytes] | 
 
 
 def corruption_of(file_name: str) -> int:
-  """Number of the corruption and the severity that an image of ImageNet-C has.
+  """Returns one number for the corruption and the severity of an image of ImageNet-C.
 
   Args:
-    file_name: as `EvalImage.name`.
+    file_name: name as in `EvalImage.name`.
 
   Returns:
     5 times the number in `CORRUPTIONS`, plus the number in `SEVERITIES`.

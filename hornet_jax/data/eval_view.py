@@ -1,4 +1,4 @@
-"""What evaluation and prediction see of an image."""
+"""This module makes the view of an image that evaluation and prediction use."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ _LONGEST = 32  # sides
 
 @dataclasses.dataclass(frozen=True)
 class EvalView:
-  """The evaluation view: short side to size / crop_fraction, then the central square.
+  """An `EvalView` resizes the short side to size / crop_fraction and takes the central square.
 
   Source: timm 0.4.12 `transforms_imagenet_eval`, and official datasets.py: `warp` is what it
   does for images of 384 pixels and more. Bicubic, antialiased.
@@ -24,7 +24,7 @@ class EvalView:
     crop_fraction: side of the square as a fraction of the short side, in (0, 1]; 0.875 for
       ImageNet at 224. Not used to warp.
     warp: whether the whole image is resized to a square, whatever its aspect.
-    imaging: what decodes and resizes, see `IMAGING`.
+    imaging: name of the library that decodes and resizes, see `IMAGING`.
 
   Raises:
     InputError: if a number is out of its range or the library unknown.
@@ -45,11 +45,11 @@ class EvalView:
 
   @property
   def library(self) -> Imaging:
-    """What decodes and resizes."""
+    """Returns what decodes and resizes."""
     return get_imaging(self.imaging)
 
   def __call__(self, pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 4], see `decode_pixels`, to uint8 [image_size, image_size, 3]."""
+    """Turns pixels of `decode_pixels` into the view, uint8 [image_size, image_size, 3]."""
     size = self.image_size
     if self.warp:
       return self.library.resize(pixels, size, size)
@@ -57,13 +57,13 @@ class EvalView:
 
 
 def center_crop(pixels: np.ndarray, size: int, short_side: int, imaging: Imaging) -> np.ndarray:
-  """The central square of the image resized to a short side.
+  """Resizes an image and takes the central square.
 
   Args:
-    pixels: uint8 [H, W, 4].
+    pixels: image, uint8 [H, W, 4].
     size: side of the square in pixels.
-    short_side: of the whole resized image, at least `size`.
-    imaging: what resizes.
+    short_side: short side of the whole resized image, at least `size`.
+    imaging: library that resizes.
 
   Returns:
     uint8 [size, size, 3].
@@ -79,7 +79,7 @@ def center_crop(pixels: np.ndarray, size: int, short_side: int, imaging: Imaging
 
 
 def _without_far_ends(pixels: np.ndarray) -> np.ndarray:
-  """The central part, at most `_LONGEST` times as long as wide."""
+  """Takes the central part, at most `_LONGEST` times as long as wide."""
   height, width = pixels.shape[:2]
   limit = _LONGEST * min(height, width)
   top, left = max(height - limit, 0) // 2, max(width - limit, 0) // 2

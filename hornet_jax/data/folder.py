@@ -1,13 +1,15 @@
-"""A folder of class folders, read as it is on somebody's disk."""
+"""This module reads a folder of class folders as it is on somebody's disk."""
 
 import collections
 import dataclasses
 import hashlib
 import itertools
+import logging
 import multiprocessing.pool
 import operator
 import os
 import pathlib
+import unicodedata
 from collections.abc import Iterator
 
 from tqdm import tqdm
@@ -27,20 +29,21 @@ _SPLITS = {
   "test": "test",
   "testing": "test",
 }
+_logger = logging.getLogger(__name__)
 _THREADS = 4
 _NAMED_AT_MOST = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFolder:
-  """What a folder holds. Every file in it is either in `splits` or in `left_out`.
+  """An `ImageFolder` tells of every file of a folder: it is in `splits` or in `left_out`.
 
   Attributes:
-    path: of the folder.
-    rule: how it was split, in one sentence.
+    path: path of the folder.
+    rule: description of how it was split.
     class_names: names of the class folders, sorted; a label is a position in it.
     splits: TFDS split name -> (file, label) of every image that decodes, sorted.
-    left_out: file or folder -> why it is not used.
+    left_out: file or folder -> reason why it is not used.
   """
 
   path: pathlib.Path
@@ -50,7 +53,7 @@ class ImageFolder:
   left_out: dict[pathlib.Path, str]
 
   def counts(self, split: str) -> list[int]:
-    """Number of images of each class in a split."""
+    """Counts the images of each class in a split."""
     count = collections.Counter(label for _, label in self.splits[split])
     return [count[label] for label in range(len(self.class_names))]
 
@@ -62,12 +65,13 @@ def read_folder(path: pathlib.Path, eval_fraction: float | None = None) -> Image
   `path/CLASS/...`, or `path/train/CLASS/...` alone, is split by rule: of each class the
   `eval_fraction` of images (at least one, and never all) with the smallest SHA-256 of their
   path within the folder go to `test`, so that the split does not depend on the order of a
-  listing. Images may lie at any depth in a class folder; links are followed. What is
+  listing. Images may lie at any depth in a class folder; links are followed. Whatever is
   hidden (`.ipynb_checkpoints`, `__MACOSX`) is left out.
 
   Args:
-    path: of the folder.
-    eval_fraction: of each class, in (0, 1); None for 0.1. Only where no folders make the split.
+    path: path of the folder.
+    eval_fraction: share of each class that is held out, in (0, 1); None for 0.1. It must be None
+      where folders make the split.
 
   Raises:
     InputError: if there is no such folder, no class folder or no image in a training class,
@@ -84,7 +88,7 @@ def read_folder(path: pathlib.Path, eval_fraction: float | None = None) -> Image
   eval_fraction = 0.1 if eval_fraction is None else eval_fraction
   if not 0 < eval_fraction < 1:
     raise InputError(f"`eval_fraction` must be > 0 and < 1: got {eval_fraction}.")
-  class_names = sorted({p.name for root in roots.values() for p in _folders(root)})
+  class_names = sorted({_class_name(p) for root in roots.values() for p in _folders(root)})
   if not class_names:
     raise InputError(
       f"`path` must hold one folder a class: expected such as {path}/cat and {path}/dog, or "
@@ -105,9 +109,14 @@ def read_folder(path: pathlib.Path, eval_fraction: float | None = None) -> Image
   for split, root in roots.items():
     above = (os.path.realpath(path), os.path.realpath(root))
     found[split] = []
+    folders = collections.defaultdict(list)
+    for folder in _folders(root):
+      folders[_class_name(folder)].append(folder)
     for label, name in enumerate(class_names):
-      files = list(_walk(root / name, above, left_out)) if (root / name).is_dir() else []
-      found[split] += [(file, label) for file in files]
+      if len(folders[name]) > 1:
+        _logger.info("class %s: %d folders, spelt alike in Unicode", name, len(folders[name]))
+      for folder in folders[name]:
+        found[split] += [(file, label) for file in _walk(folder, above, left_out)]
 
   everything = [file for items in found.values() for file, _ in items]
   left_out |= _undecodable(everything)
@@ -126,11 +135,17 @@ def read_folder(path: pathlib.Path, eval_fraction: float | None = None) -> Image
       f"`path` must hold images to train on: expected some in the class folders of {path}, "
       f"found none that decodes ({len(left_out)} files left out)."
     )
+  empty = [split for split, items in splits.items() if not items]
+  if empty:
+    raise InputError(
+      f"`path` must hold images to evaluate on: expected some for {empty[0]}, found none that "
+      f"decodes, split {rule}. Hint: two images of a class are the least."
+    )
   return ImageFolder(path, rule, class_names, splits, left_out)
 
 
 def _split_roots(path: pathlib.Path) -> dict[str, pathlib.Path]:
-  """TFDS split name -> its folder, or {"all": the folder that holds the classes}.
+  """Returns TFDS split name -> its folder, or {"all": the folder that holds the classes}.
 
   A folder with the name of a split that holds folders is a split, else a class.
   """
@@ -157,19 +172,24 @@ def _split_roots(path: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _folders(path: pathlib.Path) -> list[pathlib.Path]:
-  """The folders in a folder that are not hidden, sorted."""
+  """Lists the folders in a folder that are not hidden, sorted."""
   return sorted(p for p in path.iterdir() if p.is_dir() and not _is_hidden(p))
 
 
+def _class_name(folder: pathlib.Path) -> str:
+  """Returns the name of a class folder in Unicode's composed form: file systems differ in that."""
+  return unicodedata.normalize("NFC", folder.name)
+
+
 def _is_hidden(path: pathlib.Path) -> bool:
-  """Whether a system or a program put it there for itself."""
+  """Returns whether a system or a program put a file there for itself."""
   return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _walk(
   folder: pathlib.Path, above: tuple[str, ...], left_out: dict[pathlib.Path, str]
 ) -> Iterator[pathlib.Path]:
-  """Every regular file below `folder`, sorted, through links but not in circles."""
+  """Yields every regular file below `folder`, sorted, through links but not in circles."""
   real = os.path.realpath(folder)
   if real in above:
     left_out[folder] = "a link to a folder that it lies in"
@@ -191,7 +211,7 @@ def _walk(
 
 
 def _undecodable(files: list[pathlib.Path]) -> dict[pathlib.Path, str]:
-  """The files that cannot be decoded, and why."""
+  """Returns the files that cannot be decoded, and why."""
 
   def check(file: pathlib.Path) -> str | None:
     try:

@@ -1,4 +1,4 @@
-"""Archives in ImageNet's format with made-up images, to try a whole run on a laptop."""
+"""This module writes archives in ImageNet's format with made-up images, to try a whole run."""
 
 import colorsys
 import gzip
@@ -32,9 +32,9 @@ def write_imagenet_archives(
   archives hold a grey, a CMYK and a turned JPEG, and a PNG under the name of a JPEG.
 
   Args:
-    folder: for the archives.
-    num_train: training images, spread over the classes of the validation images.
-    num_validation: validation images, with the true labels of the first ones.
+    folder: folder for the archives.
+    num_train: number of training images, spread over the classes of the validation images.
+    num_validation: number of validation images, with the true labels of the first ones.
   """
   labels = validation_synsets()[:num_validation]
   used = sorted(set(labels))
@@ -65,9 +65,9 @@ def write_eval_archives(name: str, folder: pathlib.Path, num_classes: int = 5) -
   """Writes the archives of an evaluation set around ImageNet, two images a class and corruption.
 
   Args:
-    name: in `EVAL_SETS`.
-    folder: for the archives.
-    num_classes: the first of the 1,000.
+    name: name in `EVAL_SETS`.
+    folder: folder for the archives.
+    num_classes: number of classes, the first of the 1,000.
   """
   rng = np.random.default_rng(0)
   numbered = name == "imagenet_v2"
@@ -96,7 +96,7 @@ def write_eval_archives(name: str, folder: pathlib.Path, num_classes: int = 5) -
 
 
 def tar_of(members: list[tuple[str, bytes]]) -> bytes:
-  """A tar archive of files, as bytes."""
+  """Returns a tar archive of files, as bytes."""
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode="w") as archive:
     for name, content in members:
@@ -107,7 +107,7 @@ def tar_of(members: list[tuple[str, bytes]]) -> bytes:
 
 
 def _picture(synset: str, rng: np.random.Generator) -> Image.Image:
-  """The colour of the class, with noise, 64 to 100 pixels a side."""
+  """Draws the colour of the class, with noise, 64 to 100 pixels a side."""
   hue = synsets().index(synset) * 0.618 % 1  # far apart for neighbours
   color = 255 * np.array(colorsys.hsv_to_rgb(hue, 0.7, 0.7))
   height, width = rng.integers(64, 101, 2)
@@ -116,7 +116,7 @@ def _picture(synset: str, rng: np.random.Generator) -> Image.Image:
 
 
 def _encoded(image: Image.Image, number: int) -> bytes:
-  """Mostly a plain JPEG; numbers 1 to 4 are the odd ones."""
+  """Encodes an image as a plain JPEG, or for the numbers 1 to 4 in an odd way."""
   buffer = io.BytesIO()
   match number:
     case 1:

@@ -1,4 +1,4 @@
-"""The idx files of the MNIST family."""
+"""This module reads the idx files of the MNIST family."""
 
 import gzip
 import pathlib
@@ -13,12 +13,12 @@ _FILES = {"train": "train", "test": "t10k"}
 
 
 def read_mnist_files(folder: pathlib.Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """Images and labels of the splits `train` and `test`.
+  """Reads images and labels of the splits `train` and `test`.
 
   Source: yann.lecun.com/exdb/mnist, "the IDX file format".
 
   Args:
-    folder: holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same of
+    folder: folder with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same of
       `t10k`, each with or without `.gz`.
 
   Returns:
@@ -41,7 +41,7 @@ def read_mnist_files(folder: pathlib.Path) -> dict[str, tuple[np.ndarray, np.nda
 
 
 def _read_idx(folder: pathlib.Path, name: str, num_axes: int) -> np.ndarray:
-  """The array of one file: two zeros, 8 for bytes, the number of axes, the sizes, the bytes."""
+  """Reads an array: two zeros, 8 for bytes, the number of axes, the sizes, the bytes."""
   found = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
   if found is None:
     raise InputError(f"the idx files must be in {folder}: expected {name} or {name}.gz there.")

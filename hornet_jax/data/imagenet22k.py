@@ -1,4 +1,4 @@
-"""ImageNet-22K out of its archives, image by image: nothing is extracted to disk.
+"""This module reads ImageNet-22K out of its archives image by image, and extracts none to disk.
 
 The archives are a folder of one tar a synset (`n01440764.tar`), or one tar of everything, such
 as `winter21_whole.tar.gz`, of such tars or of folders of images. Each is read on its own, so
@@ -37,12 +37,12 @@ _DIGEST = 16  # bytes: among 14 million, two alike have a chance of 1e-25
 
 @dataclasses.dataclass(frozen=True)
 class ArchivedImage:
-  """One image.
+  """An `ArchivedImage` is one image of an archive.
 
   Attributes:
     synset: WordNet id of its class.
-    name: of the file, such as `n01440764_10026.JPEG`.
-    content: encoded.
+    name: name of the file, such as `n01440764_10026.JPEG`.
+    content: encoded bytes.
   """
 
   synset: str
@@ -52,12 +52,12 @@ class ArchivedImage:
 
 @dataclasses.dataclass
 class Report:
-  """What became of the files of an archive.
+  """A `Report` tells what became of the files of an archive.
 
   Attributes:
-    left_out: of each file that is not used, its name in the archives, and why.
-    used: synset -> images used.
-    unwanted: synset that is no class -> files.
+    left_out: name in the archives of each file that is not used, and the reason.
+    used: synset -> number of images used.
+    unwanted: synset that is not among the classes -> number of files.
   """
 
   left_out: list[tuple[str, str]] = dataclasses.field(default_factory=list)
@@ -66,10 +66,10 @@ class Report:
 
 
 def find_archives(path: epath.Path, on_beam: bool = False) -> list[epath.Path]:
-  """The tars, sorted.
+  """Finds the tars, sorted.
 
   Args:
-    path: of a folder of one tar a synset, or of one tar of everything; local, or a bucket's.
+    path: path of a folder of one tar a synset, or of one tar of everything; local, or a bucket's.
     on_beam: whether many processes are to read them.
 
   Raises:
@@ -95,7 +95,7 @@ def find_archives(path: epath.Path, on_beam: bool = False) -> list[epath.Path]:
 
 
 def find_synsets(archives: Iterable[epath.Path]) -> list[str]:
-  """Those that hold a file, sorted; one tar of everything is read once through for them."""
+  """Lists the synsets that hold a file, sorted; one tar of everything is read through for that."""
   with multiprocessing.pool.ThreadPool(_THREADS) as pool:
     return sorted(set[str]().union(*pool.map(_synsets_in, archives)))
 
@@ -103,12 +103,12 @@ def find_synsets(archives: Iterable[epath.Path]) -> list[str]:
 def read_images(
   archive: epath.Path, class_names: Set[str], report: Report
 ) -> Iterator[ArchivedImage]:
-  """Every image of an archive that has a class and decodes, once.
+  """Yields every image of an archive that has a class and decodes, once.
 
   Args:
-    archive: one of `find_archives`.
+    archive: path that `find_archives` returned.
     class_names: synsets to keep.
-    report: to which is added what became of the files.
+    report: report that what became of the files is added to.
 
   Raises:
     InputError: if the archive is not whole.
@@ -125,10 +125,10 @@ def read_images(
 
 
 def add_up(reports: Iterable[Report], class_names: Set[str]) -> list[tuple[str, str]]:
-  """Everything that is not used, and why.
+  """Lists every file that is not used, and why.
 
   Args:
-    reports: of all the archives, in any order.
+    reports: reports on all the archives, in any order.
     class_names: synsets that were kept.
   """
   total = Report()
@@ -144,7 +144,7 @@ def add_up(reports: Iterable[Report], class_names: Set[str]) -> list[tuple[str, 
 
 
 class _Seen:
-  """What an archive has given: names and contents, by synset.
+  """`_Seen` remembers names and contents that an archive has given, by synset.
 
   Only the synset at hand is unpacked, since archives mostly go synset by synset; the others take
   32 bytes an image, half a gigabyte for one tar of all 14 million.
@@ -156,7 +156,7 @@ class _Seen:
     self._digests: set[bytes] = set()
 
   def is_new(self, synset: str, name: str, content: bytes) -> bool:
-    """Whether neither name nor content was in the synset before; from now on they are."""
+    """Returns whether name and content are new to the synset, and remembers them."""
     if synset != self._synset:
       self._packed[self._synset] = b"".join(self._digests)
       packed = self._packed.pop(synset, b"")
@@ -188,7 +188,7 @@ def _without_duplicates(
 
 
 def _members(archive: epath.Path, report: Report) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
-  """(synset, file name, how to read it, at once or never) of every regular file."""
+  """Yields synset, file name and reader of every regular file; it must be read at once or never."""
   # A stream: compressed archives do not seek.
   with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
     yield from _walk(tar, archive.name, _synset_of(archive), report)
@@ -232,7 +232,7 @@ def _walk(
 
 
 def _synset_of(archive: epath.Path) -> str:
-  """That which a tar is named after, or none."""
+  """Returns the synset that a tar is named after, or an empty text."""
   return archive.stem if is_synset(archive.stem) else ""
 
 

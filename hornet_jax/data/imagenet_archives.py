@@ -1,4 +1,4 @@
-"""The archives that ImageNet-1K is distributed in, checked before hours are spent on them."""
+"""This module checks the archives of ImageNet-1K before hours are spent on them."""
 
 import pathlib
 import shutil
@@ -9,7 +9,7 @@ from etils import epath
 from tqdm import tqdm
 
 from hornet_jax.errors import InputError
-from hornet_jax.paths import in_object_store
+from hornet_jax.paths import file_size, in_object_store
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
@@ -25,8 +25,8 @@ def check_archives(folder: pathlib.Path, target: epath.Path, *, partial: bool) -
   """Raises `InputError` where the archives cannot be made into the dataset.
 
   Args:
-    folder: of the archives.
-    target: where the dataset is going to lie.
+    folder: folder of the archives.
+    target: folder where the dataset is going to lie.
     partial: whether archives may hold fewer images than the published ones.
   """
   missing = [name for name in _COUNTS if not (folder / name).is_file()]
@@ -46,12 +46,12 @@ def check_archives(folder: pathlib.Path, target: epath.Path, *, partial: bool) -
 
 
 def check_space(archives: Sequence[epath.PathLike], target: epath.Path) -> None:
-  """Raises `InputError` where the disk cannot take what becomes of the archives."""
+  """Raises `InputError` where the disk has no room for the dataset made of the archives."""
   local = pathlib.Path(target)
   existing = next((p for p in (local, *local.parents) if p.exists()), None)
   if in_object_store(target) or existing is None:
     return  # an object store has no end
-  needed = _SPACE * sum(epath.Path(archive).stat().length for archive in archives)
+  needed = _SPACE * sum(file_size(archive) for archive in archives)
   free = shutil.disk_usage(existing).free
   if free < needed:
     raise InputError(
@@ -62,7 +62,7 @@ def check_space(archives: Sequence[epath.PathLike], target: epath.Path) -> None:
 
 
 def _count_images(archive: pathlib.Path) -> int:
-  """Files in an archive, and in the archives within; reads names alone."""
+  """Counts the files in an archive, and in the archives within; reads names alone."""
   count = 0
   try:
     with tarfile.open(archive) as outer:

@@ -1,4 +1,4 @@
-"""The classes of ImageNet-1K."""
+"""This module lists the classes of ImageNet-1K."""
 
 import functools
 import importlib.util
@@ -7,23 +7,20 @@ import pathlib
 
 @functools.cache
 def synsets() -> list[str]:
-  """WordNet ids of the 1,000 classes, in the order of the labels.
+  """Returns the WordNet ids of the 1,000 classes, in the order of the labels.
 
-  Source: the list that comes with TensorFlow Datasets, which is not imported for it.
+  Source: ILSVRC 2012; a test compares them with the list of TensorFlow Datasets.
   """
-  return (_folder() / "labels.txt").read_text().split()
+  return pathlib.Path(__file__).with_name("imagenet_synsets.txt").read_text().split()
 
 
 def validation_synsets() -> list[str]:
-  """Of each of the 50,000 validation images, in the order of their file names.
+  """Returns the WordNet id of each of the 50,000 validation images, in the order of file names.
 
-  Source: likewise.
+  Source: the list that comes with TensorFlow Datasets, which is not imported for it.
   """
-  return (_folder() / "validation_labels.txt").read_text().split()
-
-
-def _folder() -> pathlib.Path:
   spec = importlib.util.find_spec("tensorflow_datasets")
-  assert spec, "in requirements.txt"
+  assert spec, "whatever prepares ImageNet has it"
   assert spec.submodule_search_locations, "a package"
-  return pathlib.Path(spec.submodule_search_locations[0]) / "datasets" / "imagenet2012"
+  folder = pathlib.Path(spec.submodule_search_locations[0]) / "datasets" / "imagenet2012"
+  return (folder / "validation_labels.txt").read_text().split()

@@ -1,4 +1,4 @@
-"""The library that decodes and resizes images, by name."""
+"""This module chooses the library that decodes and resizes images, by name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from hornet_jax.errors import unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class Imaging:
-  """How encoded images become pixels, and pixels other sizes.
+  """An `Imaging` decodes images to pixels, and resizes these.
 
   Attributes:
-    decode: see `decode_pixels`.
-    resize: see `resize`.
+    decode: function like `decode_pixels`.
+    resize: function like `resize`.
   """
 
   decode: Callable[[bytes], np.ndarray]
@@ -31,7 +31,7 @@ IMAGING = {
 
 
 def get_imaging(name: str) -> Imaging:
-  """The entry of `IMAGING`; an `InputError` names the nearest where there is none."""
+  """Returns an entry of `IMAGING`; an `InputError` names the nearest where there is none."""
   if name not in IMAGING:
     raise unknown_name("imaging", name, IMAGING)
   return IMAGING[name]

@@ -1,4 +1,4 @@
-"""The list, beside a dataset, of what is not used of that which it was made from."""
+"""This module writes the list, beside a dataset, of the source files that it does not use."""
 
 from collections.abc import Iterable
 
@@ -7,14 +7,14 @@ LEFT_OUT = "left_out.txt"
 
 
 def escaped(name: str) -> str:
-  """A name without line breaks and bytes that are no text, which archives may hold."""
+  """Escapes what a name from an archive may hold and a line must not: line breaks, odd bytes."""
   return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
 def left_out_text(left_out: Iterable[tuple[str, str]]) -> str:
-  """The content of the list, sorted: a line each, of the name, a tab, and why.
+  """Returns the content of the list, sorted: a line has the name, a tab and the reason.
 
   Args:
-    left_out: names, as they are, and why each is not used.
+    left_out: names as they are, and the reason why each is not used.
   """
   return "".join(sorted(f"{escaped(name)}\t{escaped(reason)}\n" for name, reason in left_out))

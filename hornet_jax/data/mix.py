@@ -1,4 +1,4 @@
-"""Mixup and cutmix: pairs of training images become one; runs on the device, in the step.
+"""This module does mixup and cutmix: it makes one training image of two, on the device.
 
 Rows are mixed within groups of `group_size` neighbours, each with its own ratio, with the
 group's rows in reverse order. The official recipe's group is the batch of one GPU. A group
@@ -18,14 +18,14 @@ _OPERATION = 1 << 20  # folded into a row's key: its other draws are others'
 
 @dataclasses.dataclass(frozen=True)
 class MixSettings:
-  """What is drawn for each group.
+  """`MixSettings` are the distributions that the mix of each group is drawn from.
 
   Attributes:
-    mixup_alpha: ratios of mixup come from Beta(alpha, alpha); 0: no mixup.
-    cutmix_alpha: likewise of cutmix.
+    mixup_alpha: parameter of Beta(alpha, alpha), which ratios of mixup come from; 0 for no mixup.
+    cutmix_alpha: parameter of the same for cutmix; 0 for no cutmix.
     rate: probability that a group is mixed at all.
     switch_rate: probability of cutmix, where both are on.
-    group_size: rows of a group, even.
+    group_size: number of rows of a group, even.
   """
 
   mixup_alpha: float
@@ -36,14 +36,14 @@ class MixSettings:
 
   @property
   def active(self) -> bool:
-    """Whether anything is mixed."""
+    """Returns whether anything is mixed."""
     return self.rate > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Mix:
-  """What was drawn for one group, or for each of R groups.
+  """A `Mix` was drawn for one group, or for each of R groups.
 
   Attributes:
     ratio: share of each row's own image and label; the rest is its partner's.
@@ -60,16 +60,23 @@ def check_mixing(settings: MixSettings, batch_size: int, num_devices: int) -> No
   """Raises `InputError` where groups would not lie within one device's rows.
 
   Args:
-    settings: of the mixing.
+    settings: settings of the mixing.
     batch_size: rows of the global batch, or of a micro-batch.
-    num_devices: over which the rows are spread.
+    num_devices: number of devices that the rows are spread over.
   """
   rows = batch_size // num_devices
   if settings.active and (settings.group_size % 2 or rows % settings.group_size):
+    smaller = [size for size in range(2, rows + 1, 2) if rows % size == 0]
+    near = max((size for size in smaller if size <= settings.group_size), default=None)
+    hint = (
+      f"--config.mix.group_size={near} is possible, the official groups are 128, 64 or 32 rows"
+      if near
+      else "--config.mix.rate=0.0 mixes nothing, or choose a batch of even rows on each device"
+    )
     raise InputError(
       "`mix.group_size` must be even and divide the rows of a batch on one device: expected "
       f"a divisor of {rows} ({batch_size} rows on {num_devices} devices), got "
-      f"{settings.group_size}. Hint: the official groups are 128, 64 or 32 rows."
+      f"{settings.group_size}. Hint: {hint}."
     )
 
 
@@ -79,9 +86,9 @@ def draw_mix(keys: Key[Array, "B"], image_size: tuple[int, ...], settings: MixSe
   Source: timm 0.4.12 `Mixup._params_per_batch`, `rand_bbox`.
 
   Args:
-    keys: one random key per row.
+    keys: random keys, one per row.
     image_size: (H, W) in pixels.
-    settings: the distributions.
+    settings: distributions to draw from.
   """
 
   def draw_one(key: Key[Array, ""]) -> Mix:
@@ -103,7 +110,7 @@ def draw_mix(keys: Key[Array, "B"], image_size: tuple[int, ...], settings: MixSe
 
 
 def _symmetric_beta(key: Key[Array, ""], alpha: Float[Array, ""]) -> Float[Array, ""]:
-  """x / (x + y), x and y of Gamma(alpha): one loop to compile, where `jax.random.beta` has two."""
+  """Draws x / (x + y), both from Gamma(alpha), in one loop; `jax.random.beta` compiles two."""
   log_x, log_y = jax.random.loggamma(key, alpha, (2,))
   return jax.nn.sigmoid(log_x - log_y)
 
@@ -111,15 +118,15 @@ def _symmetric_beta(key: Key[Array, ""], alpha: Float[Array, ""]) -> Float[Array
 def cutmix_box(
   ratio: Float[Array, ""], center: Float[Array, "2"], image_size: tuple[int, ...]
 ) -> Int[Array, "4"]:
-  """The box that leaves about `ratio` of the image, clipped to it.
+  """Returns the box that leaves about `ratio` of the image, clipped to the image.
 
-  Sides are floor(side * sqrt(1 - ratio)), less one pixel where odd.
+  Its sides are floor(side * sqrt(1 - ratio)), less one pixel where odd.
 
   Source: timm 0.4.12 `rand_bbox`. Newer versions keep the odd pixel.
 
   Args:
     ratio: share of the image outside an unclipped box.
-    center: of the box, as fractions of height and width in [0, 1).
+    center: centre of the box, as fractions of height and width in [0, 1).
     image_size: (H, W) in pixels.
 
   Returns:
@@ -134,7 +141,7 @@ def cutmix_box(
 
 
 def _kept_share(box: Int[Array, "4"], image_size: tuple[int, ...]) -> Float[Array, ""]:
-  """Share of the image outside the box as it came out."""
+  """Returns the share of the image outside a clipped box."""
   top, bottom, left, right = box
   return 1 - (bottom - top) * (right - left) / (image_size[0] * image_size[1])
 
@@ -152,10 +159,10 @@ def mix_batch(
   Source: timm 0.4.12 `Mixup`, mode `batch`, applied to each group.
 
   Args:
-    images: normalised.
+    images: normalised images.
     targets: probabilities of the classes.
-    weights: 0 for rows that must not count.
-    mix: one entry for each of the groups of B / R rows.
+    weights: weights of the rows, 0 where they must not count.
+    mix: draws, one for each of the R groups of B / R rows.
 
   Returns:
     The mixed images and targets, and the share of each row's own label.

@@ -1,4 +1,4 @@
-"""Pixels to what the model takes; runs on the device, inside the step."""
+"""This module turns pixels into what the model takes, on the device, inside the step."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def normalize(
   images: UInt8[Array, "B H W C"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Array, "B H W C"]:
-  """(images / 255 - mean) / std per channel, float32.
+  """Computes (images / 255 - mean) / std per channel, in float32.
 
   Batches travel to the device as uint8, a quarter of the bytes of float32.
   """

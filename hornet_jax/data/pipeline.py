@@ -1,4 +1,4 @@
-"""Batches of pixels and labels, the same on every topology.
+"""This module makes batches of examples, the same on every topology.
 
 The order of examples, their augmentation and the rows of every global batch depend on
 the seed and the position alone: not on the number of processes, readers or threads.
@@ -8,56 +8,61 @@ A position is a step, so resuming is a seek.
 import atexit
 import dataclasses
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
 
-from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError
-from hornet_jax.data.eval_view import EvalView
+from hornet_jax.data.schema import Field, Schema, batch_schema
+from hornet_jax.data.shards import damaged
 from hornet_jax.data.worker import follow_parent
 from hornet_jax.errors import InputError
+from hornet_jax.files import retried
 
 _logger = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
-"""`image` uint8 [b, S, S, 3]; `label` int32 [b]; `weight` float32 [b], 0 for rows that
+"""What a task loads, such as `image` uint8 [b, S, S, 3]; `weight` float32 [b], 0 for rows that
 must not count; `index` int32 [b], the example's number in its split, -1 for padding; `key`
 int32 [b], where it was asked for."""
 
+Load = Callable[[Mapping[str, Any], np.random.Generator | None], dict[str, Any]]
+"""Makes of an example as stored one as its schema says; draws only where there is a generator."""
+
 _BATCHES_AHEAD = 4
+_WORTH_A_PROCESS = 1000  # images that are read in about the time in which a process starts
 
 
 def train_batches(
   split: Split,
+  load: Load,
+  schema: Schema,
   *,
-  image_size: int,
   batch_size: int,
-  augmentation: Augmentation,
   seed: int,
   start_step: int = 0,
   rows: Sequence[int] | None = None,
   num_threads: int = 2,
   num_processes: int = 0,
 ) -> Generator[Batch, None, None]:
-  """Endless batches of augmented examples, shuffled anew on every pass.
+  """Yields endless batches of augmented examples, shuffled anew on every pass.
 
   The shuffled stream runs on across passes: no example is left out at their end.
 
   Args:
-    split: what to read.
-    image_size: side of the images in pixels.
+    split: split to read.
+    load: function that loads an example, with other draws on every pass.
+    schema: fields of what it loads.
     batch_size: rows of the global batch.
-    augmentation: of every image, anew on every pass.
-    seed: of the order and the augmentation.
+    seed: seed of the order and the augmentation.
     start_step: number of global batches to skip, without reading them.
     rows: rows of the global batch to deliver; None for all.
-    num_threads: readers in each process.
-    num_processes: that read and decode; 0 for this one alone.
+    num_threads: number of readers in each process.
+    num_processes: number of processes that read and decode; 0 for this one alone.
 
   Raises:
     InputError: if the split has fewer examples than a batch.
@@ -68,53 +73,52 @@ def train_batches(
       f"{split.name}, got {batch_size}."
     )
 
-  loader = _Loader(split.name, image_size, augmentation.library.decode)
-  load = _TrainLoader(loader, augmentation)
-  dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(load)
+  loader = _Loader(split.name, load, schema)
+  dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(loader)
   return _iterate(dataset, batch_size, rows, num_threads, num_processes, start_step)
 
 
 def eval_batches(
   split: Split,
+  load: Load,
+  schema: Schema,
   *,
-  view: EvalView,
   batch_size: int,
   rows: Sequence[int] | None = None,
   num_threads: int = 2,
+  num_processes: int = 0,
   key: Callable[[dict[str, Any]], int] | None = None,
 ) -> Generator[Batch, None, None]:
-  """Every example of a split once, in order; the last batch padded with weight 0.
+  """Yields every example of a split once, in order; the last batch is padded with weight 0.
+
+  Closing the generator, or reading it to its end, ends the processes that read. Few images are
+  read by fewer of them, as each takes seconds to start.
 
   Args:
-    split: what to read.
-    view: of every image.
+    split: split to read.
+    load: function that loads an example, without a generator.
+    schema: fields of what it loads.
     batch_size: rows of the global batch.
     rows: rows of the global batch to deliver; None for all.
-    num_threads: readers.
-    key: a number of each stored example that its batch row carries, 0 for padding; None for
-      none.
+    num_threads: number of readers in each process.
+    num_processes: largest number of processes that read and decode; 0 for this one alone.
+    key: function of a stored example; the batch carries its number for each row, 0 for padding.
+      None for no numbers. It must be picklable where processes read.
   """
-
-  def load(example: dict[str, Any]) -> dict[str, Any]:
-    loaded = loader.load(example, view)
-    return loaded | {"key": np.int32(key(example))} if key else loaded
-
-  loader = _Loader(split.name, view.image_size, view.library.decode)
-  padding = {
-    "image": np.zeros((view.image_size, view.image_size, 3), np.uint8),
-    "label": np.int32(0),
-    "weight": np.float32(0),
-    "index": np.int32(-1),
-  }
-  if key:
-    padding["key"] = np.int32(0)
-  dataset = _PaddedDataset(_numbered(split).map(load), batch_size, padding)
-  return _iterate(dataset, batch_size, rows, num_threads)
+  fields = batch_schema(schema) | ({"key": Field((), np.int32)} if key else {})
+  padding = {name: field.padding() for name, field in fields.items()}
+  loader = _Loader(split.name, load, schema, key)
+  dataset = _PaddedDataset(_numbered(split).map(loader), batch_size, padding)
+  num_batches = len(dataset) // batch_size
+  num_images = num_batches * (batch_size if rows is None else len(rows))
+  num_processes = min(num_processes, num_batches, num_images // _WORTH_A_PROCESS)
+  return _iterate(dataset, batch_size, rows, num_threads, num_processes)
 
 
 def _numbered(split: Split) -> grain.MapDataset:
-  """The examples, each with its number in the split."""
-  return grain.MapDataset.source(split.source).map_with_index(_Number(len(split.source)))
+  """Returns the examples, each with its number in the split."""
+  source = _Retried(split)
+  return grain.MapDataset.source(source).map_with_index(_Number(len(source)))
 
 
 def _iterate(
@@ -151,6 +155,23 @@ def _iterate(
 
 
 @dataclasses.dataclass(frozen=True)
+class _Retried:
+  """`_Retried` is a source that is asked again where its storage fails for a while."""
+
+  split: Split
+
+  def __len__(self) -> int:
+    return len(self.split.source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    name, source = self.split.name, self.split.source
+    try:
+      return retried(f"reading example {index} of {name}", lambda: source[index])
+    except RuntimeError as error:  # of ArrayRecord
+      raise damaged(f"{name}, example {index},", self.split.files, error) from error
+
+
+@dataclasses.dataclass(frozen=True)
 class _Number:
   count: int
 
@@ -159,50 +180,43 @@ class _Number:
     return {**example, "index": np.int32(position % self.count)}
 
 
-@dataclasses.dataclass(frozen=True)
-class _TrainLoader:
-  loader: "_Loader"
-  augmentation: Augmentation
-
-  def __call__(self, example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    size = self.loader.image_size
-    return self.loader.load(example, lambda pixels: self.augmentation.view(pixels, size, rng))
-
-
 class _Loader:
-  """Examples as stored to examples as trained on."""
+  """A `_Loader` turns stored examples into rows of a batch."""
 
-  def __init__(self, split_name: str, image_size: int, decode: Callable[[bytes], np.ndarray]):
+  def __init__(
+    self,
+    split_name: str,
+    load: Load,
+    schema: Schema,
+    key: Callable[[dict[str, Any]], int] | None = None,
+  ):
     self._split_name = split_name
-    self.image_size = image_size
-    self._decode = decode
+    self._load = load
+    self._schema = schema
+    self._key = key
     self._warned: set[int] = set()
 
-  def load(
-    self, example: dict[str, Any], view: Callable[[np.ndarray], np.ndarray]
+  def __call__(
+    self, example: dict[str, Any], rng: np.random.Generator | None = None
   ) -> dict[str, Any]:
-    """Decodes and makes a view; an undecodable image becomes black, of weight 0.
+    """Loads an example; one whose image cannot be decoded becomes padding, of weight 0.
 
     Dropping it instead would shift every later position.
     """
     index, weight = example["index"], 1.0
     try:
-      pixels = view(self._decode(example["image"]))
+      loaded = self._load(example, rng)
     except UndecodableImageError as error:
       if int(index) not in self._warned:
         self._warned.add(int(index))
         _logger.warning("example %d of %s left out: %s", index, self._split_name, error)
-      pixels, weight = np.zeros((self.image_size, self.image_size, 3), np.uint8), 0.0
-    return {
-      "image": pixels,
-      "label": np.int32(example["label"]),
-      "weight": np.float32(weight),
-      "index": index,
-    }
+      loaded, weight = {name: field.padding() for name, field in self._schema.items()}, 0.0
+    row = {**loaded, "weight": np.float32(weight), "index": index}
+    return row | {"key": np.int32(self._key(example))} if self._key else row
 
 
 class _RowsDataset(grain.MapDataset):
-  """Of every `batch_size` examples, those at `rows`.
+  """`_RowsDataset` holds, of every `batch_size` examples, those at `rows`.
 
   Element i is the parent's (i // r) * batch_size + rows[i % r], r = len(rows).
   """
@@ -222,7 +236,7 @@ class _RowsDataset(grain.MapDataset):
 
 
 class _PaddedDataset(grain.MapDataset):
-  """The parent once, then `padding` up to a multiple of `batch_size`."""
+  """`_PaddedDataset` holds the parent, then `padding` up to a multiple of `batch_size`."""
 
   def __init__(self, parent: grain.MapDataset, batch_size: int, padding: dict[str, Any]):
     super().__init__(parent)

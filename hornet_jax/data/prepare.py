@@ -1,4 +1,4 @@
-"""Prepares datasets: builds their files, in a process of its own.
+"""This module prepares datasets: it builds their files, in a process of its own.
 
 TFDS needs TensorFlow to build. In a child process TensorFlow's memory, threads and
 start-up messages end with the build, and training never imports it.
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from etils import epath
 
 import hornet_jax
+from hornet_jax.data.building import building
 from hornet_jax.data.datasets import (
   ARRAY_RECORD,
   DATASETS,
@@ -28,8 +29,10 @@ from hornet_jax.data.datasets import (
 )
 from hornet_jax.data.folder import ImageFolder
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
+from hornet_jax.data.smaller import smaller_name
 from hornet_jax.errors import InputError
-from hornet_jax.paths import absolute
+from hornet_jax.extras import missing_extra
+from hornet_jax.paths import absolute, cache_folder, has_home
 
 _FOLDER_VERSION = "1.0.0"
 
@@ -44,22 +47,30 @@ def prepare(name: str, data_dir: str) -> epath.Path:
   prepared = find_prepared(name, data_dir)
   if prepared is None and known.needs_archives:
     check_prepared(name, data_dir)
-  return prepared or build(name, data_dir, "known", name)
+  return prepared or _build_once(name, data_dir, known.tfds_name, "known", name)
 
 
 def prepare_fashion_mnist(idx_dir: pathlib.Path, data_dir: str) -> epath.Path:
-  """`prepare("fashion_mnist")` from local idx files."""
+  """Prepares Fashion-MNIST from local idx files; returns the folder of its files."""
   prepared = find_prepared("fashion_mnist", data_dir)
-  return prepared or build("fashion_mnist", data_dir, "fashion_mnist", os.fspath(idx_dir))
+  arguments = ("fashion_mnist", os.fspath(idx_dir))
+  return prepared or _build_once("fashion_mnist", data_dir, "fashion_mnist", *arguments)
+
+
+def _build_once(name: str, data_dir: str, folder: str, kind: str, *arguments: str) -> epath.Path:
+  """Builds a dataset, or waits for the process that builds it already."""
+  with building(resolve_data_dir(data_dir) / folder, wait=True) as lock:
+    prepared = find_prepared(name, data_dir)  # by another process, a moment ago
+    return prepared or build(name, data_dir, kind, *arguments, keep_open=lock.keep_open)
 
 
 def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
   """Makes a dataset of a folder's images; `left_out.txt` beside them names the others.
 
   Args:
-    folder: as `read_folder` found it.
-    name: of the new dataset, for `data.dataset`.
-    data_dir: where datasets are prepared.
+    folder: content of the folder, as `read_folder` found it.
+    name: name of the new dataset, for `data.dataset`.
+    data_dir: folder where datasets are prepared.
 
   Returns:
     The folder of the dataset's files.
@@ -78,18 +89,40 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
       for split, items in folder.splits.items()
     },
   }
-  with tempfile.TemporaryDirectory() as temporary:
+  with (
+    building(resolve_data_dir(data_dir) / name) as lock,
+    tempfile.TemporaryDirectory() as temporary,
+  ):
     file = pathlib.Path(temporary) / "folder.json"
     file.write_text(json.dumps(description))
-    prepared = build(name, data_dir, "folder", os.fspath(file))
+    prepared = build(name, data_dir, "folder", os.fspath(file), keep_open=lock.keep_open)
   if folder.left_out:
     named = [(printable(path), reason) for path, reason in folder.left_out.items()]
     (prepared / LEFT_OUT).write_text(left_out_text(named))
   return prepared
 
 
+def prepare_smaller(name: str, short_side: int, quality: int, data_dir: str) -> epath.Path:
+  """Makes a copy of a prepared dataset whose images are smaller; returns the folder of its files.
+
+  Args:
+    name: name of the prepared dataset.
+    short_side: short side of the copies in pixels; smaller images stay as they are.
+    quality: quality of their JPEGs, 1 to 100.
+    data_dir: folder where datasets are prepared.
+
+  Raises:
+    InputError: if the dataset is not prepared or the build failed.
+  """
+  check_prepared(name, data_dir)
+  copy = smaller_name(name, short_side, quality)
+  return find_prepared(copy, data_dir) or _build_once(
+    copy, data_dir, copy, "smaller", name, str(short_side), str(quality)
+  )
+
+
 def _labels(folder: ImageFolder) -> list[str]:
-  """Names of the classes as TFDS keeps them: one a line, without spaces around."""
+  """Returns the names of the classes as TFDS keeps them: one a line, without spaces around."""
   labels = [" ".join(printable(name).split()) for name in folder.class_names]
   times = collections.Counter(labels)
   for name, label in zip(folder.class_names, labels, strict=True):
@@ -121,7 +154,7 @@ def convert(source: pathlib.Path, data_dir: str) -> epath.Path:
 
   Args:
     source: folder of a version, such as `.../imagenet2012/5.1.0`.
-    data_dir: where the dataset will lie, under the same name and version.
+    data_dir: folder where the dataset will lie, under the same name and version.
 
   Raises:
     InputError: if `source` is no such folder, another dataset is in the way or the
@@ -149,7 +182,7 @@ def convert(source: pathlib.Path, data_dir: str) -> epath.Path:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-  """A name of a file as text, whatever bytes it is made of."""
+  """Returns the name of a file as text, whatever bytes it is made of."""
   return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -159,11 +192,11 @@ def build(
   """Runs a builder of `hornet_jax.data.build` and finds what it made.
 
   Args:
-    name: of the dataset.
-    data_dir: where datasets are prepared.
-    kind: of builder, a key of its `KINDS`.
-    *arguments: of the builder, all but the folder that it writes to.
-    keep_open: files that the builder has to keep open, see `locked`.
+    name: name of the dataset.
+    data_dir: folder where datasets are prepared.
+    kind: kind of builder, a key of its `KINDS`.
+    *arguments: arguments of the builder, all but the folder that it writes to.
+    keep_open: files that the builder has to keep open, see `Lock`.
 
   Raises:
     InputError: if the build failed, with the last line of its output.
@@ -182,13 +215,13 @@ def _run(*arguments: str, label: str, keep_open: Sequence[int] = ()) -> None:
   """
   path = [os.fspath(pathlib.Path(hornet_jax.__file__).parents[1]), os.environ.get("PYTHONPATH")]
   # On a terminal TFDS shows how far it is.
-  watched = sys.stderr.isatty()
+  on_terminal = sys.stderr.isatty()
   reads, writes = os.pipe()  # the builder reads until this process is gone
   child = subprocess.Popen(
     [sys.executable, "-m", "hornet_jax.data.build", *arguments],
     stdin=reads,
     stdout=subprocess.PIPE,
-    stderr=None if watched else subprocess.PIPE,
+    stderr=None if on_terminal else subprocess.PIPE,
     text=True,
     process_group=0,
     pass_fds=keep_open,
@@ -199,6 +232,8 @@ def _run(*arguments: str, label: str, keep_open: Sequence[int] = ()) -> None:
       "CUDA_VISIBLE_DEVICES": "",
       "TF_CPP_MIN_LOG_LEVEL": "3",
       "TF_ENABLE_ONEDNN_OPTS": "0",
+      # Keras wants a home, and makes a folder `~` where there is none.
+      **({} if has_home() else {"HOME": os.fspath(cache_folder())}),
     },
   )
   os.close(reads)
@@ -215,7 +250,8 @@ def _run(*arguments: str, label: str, keep_open: Sequence[int] = ()) -> None:
     prefix = f"hornet-prepare-{label.replace('/', '-')}-"
     with tempfile.NamedTemporaryFile("w", prefix=prefix, suffix=".log", delete=False) as log:
       log.write(output)
+    last = output.splitlines()[-1]
     raise InputError(
-      f"dataset {label!r} cannot be prepared in {arguments[-1]}: {output.splitlines()[-1]} "
+      f"dataset {label!r} cannot be prepared in {arguments[-1]}: {missing_extra(last) or last} "
       f"Hint: the whole output is in {log.name}."
     )

@@ -1,4 +1,4 @@
-"""Prepares ImageNet and the sets around it from their archives."""
+"""This module prepares ImageNet and the sets around it from their archives."""
 
 import dataclasses
 import importlib.util
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from etils import epath
 
+from hornet_jax.data.building import building, remove_incomplete
 from hornet_jax.data.datasets import DATASETS, find_prepared, resolve_data_dir
 from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
 from hornet_jax.data.imagenet22k import find_archives, find_synsets
 from hornet_jax.data.imagenet_archives import NUM_IMAGES, check_archives, check_space
-from hornet_jax.data.lock import locked, remove_incomplete
 from hornet_jax.data.prepare import build
 from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
@@ -25,12 +25,12 @@ GENERATED = "generated.txt"
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-  """A dataset that is ready.
+  """A `Prepared` describes a dataset that is ready.
 
   Attributes:
-    path: the folder of its files.
+    path: folder of its files.
     existed: whether it was there already, so that no archive was read.
-    removed: what an interrupted build had left.
+    removed: paths that an interrupted build had left, now deleted.
   """
 
   path: epath.Path
@@ -45,9 +45,9 @@ def prepare_imagenet(
 
   Args:
     archives: folder of the two tar files.
-    data_dir: where datasets are prepared.
+    data_dir: folder where datasets are prepared.
     partial: whether they may hold fewer images than the published ones.
-    generated: whether they are made up.
+    generated: whether the images are made up.
 
   Raises:
     InputError: if an archive is missing, is not whole or holds another number of images, the
@@ -72,9 +72,9 @@ def prepare_imagenet22k(
   """Makes sure that a build of ImageNet-22K is prepared; `left_out.txt` names what is not used.
 
   Args:
-    name: such as `imagenet22k/winter21`.
+    name: name of the dataset, such as `imagenet22k/winter21`.
     archives: folder of one tar a synset, or one tar of everything.
-    data_dir: where datasets are prepared.
+    data_dir: folder where datasets are prepared.
     classes: text file of the synsets to keep; None for all that the archives hold, which
       one tar of everything takes a pass of its own to tell.
     beam_options: flags of Apache Beam, which then builds it from a folder of tars, such as
@@ -132,11 +132,11 @@ def prepare_eval_set(
   """Makes sure that an evaluation set around ImageNet is prepared, from its archives.
 
   Args:
-    name: in `EVAL_SETS`.
-    archives: see `EvalArchives`.
-    data_dir: where datasets are prepared.
+    name: name in `EVAL_SETS`.
+    archives: path of the archives, see `EvalArchives`.
+    data_dir: folder where datasets are prepared.
     partial: whether they may hold fewer images than the published ones.
-    generated: whether they are made up.
+    generated: whether the images are made up.
 
   Raises:
     InputError: if archives are missing, broken or hold another number of images, the disk is too
@@ -153,10 +153,10 @@ def prepare_eval_set(
 
 def _build(name: str, data_dir: str, kind: str, *arguments: str, generated: bool) -> Prepared:
   folder = resolve_data_dir(data_dir) / DATASETS[name].tfds_name
-  with locked(folder) as keep_open:
+  with building(folder) as lock:
     if path := find_prepared(name, data_dir):  # by another process, a moment ago
       return Prepared(path, existed=True)
-    removed = remove_incomplete(folder, held=bool(keep_open))
+    removed = remove_incomplete(folder, held=bool(lock.keep_open))
     # Before the build: nobody shall find the images without it.
     marker = folder / GENERATED
     if generated:
@@ -164,15 +164,15 @@ def _build(name: str, data_dir: str, kind: str, *arguments: str, generated: bool
       marker.write_text("generated images, not ImageNet\n")
     else:
       marker.unlink(missing_ok=True)
-    path = build(name, data_dir, kind, *arguments, keep_open=keep_open)
+    path = build(name, data_dir, kind, *arguments, keep_open=lock.keep_open)
   return Prepared(path, removed=removed)
 
 
 def is_generated(path: epath.Path) -> bool:
-  """Whether the images of a prepared dataset are made up.
+  """Returns whether the images of a prepared dataset are made up.
 
   Args:
-    path: the folder of its files.
+    path: folder of its files.
   """
   return (path.parent / GENERATED).exists()
 
@@ -181,8 +181,8 @@ def check_counts(name: str, path: epath.Path) -> None:
   """Raises `InputError` unless a prepared dataset has as many images as the published one.
 
   Args:
-    name: of the dataset; of ImageNet-22K no numbers are known.
-    path: the folder of its files.
+    name: name of the dataset; of ImageNet-22K no numbers are known.
+    path: folder of its files.
   """
   known = {"test": EVAL_SETS[name].num_images} if name in EVAL_SETS else {}
   expected = NUM_IMAGES if name == "imagenet2012" else known

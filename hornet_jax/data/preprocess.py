@@ -1,4 +1,4 @@
-"""Images of any kind to what a model takes, in one call."""
+"""This module turns images of any kind into what a model takes, in one call."""
 
 import dataclasses
 import os
@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from hornet_jax.data.decode import UndecodableImageError, decode_pixels, to_pixels, to_rgb
+from hornet_jax.data.decode import UndecodableImageError, to_pixels, to_rgb
 from hornet_jax.data.eval_view import EvalView
+from hornet_jax.data.imaging import Imaging
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.errors import InputError
 
@@ -25,13 +26,13 @@ _EXPECTED = "a path, an encoded image, a Pillow image or an array of uint8 pixel
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-  """How a trained model wants its images, and what it calls its classes.
+  """A `Preprocessing` makes the inputs of a trained model, and names its classes.
 
   Attributes:
     view: cropping and resizing.
-    mean: of each channel, pixels in [0, 1].
-    std: likewise.
-    class_names: in the order of the logits.
+    mean: mean of each channel, of pixels in [0, 1].
+    std: standard deviation of each channel, likewise.
+    class_names: names of the classes, in the order of the logits.
   """
 
   view: EvalView
@@ -40,7 +41,7 @@ class Preprocessing:
   class_names: Sequence[str] = ()
 
   def __call__(self, images: ImageLike | Sequence[ImageLike]) -> np.ndarray:
-    """`preprocess` with these values."""
+    """Makes the inputs of the model, as `preprocess` does with these values."""
     return _preprocess(images, self.view, self.mean, self.std)
 
 
@@ -53,19 +54,19 @@ def preprocess(
   mean: Sequence[float] = IMAGENET_MEAN,
   std: Sequence[float] = IMAGENET_STD,
 ) -> np.ndarray:
-  """The evaluation view of images, normalised: float32 [N, S, S, 3].
+  """Makes the normalised evaluation view of images, float32 [N, S, S, 3].
 
   Args:
-    images: one image or a sequence of them; see `ImageLike`. An array of four axes is a
+    images: image or sequence of images; see `ImageLike`. An array of four axes is a
       sequence.
-    image_size: S in pixels.
-    crop_fraction: see `EvalView`.
-    warp: see `EvalView`.
-    mean: of each channel, pixels in [0, 1].
-    std: likewise.
+    image_size: side S in pixels.
+    crop_fraction: fraction of the short side that is kept, see `EvalView`.
+    warp: whether the whole image is resized to a square, see `EvalView`.
+    mean: mean of each channel, of pixels in [0, 1].
+    std: standard deviation of each channel, likewise.
 
   Raises:
-    InputError: if an image cannot be read, or is no image.
+    InputError: if an image cannot be read.
   """
   return _preprocess(images, EvalView(image_size, crop_fraction, warp), mean, std)
 
@@ -84,7 +85,7 @@ def _preprocess(
   if not one and not isinstance(images, Iterable):
     raise InputError(f"`images` must be {_EXPECTED}, or a sequence of such: got {type(images)}.")
   views = [
-    view(_pixels_of(image))
+    view(_pixels_of(image, view.library))
     for image in ([images] if one else images)  # type: ignore[union-attr]
   ]
   if not views:
@@ -92,21 +93,21 @@ def _preprocess(
   return np.asarray(normalize(jnp.stack(views), mean, std))
 
 
-def _pixels_of(image: ImageLike) -> np.ndarray:
-  """uint8 [H, W, 4], see `decode_pixels`."""
+def _pixels_of(image: ImageLike, library: Imaging) -> np.ndarray:
+  """Returns the pixels of an image of any kind, uint8 [H, W, 4], see `decode_pixels`."""
   name = f"image {os.fspath(image)!r}" if isinstance(image, str | os.PathLike) else "`images`"
   try:
     if isinstance(image, str | os.PathLike):
-      return decode_pixels(pathlib.Path(image).read_bytes())
+      return library.decode(pathlib.Path(image).read_bytes())
     if isinstance(image, bytes | bytearray):
-      return decode_pixels(bytes(image))
+      return library.decode(bytes(image))
     return to_pixels(to_rgb(_from_pixels(image)))
   except (OSError, ValueError, UndecodableImageError) as error:
     raise InputError(f"{name} cannot be read: {error}") from error
 
 
 def _is_array(image: object) -> bool:
-  """Whether it is an array of any library; Pillow images offer themselves as one too."""
+  """Returns whether it is an array of any library, and not a Pillow image, which can act as one."""
   return hasattr(image, "__array__") and not isinstance(image, Image.Image)
 
 

@@ -1,4 +1,4 @@
-"""RandAugment as the official recipe has it: timm 0.4.12's, with Pillow's pixels.
+"""This module does RandAugment as the official recipe: that of timm 0.4.12, to the pixel.
 
 Source: timm 0.4.12 `auto_augment.rand_augment_transform`, named by the official code as
 `rand-m9-mstd0.5-inc1`; RandAugment itself is arXiv 1909.13719.
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from hornet_jax.data.slide import slide
+from hornet_jax.data.affine import slide
 from hornet_jax.errors import InputError
 
 MAX_MAGNITUDE = 10.0
@@ -25,16 +25,17 @@ _SPEC = "rand-m9-mstd0.5-inc1"
 
 @dataclasses.dataclass(frozen=True)
 class RandAugment:
-  """Some operations, drawn with replacement, each applied with probability 0.5.
+  """A `RandAugment` draws some operations, and applies each with probability 0.5.
 
-  The magnitude of each application is drawn from N(magnitude, magnitude_std) and clipped
-  to [0, 10]. So a `magnitude` well above 10, such as the official m12 and m15, is in
-  effect the constant 10; there Posterize keeps no bit and the image turns black.
+  They are drawn with replacement. The magnitude of each application is drawn from
+  N(magnitude, magnitude_std) and clipped to [0, 10]. So a `magnitude` well above 10, such as the
+  official m12 and m15, is in effect the constant 10; there Posterize keeps no bit and the image
+  turns black.
 
   Attributes:
     magnitude: mean of the magnitudes.
-    magnitude_std: their standard deviation; infinite for uniform in [0, magnitude].
-    num_ops: draws for an image.
+    magnitude_std: standard deviation of the magnitudes; infinite for uniform in [0, magnitude].
+    num_ops: number of draws for an image.
   """
 
   magnitude: float
@@ -64,7 +65,7 @@ class RandAugment:
     )
 
   def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Another RGB image of the same size, drawn from the example's generator."""
+    """Returns an augmented RGB image of the same size, drawn with the generator of the example."""
     for op in rng.choice(len(OPS), self.num_ops):
       if rng.random() < _APPLY_RATE:
         image = apply(image, list(OPS)[op], self._magnitude(rng), negate=rng.random() < 0.5)
@@ -77,23 +78,23 @@ class RandAugment:
 
 
 def apply(image: Image.Image, op: str, magnitude: float, *, negate: bool) -> Image.Image:
-  """One operation on an RGB image.
+  """Applies one operation to an RGB image.
 
   Args:
-    image: of any size; the result has the same.
-    op: a name in `OPS`.
-    magnitude: in [0, 10].
-    negate: the other direction, for those that have two.
+    image: image of any size; the result has the same.
+    op: name in `OPS`.
+    magnitude: magnitude in [0, 10].
+    negate: whether the other direction is taken, of operations that have two.
   """
   strength = magnitude / MAX_MAGNITUDE
   return OPS[op].function(image, -strength if negate and OPS[op].has_sign else strength)
 
 
 class Operation(NamedTuple):
-  """An operation and whether it has two directions.
+  """An `Operation` is a function of images, with one direction or two.
 
   Attributes:
-    function: of an image and the strength, in [0, 1], or in [-1, 1] with a sign.
+    function: function of an image and the strength, in [0, 1], or in [-1, 1] with a sign.
     has_sign: whether the strength may be negative.
   """
 
@@ -121,7 +122,7 @@ def _solarize_add(image: Image.Image, strength: float) -> Image.Image:
 
 
 def _enhance(enhancer: type) -> Callable[[Image.Image, float], Image.Image]:
-  """Away from the original by the factor 1 + 0.9 strength."""
+  """Returns an operation by one of Pillow's enhancers, with the factor 1 + 0.9 strength."""
   return lambda image, strength: enhancer(image).enhance(1 + 0.9 * strength)
 
 

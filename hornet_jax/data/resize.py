@@ -1,11 +1,11 @@
-"""Resizing with Pillow's arithmetic, in compiled code."""
+"""This module resizes images with Pillow's arithmetic, in compiled code."""
 
 import math
 
 import numpy as np
 from PIL import Image
 
-from hornet_jax.data.compiled import compiled
+from hornet_jax.data.numba_jit import compiled
 
 _BITS = 22  # of the weights' fraction
 Window = tuple[int, int, int, int]
@@ -20,7 +20,7 @@ def resize(
   window: Window | None = None,
   flip: bool = False,
 ) -> np.ndarray:
-  """Bicubic resizing with antialiasing, equal to Pillow's.
+  """Resizes an image as Pillow does, with bicubic antialiasing.
 
   The width is resized first and rounded to bytes, then the height.
 
@@ -30,12 +30,11 @@ def resize(
   by rounding.
 
   Args:
-    pixels: uint8 [H, W, 4], red, green, blue and a byte that is not used; a part of an
-      image will do.
-    height: of the result.
-    width: of the result.
-    window: the part of the result that is wanted; None for all of it.
-    flip: whether it is mirrored.
+    pixels: image or part of one, uint8 [H, W, 4]: red, green, blue and a byte that is not used.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
+    window: part of the result that is wanted; None for all of it.
+    flip: whether the result is mirrored.
 
   Returns:
     uint8 [height, width, 3], or of the window's size.
@@ -53,7 +52,7 @@ def resize_with_pillow(
   window: Window | None = None,
   flip: bool = False,
 ) -> np.ndarray:
-  """`resize` by Pillow itself."""
+  """Resizes an image as `resize` does, by Pillow itself."""
   image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
   resized = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
   top, left, rows, columns = window or (0, 0, height, width)
@@ -63,7 +62,7 @@ def resize_with_pillow(
 
 @compiled
 def _resize(words, height, width, top, left, rows, columns, flip):
-  """[H, W] pixels of four bytes -> uint8 [rows, columns, 3]."""
+  """Resizes pixels of four bytes, [H, W], to uint8 [rows, columns, 3]."""
   # Both passes run along the first axis, where the compiler has long rows to vectorise.
   resized = _resize_rows(_transposed(words), width, left, columns)
   resized = _resize_rows(_transposed(resized), height, top, rows)
@@ -79,7 +78,7 @@ def _resize(words, height, width, top, left, rows, columns, flip):
 
 @compiled
 def _transposed(words):
-  """In blocks of 8x8, which the compiler unrolls."""
+  """Transposes in blocks of 8x8, which the compiler unrolls."""
   height, width = words.shape
   result = np.empty((width, height), np.uint32)
   even_height, even_width = height // 8 * 8, width // 8 * 8
@@ -96,7 +95,7 @@ def _transposed(words):
 
 @compiled
 def _resize_rows(words, length, start, count):
-  """Rows `start` to `start + count` of the array resized to `length` rows."""
+  """Returns rows `start` to `start + count` of the array resized to `length` rows."""
   rows = words.view(np.uint8)
   sources = rows.shape[0]
   scale = sources / length

@@ -1,4 +1,4 @@
-"""WordNet's synsets by their ids, such as n01440764."""
+"""This module knows WordNet's synsets by their ids, such as n01440764."""
 
 import pathlib
 import re
@@ -7,15 +7,15 @@ from hornet_jax.errors import InputError
 
 
 def is_synset(text: str) -> bool:
-  """Whether a text is the id of a noun."""
+  """Returns whether a text is the id of a noun."""
   return re.fullmatch(r"n\d{8}", text, re.ASCII) is not None
 
 
 def read_class_list(path: pathlib.Path) -> list[str]:
-  """The synsets in a text file, one a line; sorted.
+  """Reads the synsets in a text file, one a line, and sorts them.
 
   Raises:
-    InputError: if it cannot be read or a line is no synset.
+    InputError: if the file cannot be read or a line is not a synset.
   """
   try:
     lines = path.read_text().split()

@@ -1,4 +1,4 @@
-"""What the processes that read data do about signals."""
+"""This module tells the processes that read data what to do about signals."""
 
 import multiprocessing
 import os
@@ -13,8 +13,8 @@ def follow_parent(index: int, count: int) -> None:
   and ends the others. Where it is killed, they end by themselves.
 
   Args:
-    index: of the worker.
-    count: of workers.
+    index: number of the worker.
+    count: number of workers.
   """
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   signal.signal(signal.SIGTERM, signal.SIG_IGN)

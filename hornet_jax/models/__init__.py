@@ -1,19 +1,34 @@
-"""Architectures."""
+"""This room holds the architectures and the layers that they are made of."""
 
+import hornet_jax.models.hornet_variants  # noqa: F401  (registers them)
+from hornet_jax.models.api import Architecture
 from hornet_jax.models.classifier import reset_classifier
-from hornet_jax.models.features import HorNetFeatures
+from hornet_jax.models.execution import Execution
+from hornet_jax.models.features import FeatureMaps
 from hornet_jax.models.gnconv import GnConv
+from hornet_jax.models.headed import attach_head
 from hornet_jax.models.hornet import HorNet
-from hornet_jax.models.registry import ALIASES, VARIANTS, create_model, get_variant, list_models
+from hornet_jax.models.registry import (
+  ALIASES,
+  VARIANTS,
+  create_model,
+  get_variant,
+  list_models,
+  register,
+)
 
 __all__ = [
   "ALIASES",
   "VARIANTS",
+  "Architecture",
+  "Execution",
+  "FeatureMaps",
   "GnConv",
   "HorNet",
-  "HorNetFeatures",
+  "attach_head",
   "create_model",
   "get_variant",
   "list_models",
+  "register",
   "reset_classifier",
 ]

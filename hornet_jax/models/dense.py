@@ -1,60 +1,53 @@
-"""Linear layers, whose outputs can be kept and whose gradients can be summed precisely."""
+"""The linear layer of all models can keep its output and sum its gradients in float32."""
 
-from typing import Literal, get_args
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from hornet_jax.errors import unknown_name
+from hornet_jax.models.execution import DENSE_OUTPUT, Execution
 
 # Source: official hornet.py, `_init_weights`: trunc_normal_(std=0.02) whose cut at
 # an absolute +-2 lies 100 standard deviations out, so a plain normal.
 kernel_init = nn.initializers.normal(0.02)
 
-DENSE_OUTPUT = "dense_output"
-"""The name by which a remat policy knows what `Dense` computes."""
-
-GradientSum = Literal["compute", "float32"]
-
 
 class Dense(nn.Module):
-  """A 1x1 convolution of channels-last features, with bias.
+  """A `Dense` layer is a 1x1 convolution of channels-last features, with bias.
 
-  Channels may be asked for in the order of `halves`: then the kernel is reordered, which is
-  small, instead of the features. The parameters keep their own order.
+  Channels may be asked for in the order of `halves` (even ones first, then odd ones): then the
+  small kernel is reordered instead of the features. The stored parameters keep their own order.
 
   Attributes:
     features: width of the result.
-    dtype: type of the computation.
-    gradient_sum: type of the kernel's gradient, and so of its sum over rows and devices:
-      `"compute"` for `dtype`, or `"float32"`.
-    halved_inputs: whether the input comes in the order of `halves`.
-    halved_outputs: how many of the result's channels, from the first on, leave in that order.
+    execution: the way in which it is computed.
+    halved_inputs: whether the input's channels come in the order of `halves`.
+    halved_outputs: number of the result's channels, from the first on, that leave in that order.
   """
 
   features: int
-  dtype: DTypeLike = jnp.float32
-  gradient_sum: str = "compute"
+  execution: Execution = Execution()
   halved_inputs: bool = False
   halved_outputs: int = 0
 
   @nn.compact
   def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch E"]:
     kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features))
-    bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-    in_float32 = self.gradient_sum == "float32"
+    dtype = self.execution.dtype
+    bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(dtype)
+    in_float32 = self.execution.gradient_sum == "float32"
     if not in_float32:
-      kernel = kernel.astype(self.dtype)
+      kernel = kernel.astype(dtype)
     if self.halved_inputs:
       kernel = halves(kernel, 0)
     if self.halved_outputs:
       kernel, bias = (self._reorder_outputs(parameter) for parameter in (kernel, bias))
-    x = x.astype(self.dtype)
+    x = x.astype(dtype)
     y = _matmul(x, kernel) if in_float32 else x @ kernel
     y += jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
     return checkpoint_name(y, DENSE_OUTPUT)
@@ -65,16 +58,29 @@ class Dense(nn.Module):
 
 
 def halves(x: Array, axis: int) -> Array:
-  """Along an axis of even length: first those with an even index, then those with an odd one."""
+  """Reorders an axis of even length: first even indices, then odd ones."""
   axis %= x.ndim
   pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
   return jnp.moveaxis(pairs, axis + 1, axis).reshape(x.shape)
 
 
-def check_gradient_sum(name: str) -> None:
-  """Raises `InputError` if there is no such type of the sum."""
-  if name not in get_args(GradientSum):
-    raise unknown_name("gradient_sum", name, get_args(GradientSum))
+def split_channels(x: Array, widths: Sequence[int], halved: bool = False) -> list[Array]:
+  """Splits the channels into parts of these widths.
+
+  Args:
+    x: features [..., C].
+    widths: widths of the parts, with sum C; all even if `halved`.
+    halved: whether `x` has the order of `halves`; each part is then in that order again.
+  """
+
+  def split(x: Array, widths: Sequence[int]) -> list[Array]:
+    return jnp.split(x, np.cumsum(widths)[:-1].tolist(), axis=-1)
+
+  if not halved:
+    return split(x, widths)
+  half_widths = [width // 2 for width in widths]
+  pairs = zip(*(split(half, half_widths) for half in jnp.split(x, 2, axis=-1)), strict=True)
+  return [jnp.concatenate(pair, axis=-1) for pair in pairs]
 
 
 @jax.custom_vjp

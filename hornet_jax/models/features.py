@@ -1,31 +1,50 @@
-"""HorNet as a backbone: the feature maps of its stages."""
+"""A model serves as a backbone by returning the feature maps of its stages."""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
-from hornet_jax.models.hornet import HorNet, run_stages
+from hornet_jax.models.api import Architecture, FeatureInfo
 
 
-class HorNetFeatures(nn.Module):
-  """A HorNet without its last norm and head, for detection, segmentation and the like.
+@runtime_checkable
+class Staged(Architecture, Protocol):
+  """An architecture follows this protocol if it can stop after some of its stages."""
 
-  Its parameters have the paths of the classifier's, so those of a classifier can be
-  passed as they are: the leaves that are not needed are left alone. Stages after the
-  last chosen one are neither computed nor have parameters.
+  def run_stages(
+    self,
+    images: Num[Array, "B H W C"],
+    train: bool,
+    keys: Key[Array, "B"] | None,
+    num_stages: int,
+  ) -> dict[str, Array]:
+    """Runs the first `num_stages` stages; decorated by `nn.nowrap`.
+
+    The layers thereby become parts of the module whose compact method calls it.
+    """
+    ...
+
+
+class FeatureMaps(nn.Module):
+  """A `FeatureMaps` is a classifier without last norm and head, for detection and segmentation.
+
+  Its parameters have the same paths as the classifier's, so those of a classifier can be
+  passed as they are: what is not needed is ignored. Stages after the last chosen one are
+  not computed and have no parameters.
 
   Deviation: the official backbones for dense prediction norm each map that they
   return (`norm0` to `norm3`); these are the maps as the next stage gets them.
 
   Attributes:
     model: the classifier; its head is not used.
-    out_indices: the stages whose output is returned, in this order, counted from the
-      end if negative; None for all.
+    out_indices: numbers of the stages whose output is returned, in this order, counted
+      from the end if negative; None for all.
   """
 
-  model: HorNet
+  model: Staged
   out_indices: Sequence[int] | None = None
 
   @nn.compact
@@ -35,10 +54,10 @@ class HorNetFeatures(nn.Module):
     train: bool = False,
     keys: Key[Array, "B"] | None = None,
   ) -> list[Float[Array, "B _ _ _"]]:
-    """Feature maps of normalised images.
+    """Computes feature maps of normalised images.
 
     Args:
-      images: normalised images.
+      images: normalised images, floating point.
       train: whether blocks are dropped at random.
       keys: one random key per example; needed when `train` and drop_path_rate > 0.
 
@@ -46,16 +65,15 @@ class HorNetFeatures(nn.Module):
       One map [B, h, w, C] for each of the chosen stages.
 
     Raises:
-      InputError: if `out_indices` are out of range or repeated, and as `HorNet`.
+      InputError: if `out_indices` are out of range or repeated, or where the classifier raises it.
     """
-    stages = self.stages
-    out = run_stages(self.model, images, train, keys, max(stages) + 1)
-    return [out[f"stage_{s}"] for s in stages]
+    out = self.model.run_stages(images, train, keys, max(self.stages) + 1)
+    return [out[feature.name] for feature in self._chosen]
 
   @property
   def stages(self) -> list[int]:
-    """The chosen stages, counted from 0."""
-    count = len(self.model.depths)
+    """Lists the chosen stages, counted from 0."""
+    count = len(self.model.features())
     indices = range(count) if self.out_indices is None else self.out_indices
     if not isinstance(indices, Sequence) or not all(isinstance(s, int) for s in indices):
       raise InputError(
@@ -70,11 +88,15 @@ class HorNetFeatures(nn.Module):
     return stages
 
   @property
+  def _chosen(self) -> list[FeatureInfo]:
+    return [self.model.features()[s] for s in self.stages]
+
+  @property
   def channels(self) -> list[int]:
-    """Width C of each returned map."""
-    return [self.model.base_dim * 2**s for s in self.stages]
+    """Lists the width C of each returned map."""
+    return [feature.channels for feature in self._chosen]
 
   @property
   def strides(self) -> list[int]:
-    """Pixels of the image from one position of each returned map to the next."""
-    return [self.model.patch_size * 2**s for s in self.stages]
+    """Lists the stride of each returned map: image pixels from one position to the next."""
+    return [feature.stride for feature in self._chosen]

@@ -1,20 +1,21 @@
-"""The global filter: half of the channels local, half filtered in the spectrum."""
+"""The global filter convolves half of the channels and filters the other half's spectrum."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError
 from hornet_jax.models.dense import kernel_init
+from hornet_jax.models.execution import Execution
 from hornet_jax.models.layers import DepthwiseConv, LayerNorm
-from hornet_jax.ops.fourier import check_fourier, irfft2, rfft2
+from hornet_jax.ops.fourier import irfft2, rfft2
 
 
 class GlobalLocalFilter(nn.Module):
-  """A 3x3 depthwise convolution beside a learned filter of the 2-D spectrum.
+  """A `GlobalLocalFilter` joins a 3x3 depthwise convolution and a learned 2-D spectral filter.
 
   x        = pre_norm(x)
   local    = dwconv3x3(x[..., :D/2])                           (no bias)
@@ -29,48 +30,44 @@ class GlobalLocalFilter(nn.Module):
   Source: arXiv 2207.14284 section 3.2 and appendix; official hornet.py,
   `GlobalLocalFilter`.
   Deviation: the complex weight [D/2, h, w, 2] is stored as two real arrays
-  [h, w, D/2]. In bfloat16 what the spectrum gives is rounded before post_norm.
+  [h, w, D/2]. In bfloat16 the spectral half is rounded before post_norm.
 
   Attributes:
-    filter_size: (h, w), the stored grid; w = W // 2 + 1 for images of width W.
-    implementation: of the Fourier transforms, see `hornet_jax.ops.fourier`.
-    depthwise: implementation of the 3x3 convolution, see `depthwise_conv`.
-    interleave: whether the result has the official order of channels. Else it is that of
-      `halves`, local before global, which spares moving every feature; the parameters of
-      post_norm keep the official order.
-    dtype: type of the computation around the spectrum.
+    filter_size: stored grid (h, w); w = W // 2 + 1 for features of width W.
+    halved: whether the result has the local half before the global one, the order of `halves`,
+      which is cheaper than to interleave them; the parameters of post_norm stay interleaved.
+    execution: the way in which it is computed; the spectrum is float32 always.
   """
 
   filter_size: tuple[int, int]
-  implementation: str = "dft"
-  depthwise: str = "auto"
-  interleave: bool = True
-  dtype: DTypeLike = jnp.float32
+  halved: bool = False
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W D"]) -> Float[Array, "B H W D"]:
-    check_fourier(self.implementation)
     channels = x.shape[-1]
     if channels % 2:
       raise InputError(
         f"`x` must have an even number of channels: expected D % 2 == 0, got D={channels}. "
-        "Hint: choose a width whose gnConv branches sum to an even number."
+        "Hint: f of a gnConv of order n needs a width that is a multiple of 2^n."
       )
     half = channels // 2
     filter_re = self.param("filter_re", kernel_init, (*self.filter_size, half))
     filter_im = self.param("filter_im", kernel_init, (*self.filter_size, half))
 
-    x = LayerNorm(self.dtype, name="pre_norm")(x)
-    local = DepthwiseConv((3, 3), False, self.depthwise, self.dtype, name="dw")(x[..., :half])
-    spectral = filter_spectrum(
-      x[..., half:].astype(jnp.float32), filter_re, filter_im, self.implementation
+    x = LayerNorm(self.execution, name="pre_norm")(x)
+    local = DepthwiseConv((3, 3), use_bias=False, execution=self.execution, name="dw")(
+      x[..., :half]
     )
-    out = [local, spectral.astype(self.dtype)]
-    if self.interleave:
-      joined = jnp.stack(out, axis=-1).reshape(x.shape)  # [B, H, W, D]
-    else:
+    spectral = filter_spectrum(
+      x[..., half:].astype(jnp.float32), filter_re, filter_im, self.execution.fourier
+    )
+    out = [local, spectral.astype(self.execution.dtype)]
+    if self.halved:
       joined = jnp.concatenate(out, axis=-1)
-    return LayerNorm(self.dtype, halved=not self.interleave, name="post_norm")(joined)
+    else:
+      joined = jnp.stack(out, axis=-1).reshape(x.shape)  # [B, H, W, D]
+    return LayerNorm(self.execution, halved=self.halved, name="post_norm")(joined)
 
 
 def filter_spectrum(
@@ -79,38 +76,39 @@ def filter_spectrum(
   filter_im: Float[Array, "h w C"],
   implementation: str = "dft",
 ) -> Float[Array, "B H W C"]:
-  """irfft2(rfft2(x) * filter), orthonormal, over H and W of every channel.
+  """Computes irfft2(rfft2(x) * filter), orthonormal, over H and W of every channel.
 
-  The product is in general no spectrum of a real image, see `irfft2`.
+  The product is in general no spectrum of a real image; `irfft2` tells what becomes of that.
 
   Args:
     x: real features, float32.
-    filter_re: real part of the filter; resized where the grid differs.
-    filter_im: imaginary part, likewise.
-    implementation: of the transforms, see `hornet_jax.ops.fourier`.
+    filter_re: real part of the filter, resized to [H, W // 2 + 1, C] where its grid is another.
+    filter_im: imaginary part of the filter, resized likewise.
+    implementation: way to compute the transforms, see `hornet_jax.ops.fourier`.
 
   Returns:
     The filtered features, float32.
   """
-  height, width = x.shape[1:3]
-  filter_re, filter_im = (
-    resize_filter(f, (height, width // 2 + 1)) for f in (filter_re, filter_im)
-  )
-  re, im = rfft2(x, implementation)
-  filter_re, filter_im = filter_re[None], filter_im[None]  # [1, H, W//2 + 1, C]
-  filtered = re * filter_re - im * filter_im, re * filter_im + im * filter_re
-  return irfft2(filtered, width, implementation)
+  with jax.named_scope("fourier"):  # by which its products are told from those of linear layers
+    height, width = x.shape[1:3]
+    filter_re, filter_im = (
+      resize_filter(f, (height, width // 2 + 1)) for f in (filter_re, filter_im)
+    )
+    re, im = rfft2(x, implementation)
+    filter_re, filter_im = filter_re[None], filter_im[None]  # [1, H, W//2 + 1, C]
+    filtered = re * filter_re - im * filter_im, re * filter_im + im * filter_re
+    return irfft2(filtered, width, implementation)
 
 
 def resize_filter(spectral: Float[Array, "h w C"], size: tuple[int, int]) -> Float[Array, "H W C"]:
-  """Bilinear resize of a spectral filter, corners aligned, differentiable.
+  """Resizes a spectral filter bilinearly, with aligned corners; gradients flow through it.
 
   Source: official `F.interpolate(..., mode="bilinear", align_corners=True)`;
   `jax.image.resize` places samples elsewhere and cannot stand in.
 
   Args:
     spectral: one part (real or imaginary) of a filter.
-    size: the wanted (H, W).
+    size: wanted height and width (H, W) of the filter.
   """
   if spectral.shape[:2] == size:
     return spectral
@@ -120,7 +118,7 @@ def resize_filter(spectral: Float[Array, "h w C"], size: tuple[int, int]) -> Flo
 
 
 def _interpolation(source: int, target: int) -> np.ndarray:
-  """[target, source] weights of linear interpolation with aligned corners."""
+  """Gives the [target, source] weights of linear interpolation with aligned corners."""
   positions = np.linspace(0, source - 1, target) if target > 1 else np.zeros(1)
   low = np.minimum(positions.astype(int), max(source - 2, 0))
   fraction = positions - low

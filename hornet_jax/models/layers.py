@@ -1,4 +1,4 @@
-"""Small parts that every block shares."""
+"""All blocks share these layers: norm, depthwise convolution, layer scale, MLP, drop path."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,24 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from hornet_jax.models.dense import Dense, halves, kernel_init
+from hornet_jax.models.execution import Execution
 from hornet_jax.ops import depthwise_conv, gelu, layer_norm
 
 
 class LayerNorm(nn.Module):
-  """LayerNorm over channels, see `hornet_jax.ops.layer_norm`.
+  """A `LayerNorm` norms over channels, see `hornet_jax.ops.layer_norm`.
 
   Attributes:
-    dtype: of the input, which is cast to it, and the result; statistics are float32.
-    halved: whether the input comes in the order of `halves`; the parameters keep their own.
+    execution: the way in which it is computed. The input is cast to `execution.dtype`, which is
+      the type of the result too; statistics are float32.
+    halved: whether the input's channels come in the order of `hornet_jax.models.dense.halves`;
+      the stored parameters keep their own order.
   """
 
-  dtype: DTypeLike = jnp.float32
+  execution: Execution = Execution()
   halved: bool = False
 
   @nn.compact
@@ -30,49 +32,49 @@ class LayerNorm(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
     if self.halved:
       scale, bias = halves(scale, 0), halves(bias, 0)
-    return layer_norm(x.astype(self.dtype), scale, bias)
+    return layer_norm(x.astype(self.execution.dtype), scale, bias)
 
 
 class DepthwiseConv(nn.Module):
-  """One filter per channel, stride 1, zero padding, same size.
+  """A `DepthwiseConv` filters each channel by its own kernel: stride 1, zero padding, same size.
 
   Attributes:
-    size: (kh, kw), both odd.
+    size: sides of the kernel (kh, kw), both odd.
     use_bias: whether a bias is added.
-    implementation: see `hornet_jax.ops.depthwise_conv`.
-    dtype: type of the computation.
+    execution: the way in which it is computed.
   """
 
   size: tuple[int, int]
   use_bias: bool = True
-  implementation: str = "auto"
-  dtype: DTypeLike = jnp.float32
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
     channels = x.shape[-1]
     kernel = self.param("kernel", kernel_init, (*self.size, 1, channels))
-    y = depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.implementation)
+    dtype = self.execution.dtype
+    y = depthwise_conv(x.astype(dtype), kernel.astype(dtype), self.execution.depthwise)
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros, (channels,))
-      y += bias.astype(self.dtype)[None, None, None]
+      y += bias.astype(dtype)[None, None, None]
     return y
 
 
 class LayerScale(nn.Module):
-  """Multiplies each channel by a learned factor, and each example by that of its drop path.
+  """A `LayerScale` multiplies each channel by a learned factor, and each example by a given one.
 
-  In one product, so that the backward pass needs `x` alone.
+  The factors of the examples are those of drop path. All is one product, so that the backward
+  pass needs `x` alone.
 
   Source: gamma1 and gamma2 of the official Block.
 
   Attributes:
     init: the initial factor of every channel; 1e-6 in the paper's models.
-    dtype: type of the computation.
+    execution: the way in which it is computed.
   """
 
   init: float
-  dtype: DTypeLike = jnp.float32
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(
@@ -82,35 +84,33 @@ class LayerScale(nn.Module):
     scale = scale[None, None, None]  # [1, 1, 1, C]
     if factors is not None:
       scale = scale * factors[:, None, None, None]  # [B, 1, 1, C]
-    return x * scale.astype(self.dtype)
+    return x * scale.astype(self.execution.dtype)
 
 
 class Mlp(nn.Module):
-  """fc2(GELU(fc1(x))) with the exact (erf) GELU.
+  """An `Mlp` computes fc2(GELU(fc1(x))) with the exact (erf) GELU.
 
   Source: pwconv1, pwconv2 of the official Block.
 
   Attributes:
-    hidden_dim: width between the two layers; 4 C in every HorNet.
-    dtype: type of the computation.
-    gradient_sum: see `HorNet`.
+    hidden_dim: width between the two layers; 4 C in most models.
+    execution: the way in which it is computed.
   """
 
   hidden_dim: int
-  dtype: DTypeLike = jnp.float32
-  gradient_sum: str = "compute"
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-    fc1 = Dense(self.hidden_dim, self.dtype, self.gradient_sum, name="fc1")
-    fc2 = Dense(x.shape[-1], self.dtype, self.gradient_sum, name="fc2")
+    fc1 = Dense(self.hidden_dim, self.execution, name="fc1")
+    fc2 = Dense(x.shape[-1], self.execution, name="fc2")
     return fc2(gelu(fc1(x)))
 
 
 def drop_path_rates(rate: float, depths: Sequence[int]) -> list[float]:
-  """Drop probability of each block, counted through all stages.
+  """Gives the drop probability of each block, counted through all stages.
 
-  linspace(0, rate, sum(depths)): the first block is never dropped, the last with
+  They are linspace(0, rate, sum(depths)): the first block is never dropped, the last with
   probability `rate`.
 
   Source: arXiv 1603.09382, linear decay rule; official `HorNet.__init__`.
@@ -119,7 +119,7 @@ def drop_path_rates(rate: float, depths: Sequence[int]) -> list[float]:
 
 
 def drop_path_factors(keys: Key[Array, "B"], rates: Sequence[float]) -> Float[Array, "blocks 2 B"]:
-  """What multiplies each residual branch of each example: 0 or 1 / (1 - p).
+  """Draws the factor of each residual branch of each example: 0 or 1 / (1 - p).
 
   Both branches of a block share p and draw independently. A draw depends only on
   the example's own key and the block's number: not on the batch it stands in, the
@@ -144,7 +144,7 @@ def drop_path_factors(keys: Key[Array, "B"], rates: Sequence[float]) -> Float[Ar
 def drop_path(
   x: Float[Array, "B H W C"], factors: Float[Array, "B"] | None
 ) -> Float[Array, "B H W C"]:
-  """Stochastic depth: scales the branch of each example by its factor; None keeps all."""
+  """Scales the branch of each example by its factor (stochastic depth); None keeps all."""
   if factors is None:
     return x
   return x * factors.astype(x.dtype)[:, None, None, None]

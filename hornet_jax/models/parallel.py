@@ -1,21 +1,27 @@
-"""What a model tells the compiler where arrays lie on a mesh of devices.
+"""These functions tell the compiler where a model's arrays lie on a mesh of devices.
 
-Outside a mesh, and with the defaults of `HorNet`, nothing is told.
+With the defaults of `Execution` they tell nothing, and a model needs no mesh.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from hornet_jax.models.api import Architecture
+from hornet_jax.models.param_info import ParamInfo, ParamInfoOf, Role, map_params, path_name
+
+_GATHERED = (Role.MATRIX, Role.STEM)
+
 
 def constrain_batch(x: Array, batch_axes: Sequence[str]) -> Array:
-  """Keeps the rows of `x` spread over mesh axes; the other axes of it stay whole.
+  """Keeps the examples of `x` spread over mesh axes; its other axes stay whole.
 
-  Without it the compiler gathers the activations of the whole batch where parameters are
+  Without this the compiler gathers the activations of the whole batch where parameters are
   sharded.
 
   Args:
@@ -27,21 +33,42 @@ def constrain_batch(x: Array, batch_axes: Sequence[str]) -> Array:
   return jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(batch_axes)))
 
 
-def gather_kernels(params: Any, dtype: DTypeLike) -> Any:
-  """Kernels cast to the type of the computation, then whole on every device.
+def gather_kernels(params: Any, dtype: DTypeLike, param_info: ParamInfoOf) -> Any:
+  """Casts kernels to the type of the computation, then makes them whole on every device.
 
-  In that order the devices send the smaller type. The transpose scatters the gradients' sum.
+  In that order the devices send the smaller type. In the backward pass gradients are summed
+  over the devices, and each keeps its part.
 
   Args:
-    params: of some modules; what is no kernel of a linear layer or a patch convolution
-      stays as it is.
-    dtype: of the computation.
+    params: parameters of some modules; what is no kernel of a linear layer or a patch
+      convolution stays as it is.
+    dtype: type of the computation; the kernel of a classifier's head becomes float32 instead.
+    param_info: function from the path of a parameter to what it is.
   """
 
+  return map_params(lambda info, leaf: _whole(info, leaf, dtype), param_info, params)
+
+
+def gather_outside(model: Architecture, params: Any) -> Any:
+  """Gathers the kernels outside of stacked blocks, see `gather_kernels`; without `fsdp` none.
+
+  Stacked blocks gather their own, one block at a time, see `Stage`.
+  """
+  if not model.execution.fsdp:
+    return params
+  inside = tuple(f"{path}/" for path in model.stacks())
+
   def gather(path: tuple[Any, ...], leaf: Array) -> Array:
-    names = [entry.key for entry in path]
-    if names[-1] != "kernel" or names[-2] in ("dwconv", "dw"):
+    name = path_name(path)
+    if name.startswith(inside):
       return leaf
-    return jax.lax.with_sharding_constraint(leaf.astype(dtype), PartitionSpec())
+    return _whole(model.param_info(name), leaf, model.execution.dtype)
 
   return jax.tree_util.tree_map_with_path(gather, params)
+
+
+def _whole(info: ParamInfo, leaf: Array, dtype: DTypeLike) -> Array:
+  if info.role not in _GATHERED:
+    return leaf
+  leaf = leaf.astype(jnp.float32 if info.head else dtype)
+  return jax.lax.with_sharding_constraint(leaf, PartitionSpec())

@@ -1,132 +1,116 @@
-"""The models by name."""
+"""Models are registered by names, from which configs and commands make them."""
 
 import dataclasses
 import fnmatch
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from hornet_jax.errors import InputError, unknown_name
-from hornet_jax.models.features import HorNetFeatures
-from hornet_jax.models.hornet import HorNet
+from hornet_jax.models.api import Architecture
+from hornet_jax.models.execution import SETTINGS, Execution, split_settings
+from hornet_jax.models.features import FeatureMaps, Staged
+
+Origin = Literal["paper", "ours"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """A named model.
+  """A variant is a model that has a name.
 
   Attributes:
-    origin: `"paper"` for the ten published models, `"ours"` for small ones that
-      have no counterpart there.
+    constructor: class of an `Architecture`, or a function that makes one; takes `num_classes`,
+      `execution` and fields of its own.
+    origin: source of the model, `"paper"` for published ones, `"ours"` for all others.
     image_size: side of the images that the model is meant for, in pixels.
-    fields: what it sets of `HorNet`.
+    fields: fields that the model sets of the architecture, by name.
   """
 
-  origin: Literal["paper", "ours"]
+  constructor: Callable[..., Architecture]
+  origin: Origin
   image_size: int
   fields: dict[str, Any]
 
 
-def _paper(base_dim: int, image_size: int, *late_filters) -> Variant:
-  fields = {"base_dim": base_dim, "filters": ("7x7", "7x7", *late_filters)}
-  return Variant("paper", image_size, fields)
+VARIANTS: dict[str, Variant] = {}
+"""Every model by name, in the order of registration."""
+
+ALIASES: dict[str, str] = {}
+"""What other libraries call some of them -> their name here."""
 
 
-def _small(base_dim: int, depths: tuple[int, ...], orders: tuple[int, ...], *filters) -> Variant:
-  fields = {
-    "base_dim": base_dim,
-    "depths": depths,
-    "orders": orders,
-    "filters": filters,
-    "patch_size": 2,
-    # 1e-6 as in the deep models would keep a few blocks from learning in a short run.
-    "layer_scale_init": 0.1,
-  }
-  return Variant("ours", 32, fields)
+def register(
+  name: str,
+  constructor: Callable[..., Architecture],
+  *,
+  image_size: int,
+  origin: Origin = "ours",
+  **fields: Any,
+) -> None:
+  """Registers a model, so that `create_model`, configs and commands know it by its name.
+
+  Args:
+    name: name of the model; once taken, only the same constructor may register it again, as
+      happens when a cell of a notebook runs twice.
+    constructor: class of an `Architecture`, or a function that makes one.
+    image_size: side of the images that the model is meant for, in pixels.
+    origin: source of the model, `"paper"` for a published one, `"ours"` for any other.
+    **fields: fields that the model sets of the architecture.
+
+  Raises:
+    InputError: if the name is taken.
+  """
+  known = VARIANTS.get(name)
+  if name in ALIASES or (known and _full_name(known.constructor) != _full_name(constructor)):
+    raise InputError(f"`name` must be new: expected a name that no model has, got {name!r}.")
+  VARIANTS[name] = Variant(constructor, origin, image_size, fields)
 
 
-# Source of the paper's rows: official hornet.py, registered models. A spectral size is
-# (h, w // 2 + 1) of the stage's grid at the image size.
-VARIANTS: dict[str, Variant] = {
-  "hornet_tiny_7x7": _paper(64, 224, "7x7", "7x7"),
-  "hornet_tiny_gf": _paper(64, 224, (14, 8), (7, 4)),
-  "hornet_small_7x7": _paper(96, 224, "7x7", "7x7"),
-  "hornet_small_gf": _paper(96, 224, (14, 8), (7, 4)),
-  "hornet_base_7x7": _paper(128, 224, "7x7", "7x7"),
-  "hornet_base_gf": _paper(128, 224, (14, 8), (7, 4)),
-  "hornet_base_gf_img384": _paper(128, 384, (24, 13), (12, 7)),
-  "hornet_large_7x7": _paper(192, 224, "7x7", "7x7"),
-  "hornet_large_gf": _paper(192, 224, (14, 8), (7, 4)),
-  "hornet_large_gf_img384": _paper(192, 384, (24, 13), (12, 7)),
-  # For minutes on a CPU.
-  "hornet_micro_7x7": _small(16, (1, 1, 2, 1), (2, 3, 4, 5), "7x7", "7x7", "7x7", "7x7"),
-  "hornet_micro_gf": _small(16, (1, 1, 2, 1), (2, 3, 4, 5), "7x7", "7x7", (4, 3), (2, 2)),
-  # For seconds: two stages, one block each.
-  "hornet_nano_7x7": _small(8, (1, 1), (2, 3), "7x7", "7x7"),
-  "hornet_nano_gf": _small(8, (1, 1), (2, 3), "7x7", (8, 5)),
-}
-
-
-# What other libraries call the models of the paper.
-ALIASES: dict[str, str] = {
-  # Source: mmpretrain, backbones/hornet.py (`arch`) and configs/hornet/metafile.yml.
-  "hornet-tiny": "hornet_tiny_7x7",
-  "hornet-tiny-gf": "hornet_tiny_gf",
-  "hornet-small": "hornet_small_7x7",
-  "hornet-small-gf": "hornet_small_gf",
-  "hornet-base": "hornet_base_7x7",
-  "hornet-base-gf": "hornet_base_gf",
-  "hornet-large": "hornet_large_7x7",
-  "hornet-large-gf": "hornet_large_gf",
-  # Deviation: mmpretrain's two have filters (24, 12) and (13, 7), of which no weights are
-  # published; these are the official (24, 13) and (12, 7).
-  "hornet-base-gf384": "hornet_base_gf_img384",
-  "hornet-large-gf384": "hornet_large_gf_img384",
-  "hornet-tiny_3rdparty_in1k": "hornet_tiny_7x7",
-  "hornet-tiny-gf_3rdparty_in1k": "hornet_tiny_gf",
-  "hornet-small_3rdparty_in1k": "hornet_small_7x7",
-  "hornet-small-gf_3rdparty_in1k": "hornet_small_gf",
-  "hornet-base_3rdparty_in1k": "hornet_base_7x7",
-  "hornet-base-gf_3rdparty_in1k": "hornet_base_gf",
-  # Source: keras_cv_attention_models, hornet/hornet.py (`model_name`).
-  "hornet_tiny": "hornet_tiny_7x7",
-  "hornet_small": "hornet_small_7x7",
-  "hornet_base": "hornet_base_7x7",
-  "hornet_large": "hornet_large_7x7",
-}
-
-
-@overload
-def create_model(
-  name: str, *, features_only: Literal[False] = False, out_indices: None = None, **overrides: Any
-) -> HorNet:
-  """The classifier."""
+def _full_name(constructor: Callable[..., Architecture]) -> str:
+  return f"{constructor.__module__}.{getattr(constructor, '__qualname__', constructor)}"
 
 
 @overload
 def create_model(
   name: str,
   *,
+  execution: Execution | None = None,
+  features_only: Literal[False] = False,
+  out_indices: None = None,
+  **settings: Any,
+) -> Architecture:
+  """Builds the classifier."""
+
+
+@overload
+def create_model(
+  name: str,
+  *,
+  execution: Execution | None = None,
   features_only: Literal[True],
   out_indices: Sequence[int] | None = None,
-  **overrides: Any,
-) -> HorNetFeatures:
-  """Its feature maps."""
+  **settings: Any,
+) -> FeatureMaps:
+  """Builds the backbone, which returns feature maps."""
 
 
 def create_model(
   name: str,
   *,
+  execution: Execution | None = None,
   features_only: bool = False,
   out_indices: Sequence[int] | None = None,
-  **overrides: Any,
-) -> HorNet | HorNetFeatures:
+  **settings: Any,
+) -> Architecture | FeatureMaps:
   """Builds the model of that name.
 
   Args:
-    name: a key of `VARIANTS` or `ALIASES`; `list_models()` lists the former.
-    features_only: return the feature maps of the stages, without last norm and head.
-    out_indices: with `features_only`, which stages; None for all.
-    **overrides: fields of `HorNet` to set otherwise, such as `num_classes`.
+    name: key of `VARIANTS` or `ALIASES`; `list_models()` lists the former.
+    execution: the way in which it is computed; None for the defaults.
+    features_only: whether to return the feature maps of the stages, without last norm and head.
+    out_indices: numbers of the stages, for `features_only`, see `FeatureMaps`; None for all.
+    **settings: fields of the architecture or of `Execution` to set otherwise, such as
+      `num_classes` or `dtype`; `global_filter` sets `Execution.fourier`.
 
   Returns:
     An unbound Flax module: `model.init(key, images)`,
@@ -136,14 +120,21 @@ def create_model(
   Raises:
     InputError: if the name or a field is unknown, or a value out of range.
   """
-  known = {f.name for f in dataclasses.fields(HorNet)} - {"parent", "name"}
-  for field in overrides:
+  variant = get_variant(name)
+  of_execution, fields = split_settings(settings)
+  known = set(inspect.signature(variant.constructor).parameters) - {"parent", "name", "execution"}
+  for field in fields:
     if field not in known:
-      raise unknown_name("model field", field, known)
-  model = HorNet(**{**get_variant(name).fields, **overrides})
-  model.check_fields()
+      raise unknown_name("model field", field, known | set(SETTINGS))
+  execution = dataclasses.replace(execution or Execution(), **of_execution)
+  model = variant.constructor(execution=execution, **{**variant.fields, **fields})
   if features_only:
-    features = HorNetFeatures(model, out_indices)
+    if not isinstance(model, Staged):
+      raise InputError(
+        f"`features_only` must be False for {name!r}: expected an architecture with `run_stages`, "
+        f"got {type(model).__name__}."
+      )
+    features = FeatureMaps(model, out_indices)
     _ = features.stages  # an error now, not at the first call
     return features
   if out_indices is not None:
@@ -155,7 +146,11 @@ def create_model(
 
 
 def get_variant(name: str) -> Variant:
-  """The entry of `VARIANTS`, also by alias; an `InputError` names the nearest for none."""
+  """Finds the entry of `VARIANTS` by name or alias.
+
+  Raises:
+    InputError: if the name is unknown; the nearest known names are told.
+  """
   name = ALIASES.get(name, name)
   if name not in VARIANTS:
     raise unknown_name("variant", name, [*VARIANTS, *ALIASES])
@@ -163,8 +158,8 @@ def get_variant(name: str) -> Variant:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-  """Names of the models that match a shell pattern, such as `"*_gf*"`, in the table's order.
+  """Lists the models whose names match a shell pattern, such as `"*_gf*"`.
 
-  Aliases are not among them.
+  They come in the order of registration; aliases are not among them.
   """
   return [name for name in VARIANTS if fnmatch.fnmatch(name, pattern)]

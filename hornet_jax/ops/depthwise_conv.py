@@ -1,4 +1,4 @@
-"""Depthwise convolution with a gradient that is fast on every platform.
+"""This module computes depthwise convolutions and their gradients fast on every platform.
 
 XLA lowers a grouped convolution on CPU to a loop that is tens of times slower
 than the arithmetic needs. There the convolution is written as shifted
@@ -35,9 +35,9 @@ def depthwise_conv(
   is; `"grouped"` as the platform's convolution does.
 
   Args:
-    x: the features.
-    kernel: one filter per channel, odd height and width, same type as `x`.
-    implementation: `"shift"` (multiply-adds), `"grouped"` (`lax` convolution) or
+    x: features.
+    kernel: filters, one per channel, odd height and width, same type as `x`.
+    implementation: method: `"shift"` (multiply-adds), `"grouped"` (`lax` convolution) or
       `"auto"`: `"shift"` on CPU, `"grouped"` elsewhere, on GPU with matrix products for the
       gradient of a kernel that covers the image. All give the same numbers to float32
       rounding, forward and backward.
@@ -151,7 +151,7 @@ def _gpu_backward(x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
 
 
 def _diagonal_weight_gradient(x: Array, kernel: Array, g: Array) -> Array:
-  """By matrix products of whole rows; each tap is the sum of a diagonal of one."""
+  """Computes the kernel's gradient by products of whole rows: a tap sums a product's diagonal."""
   kh, kw = kernel.shape[:2]
   _, h, w, _ = x.shape
   padded = _pad(x, kh, kw)

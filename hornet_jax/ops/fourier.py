@@ -1,7 +1,8 @@
-"""The orthonormal 2-D Fourier transform of real images, its inverse, and their gradients.
+"""This module transforms real images to spectra and back: the orthonormal 2-D Fourier transform.
 
-Each is the adjoint of the other but for the weight of the columns, so that the backward pass is
-one transform too, in the same form. A spectrum is two real arrays, W // 2 + 1 columns wide.
+Each of `rfft2` and `irfft2` is the adjoint of the other but for the weight of the columns, so that
+the backward pass of one is the other, in the same form. A spectrum is two real arrays, the real and
+the imaginary part, W // 2 + 1 columns wide.
 """
 
 import functools
@@ -32,26 +33,29 @@ def check_fourier(name: str) -> None:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def rfft2(x: Float[Array, "B H W C"], implementation: str = "dft") -> Spectrum:
-  """Real and imaginary part of the transform over H and W of every channel.
+  """Computes the transform over H and W of every channel.
 
   Args:
-    x: float32.
-    implementation: see `Implementation`.
+    x: real images, float32.
+    implementation: name of the method, see `Implementation`.
+
+  Returns:
+    The real and the imaginary part.
   """
   return _rfft2_fft(x) if implementation == "fft" else _rfft2_dft(implementation == "dft_bf16", x)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def irfft2(spectrum: Spectrum, width: int, implementation: str = "dft") -> Float[Array, "B H W C"]:
-  """The real image of a spectrum, which need not be that of one.
+  """Computes the real image of a spectrum, which need not be that of a real image.
 
   As in PyTorch and numpy, the inverse runs over H first and the real inverse over W then ignores
   the imaginary part of the first and (W even) last column.
 
   Args:
     spectrum: real and imaginary part.
-    width: W.
-    implementation: see `Implementation`.
+    width: W of the image.
+    implementation: name of the method, see `Implementation`.
   """
   if implementation == "fft":
     return _irfft2_fft(width, *spectrum)
@@ -130,14 +134,14 @@ def _irfft2_fft(width: int, re: Array, im: Array) -> Array:
 
 
 def _dft(n: int) -> tuple[np.ndarray, np.ndarray]:
-  """cos and sin of 2 pi j k / n, [n, n], divided by sqrt(n)."""
+  """Returns cos and sin of 2 pi j k / n, each [n, n], divided by sqrt(n)."""
   angle = 2 * np.pi * (np.outer(np.arange(n), np.arange(n)) % n) / n
   scale = 1 / np.sqrt(n)
   return (np.cos(angle) * scale).astype(np.float32), (np.sin(angle) * scale).astype(np.float32)
 
 
 def _mirrored(width: int) -> np.ndarray:
-  """How often each column of the half spectrum occurs in the full one: 1 or 2."""
+  """Returns how often each column of the half spectrum occurs in the full one: 1 or 2."""
   count = np.full(width // 2 + 1, 2, np.float32)
   count[0] = 1
   if width % 2 == 0:

@@ -1,4 +1,4 @@
-"""The exact GELU, which keeps its input alone for the backward pass."""
+"""This module computes the exact GELU; only its input is kept for the backward pass."""
 
 import math
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 @jax.custom_vjp
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-  """x Phi(x), Phi the normal distribution function; float32 inside, the result as `x`."""
+  """Computes x Phi(x), Phi the normal distribution, in float32; returns the type of `x`."""
   wide = x.astype(jnp.float32)
   return (wide * _distribution(wide)).astype(x.dtype)
 

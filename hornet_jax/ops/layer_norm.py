@@ -1,4 +1,4 @@
-"""LayerNorm that keeps its input alone for the backward pass."""
+"""This module computes LayerNorm; only its input is kept for the backward pass."""
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +13,19 @@ EPSILON = 1e-6
 def layer_norm(
   x: Float[Array, "*batch C"], scale: Float[Array, "C"], bias: Float[Array, "C"]
 ) -> Float[Array, "*batch C"]:
-  """(x - mean) / sqrt(var + eps) * scale + bias over the last axis.
+  """Computes (x - mean) / sqrt(var + eps) * scale + bias over the last axis.
 
-  Statistics, of two passes, and arithmetic are float32 whatever `x` is, the result has the type
-  of `x`. Kept for the backward pass is `x` as it came: differentiated as it stands, the float32
-  differences would be kept, twice the memory in bfloat16, and on a TPU they are padded where the
-  batch is small.
+  The mean comes first and the variance from the differences to it. All arithmetic is float32,
+  whatever the type of `x`; the result has the type of `x`. For the backward pass `x` is kept as it
+  came: JAX's own derivative would keep the float32 differences, which take twice the memory where
+  `x` is bfloat16, and which a TPU pads where the batch is small.
   """
   normalized, _ = _normalized(x)
   return (normalized * _row(scale, x) + _row(bias, x)).astype(x.dtype)
 
 
 def _normalized(x: Array) -> tuple[Array, Array]:
-  """The float32 features of mean 0 and variance 1, and what they were multiplied by."""
+  """Returns float32 features of mean 0 and variance 1, and the factor that made them so."""
   x = x.astype(jnp.float32)
   centered = x - jnp.mean(x, -1, keepdims=True)
   factor = lax.rsqrt(jnp.mean(jnp.square(centered), -1, keepdims=True) + EPSILON)
@@ -33,7 +33,7 @@ def _normalized(x: Array) -> tuple[Array, Array]:
 
 
 def _row(parameter: Array, x: Array) -> Array:
-  """[C] with as many axes as `x`."""
+  """Reshapes a parameter [C] to as many axes as `x` has."""
   return jnp.expand_dims(parameter, tuple(range(x.ndim - 1)))
 
 

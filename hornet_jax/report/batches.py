@@ -1,4 +1,4 @@
-"""The page of training batches: what the model sees, with its targets."""
+"""This module makes the page of training batches: what the model sees, with its targets."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,26 +7,23 @@ import numpy as np
 
 from hornet_jax.report import figures
 from hornet_jax.report.template import render_template
-
-_SHOWN_SHARE = 0.005
+from hornet_jax.train.presentation import Captions
 
 
 @dataclasses.dataclass(frozen=True)
 class ShownBatch:
-  """Rows of one training batch.
+  """A `ShownBatch` holds rows of one training batch.
 
   Attributes:
-    step: of the training run, from 0.
-    images: uint8 [b, H, W, 3], as the model sees them, back in the range of pixels.
-    shares: of each class in the target, before label smoothing, [b, K].
-    ratios: share of each row's own image, 1 where it is not mixed, [b].
-    weights: 0 for rows that do not count, [b].
+    step: step of the training run, from 0.
+    images: images as the model sees them, back in the range of pixels, uint8 [b, H, W, 3].
+    captions: text beside them.
+    weights: weight of each row, 0 where it does not count, [b].
   """
 
   step: int
   images: np.ndarray
-  shares: np.ndarray
-  ratios: np.ndarray
+  captions: Captions
   weights: np.ndarray
 
 
@@ -34,10 +31,9 @@ def render_batches(
   title: str,
   summary: str,
   command: str,
-  class_names: Sequence[str],
   batches: Sequence[ShownBatch],
 ) -> str:
-  """The page as HTML text that needs no other file and no network."""
+  """Makes the page as HTML text that needs no other file and no network."""
   return render_template(
     "batches.html.j2",
     title=title,
@@ -48,26 +44,16 @@ def render_batches(
     batches=[
       {
         "title": f"Step {batch.step}",
-        "note": f"{np.sum(batch.ratios < 1)} of these {len(batch.images)} rows are mixed.",
+        "note": batch.captions.note,
         "images": [
           {
             "picture": figures.picture(image),
-            "labels": _labels(shares, class_names),
+            "labels": [{"name": name, "weight": value} for name, value in labels],
             "counts": w > 0,
           }
-          for image, shares, w in zip(batch.images, batch.shares, batch.weights, strict=True)
+          for image, labels, w in zip(batch.images, batch.captions.rows, batch.weights, strict=True)
         ],
       }
       for batch in batches
     ],
   )
-
-
-def _labels(shares: np.ndarray, class_names: Sequence[str]) -> list[dict[str, str]]:
-  """The classes of one target, the largest share first."""
-  order = np.argsort(-shares, kind="stable")
-  return [
-    {"name": class_names[k], "weight": f"{shares[k]:.2f}"}
-    for k in order.tolist()
-    if shares[k] > _SHOWN_SHARE
-  ]

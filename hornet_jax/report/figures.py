@@ -1,4 +1,4 @@
-"""Pictures as text: line charts as inline SVG, small pictures as PNG data URIs.
+"""This module makes pictures as text: line charts as inline SVG, others as PNG data URIs.
 
 Equal input gives equal bytes. Nothing here touches pyplot or its global figures.
 """
@@ -27,13 +27,13 @@ FEW_POINTS = 40  # up to here every point of a curve gets a dot
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-  """One curve of a chart.
+  """A `Line` is one curve of a chart.
 
   Attributes:
-    label: its name in the legend; empty for none.
-    steps: [N] training steps, ascending.
-    values: [N], all finite.
-    color: of the curve, such as `"#2563eb"`.
+    label: name in the legend; empty for none.
+    steps: training steps [N], ascending.
+    values: values [N], all finite.
+    color: colour of the curve, such as `"#2563eb"`.
   """
 
   label: str
@@ -49,12 +49,12 @@ def line_chart(
   percent: bool = False,
   log_if_wide: bool = False,
 ) -> str:
-  """Curves over training steps as inline SVG that takes its font from the page.
+  """Draws curves over training steps as inline SVG that takes its font from the page.
 
   Args:
-    lines: what to draw; curves without points are left out.
-    description: read out instead of the picture; of its own for every chart of a page.
-    height: of the chart in inches, beside a width of 4.6.
+    lines: curves to draw; those without points are left out.
+    description: text that is read out instead of the picture; no two charts of a page may share it.
+    height: height of the chart in inches, beside a width of 4.6.
     percent: whether values are fractions to be labelled as percentages.
     log_if_wide: whether the vertical axis is logarithmic where all values are positive
       and span more than two decades.
@@ -136,8 +136,8 @@ def thin(
   the last point always stay.
 
   Args:
-    steps: [N].
-    values: [N], all finite.
+    steps: steps [N].
+    values: values [N], all finite.
     limit: number of points up to which a curve stays as it is.
 
   Returns:
@@ -153,7 +153,7 @@ def thin(
 
 
 def picture(image: UInt8[np.ndarray, "H W 3"]) -> str:
-  """An image as a PNG data URI, box-averaged to at most `MAX_PICTURE_SIDE` pixels a side."""
+  """Encodes an image as a PNG data URI, averaged to at most `MAX_PICTURE_SIDE` pixels a side."""
   factor = -(-max(image.shape[:2]) // MAX_PICTURE_SIDE)
   if factor > 1:
     h, w = (side // factor for side in image.shape[:2])
@@ -163,11 +163,11 @@ def picture(image: UInt8[np.ndarray, "H W 3"]) -> str:
 
 
 def tile(values: Float[np.ndarray, "h w"], limit: float, signed: bool) -> str:
-  """A small array as a PNG data URI, one pixel an entry, for the page to enlarge.
+  """Encodes a small array as a PNG data URI, one pixel an entry, for the page to enlarge.
 
   Args:
-    values: what to colour; entries that are not finite are drawn as 0.
-    limit: the value of the last colour; larger ones get the same colour.
+    values: array to colour; entries that are not finite are drawn as 0.
+    limit: value of the last colour; larger ones get the same colour.
     signed: whether colours run over [-limit, limit] and not over [0, limit].
   """
   values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) / limit
@@ -175,12 +175,12 @@ def tile(values: Float[np.ndarray, "h w"], limit: float, signed: bool) -> str:
 
 
 def color_strip(signed: bool) -> str:
-  """The colours of `tile` from left to right as a PNG data URI, one pixel high."""
+  """Encodes the colours of `tile`, left to right, as a PNG data URI one pixel high."""
   return _png(_colors(np.linspace(0, 1, 64)[None], signed))
 
 
 def _colors(fractions: np.ndarray, signed: bool) -> np.ndarray:
-  """[h, w] in [0, 1] to uint8 [h, w, 3]; values outside get the colours of the ends."""
+  """Colours fractions [h, w] in [0, 1], uint8 [h, w, 3]; others get the colours of the ends."""
   colormap = matplotlib.colormaps[DIVERGING if signed else SEQUENTIAL]
   return colormap(np.clip(fractions, 0, 1), bytes=True)[..., :3]
 
@@ -194,9 +194,9 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def _inline(svg: str, description: str) -> str:
-  """What of matplotlib's SVG document belongs into an HTML page.
+  """Turns matplotlib's SVG document into an element of an HTML page.
 
-  Drops the prolog, the metadata (which names outside addresses), the style sheet
+  This drops the prolog, the metadata (which names outside addresses), the style sheet
   (which would apply to the whole page), the fixed size, and the names of groups,
   which would occur once a chart. Other names are hashes of what they stand for.
   """

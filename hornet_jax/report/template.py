@@ -1,4 +1,4 @@
-"""Pages from templates: one file each, no network."""
+"""This module renders pages from templates: one file each, no network."""
 
 from typing import Any
 
@@ -14,5 +14,5 @@ _ENVIRONMENT = jinja2.Environment(
 
 
 def render_template(name: str, **values: Any) -> str:
-  """A template of this folder as HTML text. Equal values give equal text."""
+  """Renders a template of this folder as HTML text. Equal values give equal text."""
   return _ENVIRONMENT.get_template(name).render(**values)

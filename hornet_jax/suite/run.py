@@ -1,5 +1,6 @@
 """Runs a trained classifier on the sets of the suite."""
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -14,18 +15,41 @@ from tqdm import tqdm
 
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.imagenet_classes import synsets
-from hornet_jax.data.normalize import normalize
 from hornet_jax.data.pipeline import eval_batches
+from hornet_jax.data.schema import Field, batch_schema
 from hornet_jax.errors import InputError
+from hornet_jax.models import Architecture
+from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, replicated
+from hornet_jax.pretrained.class_map import check_class_map, map_by_synset
+from hornet_jax.pretrained.model_io import PretrainedModel
 from hornet_jax.suite.sets import SuiteSet
-from hornet_jax.train.class_map import check_class_map, map_by_synset
-from hornet_jax.train.evaluate import Predictions, predict_split
-from hornet_jax.train.mesh import batch_sharding, make_mesh, process_rows, replicated
-from hornet_jax.train.step import example_results
-from hornet_jax.train.weights import Trained
+from hornet_jax.tasks.classification import Classification
+from hornet_jax.tasks.predictions import Accuracy, Predictions
+from hornet_jax.train.evaluate import predict_split
+from hornet_jax.train.step import make_eval_step
+from hornet_jax.train.task import Metric, Outputs
 
 _NEVER = -1e30  # logit of a class that does not compete
 _TIMED_STEPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class _AmongClasses(Classification):
+  """Classification by some of the logits of a head.
+
+  Attributes:
+    columns: the logit of each class.
+    allowed: whether a class competes, bool [K].
+  """
+
+  columns: Any = None
+  allowed: Any = None
+
+  def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Gives the results of each example among the classes that compete."""
+    logits, out = outputs
+    chosen = jnp.where(self.allowed[None], logits[:, self.columns], _NEVER)
+    return super().predict((chosen, out), inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +57,10 @@ class SetResult:
   """What came of one set.
 
   Attributes:
-    predictions: of each weights, by their names.
-    num_classes: that competed.
+    predictions: predictions with each weights, by their names.
+    num_classes: number of classes that competed.
     num_undecodable: images left out; each was named when it was met.
-    seconds: for all weights, reading and decoding included.
+    seconds: time for all weights, reading and decoding included.
   """
 
   predictions: dict[str, Predictions]
@@ -49,16 +73,17 @@ class Suite:
   """A model with some weights, compiled once for all sets.
 
   Attributes:
-    images_per_second: of the model alone with one weights, the images being on the devices.
+    images_per_second: speed of the model alone with one weights, the images being on the devices.
   """
 
   def __init__(
     self,
-    models: Mapping[str, Trained],
+    models: Mapping[str, PretrainedModel],
     class_map: np.ndarray | None,
     *,
     batch_size: int,
     num_threads: int,
+    num_processes: int = 0,
     devices: Sequence[jax.Device] | None = None,
   ):
     """Compiles the evaluation of a batch.
@@ -68,24 +93,33 @@ class Suite:
       class_map: number of each of the 1,000 classes in the head; None to go by the names of
         the model's classes.
       batch_size: images of a batch, rounded up to a multiple of the devices.
-      num_threads: readers.
-      devices: those to use; None for all.
+      num_threads: readers in each process.
+      num_processes: largest number of processes that read; 0 for this one alone.
+      devices: devices to use; None for all.
 
     Raises:
       InputError: if the model's classes are others.
     """
-    trained = next(iter(models.values()))
-    self._view = trained.preprocessing.view
+    pretrained = next(iter(models.values()))
+    preprocessing = pretrained.preprocessing
+    self._task = Classification(
+      len(synsets()), preprocessing.view, mean=preprocessing.mean, std=preprocessing.std
+    )
     self._mesh = make_mesh(devices)
     self._batch_size = -(-batch_size // self._mesh.size) * self._mesh.size
     self._num_threads = num_threads
-    columns = _columns(trained.preprocessing.class_names, class_map)
+    self._num_processes = num_processes
+    columns = _columns(preprocessing.class_names, class_map)
     everywhere = replicated(self._mesh)
-    weights = {name: jax.device_put(model.params, everywhere) for name, model in models.items()}
-    step = jax.jit(_make_step(trained, columns), out_shardings=everywhere)
+    weights = {
+      name: jax.device_put({"params": model.params}, everywhere) for name, model in models.items()
+    }
+    step = jax.jit(self._make_step(pretrained.model, columns), out_shardings=everywhere)
     allowed = jax.device_put(np.ones(len(columns), bool), everywhere)
     compiled = step.lower(next(iter(weights.values())), self._zeros(), allowed).compile()
-    self._steps = {name: functools.partial(compiled, params) for name, params in weights.items()}
+    self._steps = {
+      name: functools.partial(compiled, variables) for name, variables in weights.items()
+    }
     self.images_per_second = self._time(allowed)
 
   def predict(self, eval_set: SuiteSet, split: Split) -> SetResult:
@@ -105,39 +139,53 @@ class Suite:
     mask[own] = True
     allowed = jax.device_put(mask, replicated(self._mesh))
     steps = [lambda batch, step=step: step(batch, allowed) for step in self._steps.values()]
-    view = dataclasses.replace(self._view, crop_fraction=1.0) if eval_set.ready else self._view
+    task = self._task
+    if eval_set.ready:
+      task = dataclasses.replace(task, view=dataclasses.replace(task.view, crop_fraction=1.0))
     batches = eval_batches(
       split,
-      view=view,
+      task.load,
+      task.schema,
       batch_size=self._batch_size,
       rows=process_rows(self._batch_size, batch_sharding(self._mesh)).tolist(),
       num_threads=self._num_threads,
-      key=eval_set.key or (lambda example: 0),
+      num_processes=self._num_processes,
+      key=eval_set.key or _no_key,
     )
     begin = time.perf_counter()
     total = -(-len(split.source) // self._batch_size)
     watched = tqdm(
       batches, eval_set.title, total=total, unit="batch", disable=jax.process_index() > 0 or None
     )
-    of_weights = predict_split(steps, iter(watched), self._batch_size, self._mesh)
+    with contextlib.closing(batches):
+      metrics = predict_split(steps, iter(watched), self._batch_size, self._mesh, task)
     seconds = time.perf_counter() - begin
-    if not len(of_weights[0].label):
+    count = metrics[0].count
+    if not count:
       raise InputError(f"{split.name} must hold images: none of its {len(split.source)} decodes.")
     return SetResult(
-      dict(zip(self._steps, of_weights, strict=True)),
+      {name: _predictions(metric) for name, metric in zip(self._steps, metrics, strict=True)},
       num_classes=len(own),
-      num_undecodable=len(split.source) - len(of_weights[0].label),
+      num_undecodable=len(split.source) - count,
       seconds=seconds,
     )
 
+  def _make_step(
+    self, model: Architecture, columns: np.ndarray
+  ) -> Callable[[Any, dict[str, Array], Bool[Array, "K"]], dict[str, Array]]:
+    """Builds (variables, batch, allowed) -> results of each example among the allowed classes."""
+
+    def step(variables, batch, allowed):
+      task = _AmongClasses(**vars(self._task), columns=columns, allowed=allowed)
+      return make_eval_step(model, task)(variables, batch)
+
+    return step
+
   def _zeros(self) -> dict[str, jax.Array]:
-    rows, side = self._batch_size, self._view.image_size
+    fields = batch_schema(self._task.schema) | {"key": Field((), np.int32)}
     batch = {
-      "image": np.zeros((rows, side, side, 3), np.uint8),
-      "label": np.zeros(rows, np.int32),
-      "weight": np.ones(rows, np.float32),
-      "index": np.zeros(rows, np.int32),
-      "key": np.zeros(rows, np.int32),
+      name: np.zeros((self._batch_size, *field.shape), field.dtype)
+      for name, field in fields.items()
     }
     return jax.device_put(batch, batch_sharding(self._mesh))
 
@@ -150,20 +198,9 @@ class Suite:
     return _TIMED_STEPS * self._batch_size / (time.perf_counter() - begin)
 
 
-def _make_step(
-  trained: Trained, columns: np.ndarray
-) -> Callable[[Any, dict[str, Array], Bool[Array, "K"]], dict[str, Array]]:
-  """Builds (params, batch, allowed) -> `example_results` among the allowed classes."""
-  preprocessing = trained.preprocessing
-
-  def step(params, batch, allowed):
-    images = normalize(batch["image"], preprocessing.mean, preprocessing.std)
-    logits, _ = trained.model.apply({"params": params}, images)
-    logits = jnp.where(allowed[None], logits[:, columns], _NEVER)
-    passed_on = {name: batch[name] for name in ("label", "weight", "index", "key")}
-    return passed_on | example_results(logits, batch["label"])
-
-  return step
+def _predictions(metric: Metric) -> Predictions:
+  assert isinstance(metric, Accuracy), "that of classification"
+  return metric.predictions()
 
 
 def _columns(class_names: Sequence[str], class_map: np.ndarray | None) -> np.ndarray:
@@ -182,6 +219,10 @@ def _columns(class_names: Sequence[str], class_map: np.ndarray | None) -> np.nda
       "stand for the 1,000."
     )
   return columns
+
+
+def _no_key(example: dict[str, Any]) -> int:
+  return 0
 
 
 def _classes_in(split: Split) -> np.ndarray:

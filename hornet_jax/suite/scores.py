@@ -9,7 +9,7 @@ from etils import epath
 
 from hornet_jax.data.eval_archives import CORRUPTIONS, SEVERITIES
 from hornet_jax.errors import InputError
-from hornet_jax.train.evaluate import Predictions
+from hornet_jax.tasks.predictions import Predictions
 
 _NUM_BINS = 15
 
@@ -53,7 +53,7 @@ class RealScore:
 
   Attributes:
     accuracy: share of the images whose prediction is among their labels.
-    num_images: those that have a label; the others do not count.
+    num_images: number of images that have a label; the others do not count.
   """
 
   accuracy: float
@@ -64,8 +64,9 @@ def real_score(predictions: Predictions, labels: Sequence[Sequence[int]]) -> Rea
   """Accuracy on ReaL. Source: arXiv 2006.07159, section 3.
 
   Args:
-    predictions: on imagenet2012/validation; `key` is the number of the image, from 1 on.
-    labels: of each image, in the order of the file names; none where its authors found none.
+    predictions: predictions on imagenet2012/validation; `key` is the number of the image, from
+      1 on.
+    labels: labels of each image, in the order of the file names; none where its authors found none.
   """
   assert predictions.key is not None, "numbers of the images"
   right = [
@@ -82,8 +83,8 @@ def read_real_labels(path: epath.Path) -> list[list[int]]:
   """The labels of real.json.
 
   Args:
-    path: of the file that https://github.com/google-research/reassessed-imagenet publishes: a list
-      of 50,000 lists of class numbers.
+    path: path of the file that https://github.com/google-research/reassessed-imagenet publishes:
+      a list of 50,000 lists of class numbers.
 
   Raises:
     InputError: if it is none.
@@ -108,7 +109,7 @@ def by_corruption(predictions: Predictions) -> dict[str, Predictions]:
   """The predictions of each corruption of ImageNet-C that is whole.
 
   Args:
-    predictions: on ImageNet-C; `key` as `corruption_of` gives it.
+    predictions: predictions on ImageNet-C; `key` as `corruption_of` gives it.
 
   Returns:
     Corruption -> its predictions, where it has all severities.
@@ -130,7 +131,7 @@ def corruption_error(corruption: str, predictions: Predictions) -> float:
 
   Args:
     corruption: name of it.
-    predictions: of all severities.
+    predictions: predictions of all severities.
   """
   assert predictions.key is not None, "corruptions and severities"
   severities = predictions.key % len(SEVERITIES)
@@ -144,32 +145,3 @@ def mean_corruption_error(parts: dict[str, Predictions]) -> float | None:
   if parts.keys() != ALEXNET_ERRORS.keys():
     return None
   return float(np.mean([corruption_error(name, part) for name, part in parts.items()]))
-
-
-def per_class(predictions: Predictions, class_names: Sequence[str]) -> list[dict[str, object]]:
-  """One row for each class that occurs: accuracy, confidence and what it is taken for.
-
-  Args:
-    predictions: on any set.
-    class_names: in the order of the labels.
-
-  Returns:
-    Rows in the order of the labels. `taken_for` is the most frequent wrong prediction,
-    `times` how often it is.
-  """
-  rows = []
-  for k in np.unique(predictions.label):
-    part = predictions.select(predictions.label == k)
-    wrong = part.prediction[part.rank >= 1]
-    counts = np.bincount(wrong, minlength=1)
-    rows.append(
-      {
-        "class": class_names[k],
-        "images": len(part.label),
-        **{name: value for name, value in part.metrics().items() if name != "loss"},
-        "confidence": float(np.mean(part.confidence, dtype=np.float64)),
-        "taken_for": class_names[int(counts.argmax())] if len(wrong) else "",
-        "times": int(counts.max()),
-      }
-    )
-  return rows

@@ -14,9 +14,9 @@ class SuiteSet:
   """A set of images whose classes are among the 1,000 of ImageNet-1K.
 
   Attributes:
-    title: as papers call it.
+    title: name that papers give it.
     dataset: name of the prepared dataset.
-    split: of it.
+    split: split of it.
     own_classes: whether only the classes that occur in it compete, as its authors score it.
     ready: whether its images are cropped already: they are not enlarged and cropped again.
     key: number of a stored example that the scores need, besides its label.
@@ -46,6 +46,11 @@ def validation_number(example: dict[str, Any]) -> int:
   return int(match[1])
 
 
+def corruption(example: dict[str, Any]) -> int:
+  """Number of the corruption of an image of ImageNet-C, and how severe it is."""
+  return corruption_of(_file_name(example))
+
+
 def _file_name(example: dict[str, Any]) -> str:
   return example["file_name"].decode()
 
@@ -56,9 +61,7 @@ SETS = {
   "a": SuiteSet("ImageNet-A", "imagenet_a", own_classes=True),
   "r": SuiteSet("ImageNet-R", "imagenet_r", own_classes=True),
   "sketch": SuiteSet("ImageNet-Sketch", "imagenet_sketch"),
-  "c": SuiteSet(
-    "ImageNet-C", "imagenet_c", ready=True, key=lambda example: corruption_of(_file_name(example))
-  ),
+  "c": SuiteSet("ImageNet-C", "imagenet_c", ready=True, key=corruption),
 }
 """By the names of `--sets`; ReaL is other labels of `val`."""
 

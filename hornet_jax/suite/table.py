@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, StorageError
+from hornet_jax.files import exists, make_folder, read_file, write_file
+from hornet_jax.lock import locked
 from hornet_jax.suite.run import SetResult
 from hornet_jax.suite.scores import (
   by_corruption,
@@ -16,8 +18,7 @@ from hornet_jax.suite.scores import (
   real_score,
 )
 from hornet_jax.suite.sets import REAL
-from hornet_jax.train.evaluate import Predictions
-from hornet_jax.train.files import make_folder, write_file
+from hornet_jax.tasks.predictions import Predictions
 
 COLUMNS = (
   "date",  # UTC
@@ -51,9 +52,9 @@ def set_rows(
   """The scores of a set, a row for each weights; more where a set has several scores.
 
   Args:
-    name: in `SETS`.
-    result: of it.
-    real_labels: of the validation images, see `real_score`; None for no row of ReaL.
+    name: name in `SETS`.
+    result: result of it.
+    real_labels: labels of the validation images, see `real_score`; None for no row of ReaL.
   """
   rows: list[Row] = []
   common: Row = {
@@ -90,26 +91,32 @@ def _scores(predictions: Predictions) -> Row:
 def append_rows(table: epath.Path, rows: Sequence[Mapping[str, object]]) -> None:
   """Adds rows to the table, a CSV file that is made where there is none.
 
+  Runs that end at the same time take turns.
+
   Raises:
     InputError: if a file of other columns is there, or it cannot be written.
+    StorageError: if the storage fails.
   """
   check_table(table)
-  text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-  if not table.exists():
-    writer.writeheader()
-  writer.writerows(rows)
-  before = table.read_text() if table.exists() else ""
-  write_file(table, before + text.getvalue())
+  with locked(table.with_name(f"{table.name}.lock"), f"the table {table}", wait=True):
+    before = read_file(table) if exists(table) else ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if not before:
+      writer.writeheader()
+    writer.writerows(rows)
+    write_file(table, before + text.getvalue())
 
 
 def check_table(table: epath.Path) -> None:
   """Makes the folder of the table; raises `InputError` where it cannot be written there."""
   make_folder(table.parent)
-  if not table.exists():
+  if not exists(table):
     return
   try:
-    header = table.read_text().partition("\n")[0]
+    header = read_file(table).partition("\n")[0]
+  except StorageError:
+    raise
   except (OSError, UnicodeDecodeError) as error:
     raise InputError(f"`table` must be a table of the suite: {table}: {error}.") from error
   if header != ",".join(COLUMNS):

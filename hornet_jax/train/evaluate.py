@@ -1,51 +1,77 @@
-"""Accuracy over a whole split, every example counted once."""
+"""Metrics over a whole split, every example counted once."""
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.data.datasets import Split
 from hornet_jax.data.pipeline import Batch
-from hornet_jax.train.mesh import batch_sharding, to_devices
+from hornet_jax.errors import InputError
+from hornet_jax.parallel.mesh import batch_sharding, to_devices
+from hornet_jax.train.input_pipeline import InputPipeline
+from hornet_jax.train.task import EVAL, EVAL_EMA, Metric, Task
+from hornet_jax.train.trainer import Trainer
+
+Evaluation = tuple[dict[str, float], Metric]
+"""Numbers as logged, and the metric of the evaluation split with the averaged weights."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-  """Results of every decodable example of a split, in its order.
+def evaluate_state(
+  trainer: Trainer, inputs: InputPipeline, eval_step: jax.stages.Compiled, state: TrainState
+) -> Evaluation:
+  """Evaluates with the raw and with the averaged weights, on every evaluation split.
 
-  Attributes:
-    index: the example's number in the split, int [N].
-    label: true classes, int [N].
-    prediction: predicted classes, int [N].
-    confidence: probability of the predicted class, float32 [N].
-    loss: cross-entropy, float32 [N].
-    rank: number of classes that scored above the true one, int [N].
-    key: as the batches carried it, int [N]; None where they did not.
+  Args:
+    trainer: trainer of the run.
+    inputs: input pipeline of the run.
+    eval_step: compiled for the batches of `inputs`.
+    state: what is evaluated.
   """
+  metrics: dict[str, float] = {}
+  weights = {EVAL: state.variables(), EVAL_EMA: state.ema_variables()}
+  averaged: Metric | None = None
+  for split in (*inputs.splits.other_evals, inputs.splits.eval):
+    other = "" if split is inputs.splits.eval else f"{split.name}/"
+    of_weights = evaluate_split(trainer, inputs, eval_step, list(weights.values()), split)
+    for prefix, metric in zip(weights, of_weights, strict=True):
+      computed = metric.compute()
+      if trainer.task.primary not in computed:
+        raise InputError(
+          f"`primary` of {type(trainer.task).__name__} must be what its metric computes: expected "
+          f"one of {', '.join(computed)}, got {trainer.task.primary!r}."
+        )
+      for name, value in computed.items():
+        metrics[f"{prefix}/{other}{name}"] = value
+    averaged = of_weights[-1]
+  assert averaged is not None, "the evaluation split comes last"
+  return metrics, averaged
 
-  index: np.ndarray
-  label: np.ndarray
-  prediction: np.ndarray
-  confidence: np.ndarray
-  loss: np.ndarray
-  rank: np.ndarray
-  key: np.ndarray | None = None
 
-  def metrics(self) -> dict[str, float]:
-    """Mean loss, top-1 and top-5 accuracy; accuracies as fractions."""
-    return {
-      "loss": float(np.mean(self.loss, dtype=np.float64)),
-      "top1": float(np.mean(self.rank < 1)),
-      "top5": float(np.mean(self.rank < 5)),
-    }
+def evaluate_split(
+  trainer: Trainer,
+  inputs: InputPipeline,
+  eval_step: jax.stages.Compiled,
+  variables: Sequence[Mapping[str, Any]],
+  split: Split,
+) -> list[Metric]:
+  """Measures a model with several variables on every example of a split, which is read once.
 
-  def select(self, chosen: np.ndarray) -> "Predictions":
-    """Those of some examples, bool [N]."""
-    fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-    given = {name: values for name, values in fields.items() if values is not None}
-    return Predictions(**{name: values[chosen] for name, values in given.items()})
+  Args:
+    trainer: trainer of the run.
+    inputs: input pipeline of the run.
+    eval_step: compiled for the batches of `inputs`.
+    variables: what the model is applied with each time, on the devices.
+    split: one of `inputs.splits`.
+  """
+  eval_steps = [functools.partial(eval_step, of_model) for of_model in variables]
+  with contextlib.closing(inputs.eval_batches(split)) as batches:
+    return predict_split(eval_steps, batches, inputs.eval_batch_size, trainer.mesh, trainer.task)
 
 
 def predict_split(
@@ -53,37 +79,44 @@ def predict_split(
   batches: Iterator[Batch],
   batch_size: int,
   mesh: Mesh,
-) -> list[Predictions]:
+  task: Task,
+) -> list[Metric]:
   """Runs a split, read once, through several models, such as one with several weights.
 
   Results come back replicated, so every process holds those of the whole split and the
   sums do not depend on the mesh.
 
   Args:
-    eval_steps: of each model: batch -> results, jitted, with replicated outputs.
+    eval_steps: step of each model: batch -> results, jitted, with replicated outputs.
     batches: this process's rows of the split's batches, padding of weight 0.
     batch_size: rows of the global batch.
     mesh: the devices.
+    task: what measures the results.
 
   Returns:
-    The results of each model.
+    The metric of each model, which has seen every example that counts, in the order of the split.
   """
   sharding = batch_sharding(mesh)
-  parts: list[list[dict[str, np.ndarray]]] = []
+  metrics = [task.metric() for _ in eval_steps]
+
+  def gather(results: Sequence[Mapping[str, jax.Array]]) -> None:
+    for metric, of_model in zip(metrics, jax.device_get(results), strict=True):
+      metric.update(_counted(of_model))
+
   running = None
   for batch in batches:
     placed = to_devices(batch, batch_size, sharding)
     dispatched = [eval_step(placed) for eval_step in eval_steps]
     # Fetched one batch late: the device stays busy and batches do not pile up on it.
     if running is not None:
-      parts.append(jax.device_get(running))
+      gather(running)
     running = dispatched
-  parts.append(jax.device_get(running))
-  return [_counted(of_model) for of_model in zip(*parts, strict=True)]
+  assert running is not None, "a split is not empty"
+  gather(running)
+  return metrics
 
 
-def _counted(parts: Sequence[dict[str, np.ndarray]]) -> Predictions:
+def _counted(results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """The rows that count."""
-  results = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-  counted = results.pop("weight") > 0
-  return Predictions(**{key: values[counted] for key, values in results.items()})
+  counted = results["weight"] > 0
+  return {name: values[counted] for name, values in results.items() if name != "weight"}

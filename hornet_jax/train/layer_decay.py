@@ -1,67 +1,57 @@
-"""Smaller learning rates for earlier layers, for fine-tuning."""
+"""Earlier layers have smaller learning rates, for fine-tuning."""
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import traverse_util
 from jaxtyping import Array
 
 from hornet_jax.errors import InputError
-from hornet_jax.models.stacking import STACKED
-
-# Source: official optim_factory.py, `get_num_layer_for_convnext`: twelve layers for four
-# stages, two blocks of the third a layer.
-_LAST = 13
-_STEM_AND_EARLY = {"stem": 0, "stage_0": 1, "downsample_1": 2, "stage_1": 2, "downsample_2": 3}
-_LATE = {"downsample_3": 12, "stage_3": 12, "norm": _LAST, "head": _LAST}
-_LAYERS = _STEM_AND_EARLY | _LATE
+from hornet_jax.models.param_info import ParamInfo, ParamInfoOf, map_block_params
 
 
-def layer_ids(params: Any) -> Any:
-  """The official layer of each parameter, 0 for the stem to 13 for the head.
-
-  Of stacked blocks an array that broadcasts with them, [depth, 1, ...].
+def layer_ids(param_info: ParamInfoOf, params: Any) -> Any:
+  """Tells the layer of each parameter, from 0 for the first.
 
   Args:
-    params: of a HorNet of four stages.
+    param_info: description of the architecture's parameters.
+    params: arrays, or what describes them; blocks apart or stacked.
+
+  Returns:
+    Whole numbers; of stacked blocks an array that broadcasts with them, [depth, 1, ...].
 
   Raises:
-    InputError: if the model has another number of stages.
+    InputError: if the architecture has no layers.
   """
-  stages = sorted(name for name in params if name.startswith("stage_"))
-  if len(stages) != 4:
-    raise InputError(
-      "`optimizer.layer_decay` must be 1 for this model: the official layers are those of four "
-      f"stages, got {len(stages)}."
-    )
-  paths = traverse_util.flatten_dict(params)
-  return traverse_util.unflatten_dict({path: _layer_id(path, leaf) for path, leaf in paths.items()})
+
+  def layer_id(infos: list[ParamInfo], leaf: Any) -> int | np.ndarray:
+    layers = [info.layer for info in infos if info.layer is not None]
+    if len(layers) < len(infos):
+      raise InputError(
+        "`optimizer.layer_decay` must be 1 for this model: expected an architecture whose "
+        "parameters have layers, as those of four stages do, got one without."
+      )
+    if len(layers) == 1:
+      return layers[0]
+    return np.reshape(layers, (-1, *[1] * (leaf.ndim - 1)))
+
+  return map_block_params(layer_id, param_info, params)
 
 
-def _layer_id(path: tuple[str, ...], leaf: Any) -> int | np.ndarray:
-  if path[0] != "stage_2":
-    return _LAYERS[path[0]]
-  if path[1] != STACKED:
-    return min(3 + int(path[1].removeprefix("block_")) // 2, 11)
-  ids = np.minimum(3 + np.arange(leaf.shape[0]) // 2, 11)
-  return ids.reshape(-1, *[1] * (leaf.ndim - 1))
-
-
-def scale_by_layer(decay: float) -> optax.GradientTransformation:
-  """Scales the updates of layer i by decay^(13 - i), weight decay included.
+def scale_by_layer(param_info: ParamInfoOf, decay: float) -> optax.GradientTransformation:
+  """Scales the updates of layer i of n by decay^(n - 1 - i), weight decay included.
 
   Source: official optim_factory.py, `LayerDecayValueAssigner`; the paper fine-tunes with 0.7.
   """
 
   def scale(updates: Any, params: Any) -> Any:
     del params
+    layers = layer_ids(param_info, updates)
 
-    def scaled(update: Array, layer: int | np.ndarray) -> Array:
-      return update * jnp.asarray(decay ** (_LAST - layer), update.dtype)
+    def scaled(infos: list[ParamInfo], update: Array, layer: int | np.ndarray) -> Array:
+      return update * jnp.asarray(decay ** (infos[0].num_layers - 1 - layer), update.dtype)
 
-    return jax.tree.map(scaled, updates, layer_ids(updates))
+    return map_block_params(scaled, param_info, updates, layers)
 
   return optax.stateless(scale)

@@ -4,201 +4,83 @@ import contextlib
 import logging
 import math
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-from etils import epath
 
+from hornet_jax.checkpoints.manager import Checkpoints
+from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.data.pipeline import Batch
 from hornet_jax.errors import DivergedError, InputError, StalledError
-from hornet_jax.models.stacking import unstack_blocks
-from hornet_jax.train.checkpoint import Checkpoints
-from hornet_jax.train.clock import Clock
-from hornet_jax.train.executables import Executables
-from hornet_jax.train.experiment import Experiment
-from hornet_jax.train.files import make_folder
-from hornet_jax.train.interrupt import StopRequest
-from hornet_jax.train.mesh import batch_sharding, on_host, to_devices
-from hornet_jax.train.metrics import MetricsLog
-from hornet_jax.train.outcome import Evaluation, Outcome, Reached, evaluate_state
-from hornet_jax.train.profile import traced
-from hornet_jax.train.progress import Progress
-from hornet_jax.train.rollback import Rollbacks
-from hornet_jax.train.stall import watched
-from hornet_jax.train.state import TrainState
-from hornet_jax.train.workdir import (
-  changed_settings,
-  check_dataset,
-  is_workdir,
-  save_description,
-)
+from hornet_jax.lock import Lock
+from hornet_jax.parallel.mesh import batch_sharding, to_devices
+from hornet_jax.runs.clock import Clock
+from hornet_jax.runs.metrics import MetricsLog
+from hornet_jax.runs.preemption import StopRequest
+from hornet_jax.runs.profile import traced
+from hornet_jax.runs.progress import Progress
+from hornet_jax.runs.rollback import Rollbacks
+from hornet_jax.runs.timeout import with_timeout
+from hornet_jax.train.evaluate import Evaluation, evaluate_state
+from hornet_jax.train.input_pipeline import InputPipeline
+from hornet_jax.train.loop_result import LoopResult
+from hornet_jax.train.task import EVAL, EVAL_EMA
+from hornet_jax.train.trainer import Trainer
 
 _logger = logging.getLogger(__name__)
 
 
-def train(
-  config: Mapping[str, Any], workdir: epath.Path, devices: list[jax.Device] | None = None
-) -> Outcome:
-  """Trains what `config` describes, or goes on where the workdir's checkpoint stands.
+class Run(NamedTuple):
+  """This is what stays the same from step to step."""
 
-  Args:
-    config: nested, with the keys of configs/common.py.
-    workdir: for checkpoints, metrics and the config; local or `gs://`.
-    devices: those to use; None for all.
-
-  Raises:
-    InputError: if a setting is bad, the workdir belongs to another config or dataset, or all
-      its checkpoints are damaged.
-    DivergedError: if too many updates in a row were not finite.
-    StorageError: if a checkpoint cannot be saved.
-    StalledError: if a batch took longer than `data.stall_seconds`.
-  """
-  experiment = Experiment(config, devices)
-  experiment.check_batch()
-  changes = changed_settings(config, workdir)
-  if is_workdir(workdir):
-    check_dataset(experiment.train_split, workdir)
-  else:
-    experiment.check_start()
-  make_folder(workdir)
-  kept = config["checkpoint"]
-
-  with Checkpoints(
-    workdir / "checkpoints", kept["keep"], kept["keep_best"], kept["on_full_disk"]
-  ) as checkpoints:
-    _check_length(experiment, checkpoints)
-    if jax.process_index() == 0:
-      save_description(config, experiment.train_split, workdir)
-    _announce(experiment, workdir, changes)
-    start_step, state = _restore_or_create(experiment, checkpoints)
-    log = MetricsLog(workdir, start_step, kept["on_full_disk"])
-    try:
-      executables = _executables(experiment, workdir)
-      eval_step = experiment.compile_eval_step(executables)
-      if start_step == experiment.total_steps:
-        reached = Reached(start_step, state, evaluate_state(experiment, eval_step, state))
-      else:
-        train_step = experiment.compile_train_step(executables)
-        reached = _train_with_rollbacks(
-          experiment, checkpoints, log, train_step, eval_step, start_step, state
-        )
-    finally:
-      log.close()
-  step, evaluation = reached.step, reached.evaluation
-  record = (step, experiment, log.records, log.seconds, step > start_step)
-  if evaluation is None:
-    return Outcome(*record, complete=False, interrupted=reached.interrupted)
-  ema_params = unstack_blocks(on_host(reached.state.ema_params, experiment.mesh))
-  return Outcome(*record, True, *evaluation, ema_params)
+  trainer: Trainer
+  inputs: InputPipeline
+  checkpoints: Checkpoints
+  log: MetricsLog
+  lock: Lock
+  began: float
+  train_step: Any
+  eval_step: Any
 
 
-def _executables(experiment: Experiment, workdir: epath.Path) -> Executables | None:
-  """Where compiled programs are kept, if the config says so."""
-  if not experiment.config["checkpoint"]["executables"]:
-    return None
-  made_of = {
-    "config": experiment.config,
-    "classes": experiment.model.num_classes,
-    "steps": experiment.total_steps,
-  }
-  return Executables(workdir / "executables", experiment.mesh.devices.flat, made_of)
-
-
-def _check_length(experiment: Experiment, checkpoints: Checkpoints) -> None:
-  step, total = checkpoints.latest_step, experiment.total_steps
-  if step is not None and step > total:
-    raise InputError(
-      f"`epochs` must not end before the newest checkpoint: expected at least {step} steps, "
-      f"got {total}. Hint: a run may grow; for a shorter one choose another --workdir."
-    )
-
-
-def _announce(experiment: Experiment, workdir: epath.Path, changes: list[str]) -> None:
-  config = experiment.config
-  devices = experiment.mesh.devices.flat
-  params = jax.tree.leaves(experiment.abstract_state().params)
-  _logger.info(
-    "%s on %s: %s parameters, %d x %s, %d steps of %d images, workdir %s",
-    config["model"]["variant"],
-    config["data"]["dataset"],
-    f"{sum(leaf.size for leaf in params):,}",
-    len(devices),
-    devices[0].device_kind,
-    experiment.total_steps,
-    config["data"]["batch_size"],
-    workdir,
-  )
-  for change in changes:
-    _logger.info("changed since the last start: %s", change)
-    if change.startswith("epochs "):
-      _logger.info("learning rate and averaging follow the new length from here on")
-
-
-def _restore_or_create(experiment: Experiment, checkpoints: Checkpoints) -> tuple[int, TrainState]:
-  step, total = checkpoints.latest_step, experiment.total_steps
-  if step is None:
-    state, notes = experiment.create_state()
-    for note in notes:
-      _logger.info("%s", note)
-    return 0, state
-  step, state = checkpoints.restore(experiment.abstract_state())
-  if step == total:
-    _logger.info("the run is complete: %d of %d steps are done", step, total)
-  else:
-    _logger.info("going on after step %d of %d", step, total)
-  return step, state
-
-
-def _train_with_rollbacks(
-  experiment: Experiment,
-  checkpoints: Checkpoints,
-  log: MetricsLog,
-  train_step,
-  eval_step,
-  start_step: int,
-  state: TrainState,
-) -> Reached:
-  """Updates; where they break down and the config allows it, again from the last checkpoint."""
+def train_with_rollbacks(run: Run, start_step: int, state: TrainState) -> LoopResult:
+  """Trains to the end; after a breakdown, from the last checkpoint if the config allows it."""
+  trainer, checkpoints, log = run.trainer, run.checkpoints, run.log
   rollbacks = Rollbacks(log.workdir)
   while True:
-    batches = watched(
-      experiment.train_batches(start_step + rollbacks.skipped_batches),
-      experiment.config["data"]["stall_seconds"],
-      experiment.readers,
+    batches = with_timeout(
+      rollbacks.batches(start_step, run.inputs.train_batches),
+      trainer.config["data"]["stall_seconds"],
+      run.inputs.readers,
     )
-    batch_size = experiment.config["data"]["batch_size"]
-    clock = Clock(log.workdir, start_step, batch_size, experiment.peak_rate())
+    batch_size = trainer.config["data"]["batch_size"]
+    clock = Clock(log.workdir, start_step, batch_size, trainer.peak_rate(), run.began)
     try:
-      return _train_steps(
-        experiment, checkpoints, log, clock, train_step, eval_step, batches, start_step, state
-      )
+      return _train_steps(run, clock, batches, start_step, state)
     except DivergedError as error:
       checkpoints.wait()
-      if checkpoints.latest_step is None or rollbacks.count >= experiment.max_rollbacks:
+      if checkpoints.latest_step is None or rollbacks.count >= trainer.max_rollbacks:
         raise
-      start_step, state = checkpoints.restore(experiment.abstract_state())
-      rollbacks.add(error.step, start_step, experiment.max_rollbacks)
+      start_step, state = checkpoints.restore(trainer.abstract_state())
+      rollbacks.add(error.step, start_step, trainer.max_rollbacks)
       log.drop_after(start_step)
 
 
 def _train_steps(
-  experiment: Experiment,
-  checkpoints: Checkpoints,
-  log: MetricsLog,
+  run: Run,
   clock: Clock,
-  train_step,
-  eval_step,
   batches: Generator[Batch, None, None],
   start_step: int,
   state: TrainState,
-) -> Reached:
+) -> LoopResult:
   """Updates until the last step or a request to stop."""
-  config = experiment.config
-  total_steps, batch_size = experiment.total_steps, config["data"]["batch_size"]
-  eval_every = max(experiment.steps_of(config["eval"]["every_epochs"]), 1)
+  trainer, checkpoints, log = run.trainer, run.checkpoints, run.log
+  config = trainer.config
+  total_steps, batch_size = trainer.total_steps, config["data"]["batch_size"]
+  eval_every = max(trainer.steps_of(config["eval"]["every_epochs"]), 1)
   save_every = config["checkpoint"]["every_steps"]
 
-  sharding = batch_sharding(experiment.mesh)
+  sharding = batch_sharding(trainer.mesh)
   undecodable: set[int] = set()
   pending: tuple[int, Any] | None = None
   evaluation: Evaluation | None = None
@@ -216,16 +98,19 @@ def _train_steps(
         with clock.waiting():
           batch = next(batches)
       except StalledError:
-        if jax.process_count() == 1:  # the others are a step ahead, and wait
+        done = step - 1
+        if done > start_step and jax.process_count() == 1:  # others are a step ahead, and wait
           if pending:
-            _record(*pending, experiment, checkpoints, log, clock, progress)
-          checkpoints.save(step - 1, state)
+            _record(*pending, run, clock, progress)
+          run.lock.check()
+          clock.save(done)
+          checkpoints.save_last(done, state)
         raise
       undecodable.update(batch["index"][batch["weight"] == 0].tolist())
       too_many = len(undecodable) > config["data"]["max_undecodable"]
       if too_many:
         stop.ask()
-      state, metrics = train_step(state, to_devices(batch, batch_size, sharding))
+      state, metrics = run.train_step(state, to_devices(batch, batch_size, sharding))
       progress.step()
 
       # The previous step's metrics are fetched while this step runs; its own only
@@ -234,41 +119,36 @@ def _train_steps(
       evaluating = step == total_steps or step % eval_every == 0
       saving = stopping or evaluating or step % save_every == 0
       if pending:
-        _record(*pending, experiment, checkpoints, log, clock, progress)
+        _record(*pending, run, clock, progress)
       pending = (step, metrics)
       if saving:
-        _record(*pending, experiment, checkpoints, log, clock, progress)
+        _record(*pending, run, clock, progress)
         pending = None
       scores = None
       if evaluating:
         with clock.paused():
-          evaluation = evaluate_state(experiment, eval_step, state)
+          evaluation = evaluate_state(trainer, run.inputs, run.eval_step, state)
         scores = evaluation[0]
-        _log_evaluation(step, scores, log)
+        _log_evaluation(step, scores, run)
       if saving:
+        run.lock.check()
         clock.save(step)
         with clock.paused():
-          checkpoints.save(step, state, scores)
+          save = checkpoints.save_last if stopping else checkpoints.save
+          save(step, state, scores)
       if stopping:
         break
-  checkpoints.wait()
   if too_many:
     raise InputError(
-      f"{len(undecodable)} images of {experiment.train_split.name} cannot be decoded; each is "
+      f"{len(undecodable)} images of {run.inputs.splits.train.name} cannot be decoded; each is "
       f"named above; the run stands at step {step}. Hint: mend the files, or raise "
       "data.max_undecodable."
     )
-  return Reached(step, state, evaluation if step == total_steps else None, stop.interrupted)
+  return LoopResult(step, state, evaluation if step == total_steps else None, stop.by, stop.status)
 
 
 def _record(
-  step: int,
-  metrics: Mapping[str, jax.Array],
-  experiment: Experiment,
-  checkpoints: Checkpoints,
-  log: MetricsLog,
-  clock: Clock,
-  progress: Progress,
+  step: int, metrics: Mapping[str, jax.Array], run: Run, clock: Clock, progress: Progress
 ) -> None:
   """Checks the metrics of a step, and logs them where a line is due.
 
@@ -276,11 +156,12 @@ def _record(
     DivergedError: if `max_skipped_steps` updates in a row were not finite, or parameters after
       one that was.
   """
+  trainer = run.trainer
   values = {f"train/{name}": float(value) for name, value in metrics.items()}
   in_a_row = int(values.pop("train/skipped_in_a_row"))
   broken = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
-  if in_a_row >= experiment.max_skipped_steps or (broken and not in_a_row):
-    good = checkpoints.latest_step
+  if in_a_row >= trainer.max_skipped_steps or (broken and not in_a_row):
+    good = run.checkpoints.latest_step
     raise DivergedError(
       f"step {step} must give finite numbers: got {', '.join(broken)}; steps skipped in a row: "
       f"{in_a_row}. The last good checkpoint is {'none' if good is None else f'step {good}'}. "
@@ -290,18 +171,20 @@ def _record(
     )
   if broken:
     _logger.warning("step %d skipped: %s, %d in a row", step, ", ".join(broken), in_a_row)
-  if step % experiment.config["log"]["every_steps"] == 0 or step == experiment.total_steps:
+  if step % trainer.config["log"]["every_steps"] == 0 or step == trainer.total_steps:
     values |= {f"train/{name}": value for name, value in clock.read(step).items()}
     # JSON has no NaN.
-    log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
+    run.log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
     progress.report(step, values)
 
 
-def _log_evaluation(step: int, metrics: Mapping[str, float], log: MetricsLog) -> None:
-  log.write(step, metrics)
+def _log_evaluation(step: int, metrics: Mapping[str, float], run: Run) -> None:
+  run.log.write(step, metrics)
+  score = run.trainer.task.scores[0]
   _logger.info(
-    "step %d: accuracy %.2f %%, with averaged weights %.2f %%",
+    "step %d: %s %s, with averaged weights %s",
     step,
-    100 * metrics["eval/top1"],
-    100 * metrics["eval_ema/top1"],
+    score.meaning,
+    score.text(metrics, EVAL),
+    score.text(metrics, EVAL_EMA),
   )

@@ -1,20 +1,20 @@
-"""AdamW, its schedule and what it decays: the paper's recipe in optax."""
+"""This is the paper's recipe in optax: AdamW, its schedule and what it decays."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import optax
 
 from hornet_jax.errors import unknown_name
-from hornet_jax.models.stacking import is_stacked
+from hornet_jax.models.param_info import ParamInfoOf, Role, map_params
 from hornet_jax.train.layer_decay import scale_by_layer
 
 _MU_DTYPES = ("float32", "bfloat16")
 
 
 def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int) -> optax.Schedule:
-  """Linear warm-up that includes both ends, then a cosine that starts at the peak again.
+  """Makes a linear warm-up that includes both ends, then a cosine that starts at the peak.
 
   Step i < W: peak * i / (W - 1). After it, with n = total - W and i counted from 0:
   final + (peak - final) (1 + cos(pi i / n)) / 2. So step 0 has 0, the peak is used
@@ -38,29 +38,30 @@ def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int
   return optax.join_schedules([warmup, cosine], [warmup_steps])
 
 
-def decay_mask(params: Any) -> Any:
-  """True where weight decay applies: arrays of two or more axes.
+_NOT_DECAYED = (Role.NORM, Role.BIAS, Role.LAYER_SCALE)
 
-  Spectral filters and depthwise kernels are decayed; norms, biases and layer scales,
-  which all have one axis, are not. The axis of stacked blocks does not count.
+
+def decay_mask(param_info: ParamInfoOf, params: Any) -> Any:
+  """Marks the parameters that weight decay applies to.
+
+  Kernels and spectral filters are decayed; norms, biases and layer scales are not.
 
   Source: official optim_factory.py, `get_parameter_groups`.
+
+  Args:
+    param_info: description of the architecture's parameters.
+    params: arrays, or what describes them; blocks apart or stacked.
   """
-
-  def has_axes(path: tuple[Any, ...], leaf: Any) -> bool:
-    return leaf.ndim - is_stacked(path) > 1
-
-  return jax.tree_util.tree_map_with_path(has_axes, params)
+  return map_params(lambda info, _: info.role not in _NOT_DECAYED, param_info, params)
 
 
-def head_only(params: Any) -> Any:
-  """True for the parameters of the classifier, `head`."""
-  return {
-    name: jax.tree.map(lambda _, head=(name == "head"): head, tree) for name, tree in params.items()
-  }
+def head_only(param_info: ParamInfoOf, params: Any) -> Any:
+  """Marks the parameters of the classifier."""
+  return map_params(lambda info, _: info.head, param_info, params)
 
 
 def adamw(
+  param_info: ParamInfoOf,
   *,
   b1: float,
   b2: float,
@@ -69,9 +70,9 @@ def adamw(
   clip_norm: float,
   mu_dtype: str = "float32",
   layer_decay: float = 1.0,
-  trained: Callable[[Any], Any] | None = None,
+  trainable: Callable[[Any], Any] | None = None,
 ) -> optax.GradientTransformation:
-  """Clipping by the global L2 norm, then AdamW at a learning rate of 1.
+  """Makes clipping by the global L2 norm, then AdamW at a learning rate of 1.
 
   The train step scales the updates by the learning rate of its own step number.
 
@@ -80,23 +81,25 @@ def adamw(
   0.1.
 
   Args:
+    param_info: description of the architecture's parameters.
     b1: decay of the first moment.
     b2: decay of the second moment.
     eps: added to the root of the second moment.
-    weight_decay: of the parameters that `decay_mask` names.
+    weight_decay: decay of the parameters that `decay_mask` names.
     clip_norm: largest norm of the gradient; 0 for no clipping.
     mu_dtype: type in which the first moment is kept, `"float32"` or `"bfloat16"`.
-    layer_decay: of the learning rate from each layer to the one before, see
+    layer_decay: factor of the learning rate from each layer to the one before, see
       `scale_by_layer`; 1 for none.
-    trained: params -> tree of bools; the others get no update and need no moments. None
+    trainable: params -> tree of bools; the others get no update and need no moments. None
       for all.
   """
   if mu_dtype not in _MU_DTYPES:
     raise unknown_name("mu_dtype", mu_dtype, _MU_DTYPES)
-  tx = optax.adamw(1.0, b1, b2, eps, mu_dtype=mu_dtype, weight_decay=weight_decay, mask=decay_mask)
-  if trained is not None:
+  mask = functools.partial(decay_mask, param_info)
+  tx = optax.adamw(1.0, b1, b2, eps, mu_dtype=mu_dtype, weight_decay=weight_decay, mask=mask)
+  if trainable is not None:
     transforms = {True: tx, False: optax.set_to_zero()}
-    tx = optax.partition(transforms, trained)
+    tx = optax.partition(transforms, trainable)
   clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm > 0 else []
-  scale = [scale_by_layer(layer_decay)] if layer_decay != 1 else []
+  scale = [scale_by_layer(param_info, layer_decay)] if layer_decay != 1 else []
   return optax.chain(*clip, tx, *scale)

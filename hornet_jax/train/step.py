@@ -1,7 +1,7 @@
 """One update, and one evaluation, of a batch."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,40 +9,28 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from hornet_jax.data.erase import random_erase
-from hornet_jax.data.mix import MixSettings, draw_mix, mix_batch
-from hornet_jax.models import HorNet
-from hornet_jax.models.parallel import gather_kernels
-from hornet_jax.train.accumulation import accumulate
+from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.models import Architecture
+from hornet_jax.models.parallel import gather_outside
+from hornet_jax.parallel.accumulation import accumulate
 from hornet_jax.train.ema import update_ema
-from hornet_jax.train.losses import (
-  cross_entropy,
-  smoothed_targets,
-  soft_cross_entropy,
-)
-from hornet_jax.train.state import TrainState
+from hornet_jax.train.task import Outputs, Task
 
 Batch = dict[str, Array]
-Preprocess = Callable[[Array], Array]
+_PASSED_ON = ("weight", "index", "key")
 
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-  """What an update is made of, besides the model and the optimiser.
+  """What an update is made of, besides the model, the task and the optimiser.
 
   Attributes:
-    label_smoothing: share of the target spread over all classes.
-    mixing: of mixup and cutmix, which come after the erasing, as in timm.
-    erasing_rate: see `random_erase`.
     accumulation_steps: micro-batches whose gradients are summed, see `accumulate`.
-    micro_step_clip_norm: see `accumulate`; 0 for none.
+    micro_step_clip_norm: limit, see `accumulate`; 0 for none.
     ema_decay: d of ema = d ema + (1 - d) params.
-    seed: of everything that is drawn.
+    seed: seed of everything that is drawn.
   """
 
-  label_smoothing: float
-  mixing: MixSettings
-  erasing_rate: float
   accumulation_steps: int
   micro_step_clip_norm: float
   ema_decay: float
@@ -50,15 +38,15 @@ class StepSettings:
 
 
 def make_train_step(
-  model: HorNet,
+  model: Architecture,
+  task: Task,
   tx: optax.GradientTransformation,
   schedule: optax.Schedule,
-  preprocess: Preprocess,
   settings: StepSettings,
   num_devices: int = 1,
-  trained: Callable[[Any], Any] | None = None,
+  trainable: Callable[[Any], Any] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
-  """Builds (state, batch) -> (state, metrics), to be jitted.
+  """Builds the step (state, batch) -> (state, metrics), to be jitted.
 
   The loss is the weighted mean over the global batch, so that on several devices the
   compiler sums losses and gradients over all of them. Where loss, gradient or learning
@@ -69,12 +57,12 @@ def make_train_step(
 
   Args:
     model: what is trained.
+    task: what it is trained for.
     tx: the optimiser without its learning rate, whose updates point downhill.
     schedule: learning rate of each step.
-    preprocess: uint8 images to the model's input.
     settings: the rest.
-    num_devices: over which the rows of a batch are spread.
-    trained: params -> tree of bools, as the optimiser was given; no gradient is computed
+    num_devices: number of devices over which the rows of a batch are spread.
+    trainable: params -> tree of bools, as the optimiser was given; no gradient is computed
       for the others.
   """
 
@@ -82,20 +70,25 @@ def make_train_step(
     keys = example_keys(settings.seed, state.step, batch["image"].shape[0])
     total_weight = jnp.maximum(jnp.sum(batch["weight"]), 1e-8)
 
-    def loss_fn(params: Any, rows: tuple[Batch, Key[Array, "b"]]) -> Array:
-      if trained is not None:
+    def loss_fn(
+      params: Any, model_state: Any, rows: tuple[Batch, Key[Array, "b"]]
+    ) -> tuple[Array, Any]:
+      if trainable is not None:
         params = jax.tree.map(
-          lambda p, is_trained: p if is_trained else jax.lax.stop_gradient(p),
+          lambda p, is_trainable: p if is_trainable else jax.lax.stop_gradient(p),
           params,
-          trained(params),
+          trainable(params),
         )
-      images, targets, _ = training_view(rows[0], rows[1], model.num_classes, preprocess, settings)
-      logits, _ = apply(model, params, images, train=True, keys=rows[1])
-      return jnp.sum(soft_cross_entropy(logits, targets) * rows[0]["weight"]) / total_weight
+      batch, keys = rows
+      inputs = task.inputs(batch, keys, train=True)
+      variables = {"params": params, **model_state}
+      outputs, model_state = apply(model, variables, inputs["image"], train=True, keys=keys)
+      return jnp.sum(task.loss(outputs, inputs) * batch["weight"]) / total_weight, model_state
 
-    loss, grads, grad_norm = accumulate(
-      jax.value_and_grad(loss_fn),
+    (loss, new_model_state), grads, grad_norm = accumulate(
+      jax.value_and_grad(loss_fn, has_aux=True),
       state.params,
+      dict(state.model_state),
       (batch, keys),
       steps=settings.accumulation_steps,
       num_devices=num_devices,
@@ -103,16 +96,18 @@ def make_train_step(
     )
     learning_rate = jnp.asarray(schedule(state.step))
 
-    def update(params: Any, ema_params: Any, opt_state: Any) -> tuple[Any, Any, Any]:
+    def update(params: Any, ema_params: Any, opt_state: Any, _: Any) -> tuple[Any, Any, Any, Any]:
       updates, opt_state = tx.update(grads, opt_state, params)
       params = jax.tree.map(lambda p, u: p + learning_rate * u, params, updates)
-      return params, update_ema(ema_params, params, settings.ema_decay), opt_state
+      ema_params = update_ema(ema_params, params, settings.ema_decay)
+      return params, ema_params, opt_state, new_model_state
 
     metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
     finite = jnp.all(jnp.isfinite(jnp.stack([*metrics.values()])))
     # A branch, not a choice between two states: each array is read and written once, in place.
-    params, ema_params, opt_state = jax.lax.cond(
-      finite, update, lambda *kept: kept, state.params, state.ema_params, state.opt_state
+    old = (state.params, state.ema_params, state.opt_state, dict(state.model_state))
+    params, ema_params, opt_state, model_state = jax.lax.cond(
+      finite, update, lambda *kept: kept, *old
     )
     skipped = state.skipped + ~finite
     in_a_row = jnp.where(finite, 0, state.skipped_in_a_row + 1)
@@ -122,81 +117,56 @@ def make_train_step(
       "skipped_in_a_row": in_a_row,
     }
     step = state.step + 1
-    return TrainState(step, params, ema_params, opt_state, skipped, in_a_row), metrics
+    counts = (skipped, in_a_row)
+    return TrainState(step, params, ema_params, opt_state, *counts, model_state), metrics
 
   return train_step
 
 
 def apply(
-  model: HorNet, params: Any, images: Float[Array, "B H W C"], **how: Any
-) -> tuple[Float[Array, "B K"], dict[str, Array]]:
-  """`model.apply`, with kernels that lie in parts made whole where they are needed.
+  model: Architecture,
+  variables: Mapping[str, Any],
+  images: Float[Array, "B H W C"],
+  *,
+  train: bool = False,
+  keys: Key[Array, "B"] | None = None,
+) -> tuple[Outputs, dict[str, Any]]:
+  """Calls `model.apply`, with kernels that lie in parts made whole where they are needed.
 
   The blocks of a stage do so themselves, one at a time.
-  """
-  if model.gather:
-    outside = {name: tree for name, tree in params.items() if not name.startswith("stage_")}
-    dtypes = {"head": jnp.float32}  # as the classifier computes
-    params = params | {
-      name: gather_kernels({name: tree}, dtypes.get(name, model.dtype))[name]
-      for name, tree in outside.items()
-    }
-  return model.apply({"params": params}, images, **how)
 
-
-def training_view(
-  batch: Batch,
-  keys: Key[Array, "B"],
-  num_classes: int,
-  preprocess: Preprocess,
-  settings: StepSettings,
-) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"], Float[Array, "B"]]:
-  """Images and targets as the model is trained on them: normalised, erased and mixed.
+  Args:
+    model: what is called.
+    variables: parameters and the collections of its state.
+    images: normalised.
+    train: whether it is being trained: its state then changes.
+    keys: one random key a row.
 
   Returns:
-    The images, the targets, and the share of each row's own image; 1 where it is not mixed.
+    What the model returns, and its new state.
   """
-  images = random_erase(keys, preprocess(batch["image"]), settings.erasing_rate)
-  targets = smoothed_targets(batch["label"], num_classes, settings.label_smoothing)
-  if settings.mixing.active:
-    mix = draw_mix(keys, images.shape[1:3], settings.mixing)
-    return mix_batch(images, targets, batch["weight"], mix)
-  return images, targets, jnp.ones_like(batch["weight"])
+  model_state = {name: value for name, value in variables.items() if name != "params"}
+  variables = {**model_state, "params": gather_outside(model, variables["params"])}
+  if not (train and model_state):
+    return model.apply(variables, images, train=train, keys=keys), model_state
+  return model.apply(variables, images, train=train, keys=keys, mutable=list(model_state))
 
 
 def example_keys(seed: int, step: Int[Array, ""], batch_size: int) -> Key[Array, "B"]:
-  """One key per row of the global batch, from the seed, the step and the row."""
+  """Derives one key per row of the global batch from the seed, the step and the row."""
   key = jax.random.fold_in(jax.random.key(seed), step)
   return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size))
 
 
 def make_eval_step(
-  model: HorNet, preprocess: Preprocess
-) -> Callable[[Any, Batch], dict[str, Array]]:
-  """Builds (params, batch) -> `example_results` and what identifies each example."""
+  model: Architecture, task: Task
+) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:
+  """Builds the step (variables, batch) -> `Task.predict` and what identifies each example."""
 
-  def eval_step(params: Any, batch: Batch) -> dict[str, Array]:
-    logits, _ = apply(model, params, preprocess(batch["image"]))
-    passed_on = {key: batch[key] for key in ("label", "weight", "index")}
-    return passed_on | example_results(logits, batch["label"])
+  def eval_step(variables: Mapping[str, Any], batch: Mapping[str, Array]) -> dict[str, Array]:
+    inputs = task.inputs(batch, None, train=False)
+    outputs, _ = apply(model, variables, inputs["image"])
+    passed_on = {name: batch[name] for name in _PASSED_ON if name in batch}
+    return passed_on | task.predict(outputs, inputs)
 
   return eval_step
-
-
-def example_results(logits: Float[Array, "B K"], labels: Int[Array, "B"]) -> dict[str, Array]:
-  """Loss, prediction, its probability and the rank of the true class of each example.
-
-  The rank is the number of classes ahead of the true one: 0 is right, below 5 is right
-  among the top five. Of equal logits the lower class is ahead, as in argmax; a NaN is
-  ahead of everything, so that a broken model is never right.
-  """
-  true_logit = jnp.take_along_axis(logits, labels[:, None], axis=-1)
-  lower_class = jnp.arange(logits.shape[-1])[None] < labels[:, None]
-  ahead = (logits > true_logit) | ((logits == true_logit) & lower_class)
-  ahead |= jnp.isnan(logits) | jnp.isnan(true_logit)
-  return {
-    "loss": cross_entropy(logits, labels),
-    "prediction": jnp.argmax(logits, axis=-1),
-    "confidence": jnp.max(jax.nn.softmax(logits), axis=-1),
-    "rank": jnp.sum(ahead, axis=-1),
-  }

@@ -1,1 +1,1 @@
-"""Scikit-learn's handwritten digits."""
+"""This package builds scikit-learn's handwritten digits."""

@@ -1,1 +1,1 @@
-"""ImageNet-22K, from its archives."""
+"""This package builds ImageNet-22K from its archives."""

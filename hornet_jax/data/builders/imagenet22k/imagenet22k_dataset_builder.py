@@ -1,4 +1,4 @@
-"""ImageNet-22K as a TFDS dataset, built in one process or on Apache Beam."""
+"""This module builds ImageNet-22K as a TFDS dataset, in one process or on Apache Beam."""
 
 from collections.abc import Iterator, Sequence, Set
 from typing import Any
@@ -28,10 +28,10 @@ _CITATION = """
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-  """Reads the archives image by image; the images are stored byte by byte.
+  """`Builder` reads the archives image by image and stores the images byte by byte.
 
-  The classes are those that it is given: their number is a matter of the data. Once prepared, a
-  dataset needs neither archives nor classes to be read.
+  The caller gives the classes, as their number depends on the archives. A prepared dataset is read
+  without archives and classes.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -52,11 +52,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Makes a builder, as `tfds.builder("imagenet22k/winter21", archives=..., ...)` does.
 
     Args:
-      archives: see `find_archives`.
+      archives: path of the archives, see `find_archives`.
       class_names: synsets, in the order of the labels.
       on_beam: whether Apache Beam builds the dataset, on the runner of the `DownloadConfig`. Its
         workers need this package, and archives and `data_dir` that all of them reach.
-      **kwargs: of TFDS.
+      **kwargs: arguments of TFDS.
     """
     self._archives = archives
     self._class_names = list(class_names)
@@ -103,7 +103,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     _write_left_out(reports, class_names, self.data_path)
 
   def _beam_examples(self, archives, class_names):
-    """The same as a transform; the data are spread one archive to a worker."""
+    """Returns the examples as a transform of Beam, which gives each worker an archive at a time."""
     import apache_beam as beam
 
     folder = self.data_path
@@ -132,7 +132,7 @@ def _example(image: ArchivedImage) -> tuple[str, dict[str, Any]]:
 
 
 def _read(archive: epath.Path, class_names: Set[str]) -> Iterator[Any]:
-  """The examples of an archive, then its report."""
+  """Yields the examples of an archive, then its report."""
   import apache_beam as beam
 
   report = Report()

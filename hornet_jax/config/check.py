@@ -1,0 +1,51 @@
+"""A config is held against the schema here, before anything is built from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hornet_jax.config.flat import flatten
+from hornet_jax.config.key import FIT
+from hornet_jax.config.schema import SCHEMA, VERSION
+from hornet_jax.errors import InputError, unknown_name
+
+
+def check_keys(values: Mapping[str, Any]) -> None:
+  """Raises `InputError` unless a config has every key of the schema and no other.
+
+  Args:
+    values: flat config, by dotted names.
+  """
+  for name in values:
+    if name not in SCHEMA:
+      raise unknown_name("config key", name, SCHEMA)
+  missing = sorted(SCHEMA.keys() - values.keys())
+  if missing:
+    raise InputError(
+      f"`config` must have every key of the schema: missing {', '.join(missing)}. Hint: start "
+      "from `hornet_jax.config.base_config()`."
+    )
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+  """Raises `InputError` for the first key or value that the schema does not allow.
+
+  Args:
+    config: nested, with the keys of `SCHEMA`.
+  """
+  values = flatten(config)
+  check_keys(values)
+  for name, value in values.items():
+    SCHEMA[name].check(name, value)
+  if values["version"] != VERSION:
+    raise InputError(f"`version` must not be set: expected {VERSION}, got {values['version']}.")
+  for name in ("data.crop_scale", "data.crop_aspect"):
+    low, high = values[name]
+    if low > high:
+      raise InputError(
+        f"`{name}` must be a smallest and a largest value: expected a <= b, got {values[name]}."
+      )
+  if values["epochs"] != FIT and values["optimizer.warmup_epochs"] >= values["epochs"]:
+    raise InputError(
+      "`optimizer.warmup_epochs` must be less than `epochs`: expected less than "
+      f"{values['epochs']}, got {values['optimizer.warmup_epochs']}."
+    )

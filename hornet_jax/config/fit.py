@@ -1,0 +1,68 @@
+"""Settings that depend on how many images there are get values that suit them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hornet_jax.config.flat import flatten, nest
+from hornet_jax.config.key import FIT
+from hornet_jax.config.schema import SCHEMA
+
+# A HorNet-T at 224 trains on so many images in 6 GB (CPU, float32, nothing recomputed).
+_LARGEST_BATCH = 32
+_BATCHES_AN_EPOCH = 4  # at least
+_UPDATES = 200
+_EPOCHS = 50.0  # at most, where images are few
+_GROUP = 4
+_LOG_LINES, _EVALUATIONS = 50, 20
+
+
+def fit(config: Mapping[str, Any], num_examples: int) -> tuple[dict[str, Any], str]:
+  """Replaces every `FIT` of a config by a value that suits the dataset.
+
+  The values depend on nothing but the config and the number of images, so that each start of a
+  run, on whatever devices, finds the same. Learning rates are those of the official recipes,
+  scaled by the root of the batch size: 4e-3 at 4,096 images from scratch. From a trained model
+  1e-3 at 512 with a layer decay of 0.7, as the official fine-tuning has it for 5e-5 and a trained
+  head; a new head wants more.
+
+  Args:
+    config: nested, with the keys of `config.schema`.
+    num_examples: N, number of images of the training split.
+
+  Returns:
+    The config, and the fitted settings in words; empty where there was nothing to fit.
+  """
+  values = flatten(config)
+  asked = to_fit(config)
+  if not asked:
+    return dict(config), ""
+  starts_trained = bool(values["init.checkpoint"])
+
+  def fitted(name: str, value: int | float) -> None:
+    if name in asked:
+      values[name] = value
+
+  largest = max(min(num_examples // _BATCHES_AN_EPOCH, _LARGEST_BATCH), 1)
+  fitted("data.batch_size", 2 ** int(math.log2(largest)))
+  batch_size = values["data.batch_size"]
+  steps_per_epoch = max(num_examples // batch_size, 1)
+  fewest = 10.0 if starts_trained else 30.0
+  fitted("epochs", min(max(math.ceil(_UPDATES / steps_per_epoch), fewest), _EPOCHS))
+  epochs = values["epochs"]
+  fitted("data.eval_batch_size", batch_size)
+  fitted("mix.group_size", math.gcd(_GROUP, batch_size))
+  rate, its_batch_size = (1e-3, 512) if starts_trained else (4e-3, 4096)
+  fitted("optimizer.learning_rate", float(f"{rate * math.sqrt(batch_size / its_batch_size):.2g}"))
+  fitted("optimizer.layer_decay", 0.7 if starts_trained else 1.0)
+  fitted("optimizer.warmup_epochs", epochs / 10)
+  fitted("log.every_steps", max(round(epochs * steps_per_epoch) // _LOG_LINES, 1))
+  fitted("eval.every_epochs", max(epochs / _EVALUATIONS, 1.0))
+  settings = ", ".join(f"{name} {values[name]:g}" for name in asked)
+  return nest(values), f"fitted to {num_examples:,} images: {settings}"
+
+
+def to_fit(config: Mapping[str, Any]) -> list[str]:
+  """Lists the keys of a config that have to be fitted."""
+  values = flatten(config)
+  return [name for name, key in SCHEMA.items() if key.fits and values[name] == FIT]

@@ -1,0 +1,1 @@
+"""This room compiles programs without their devices, and reads what the compiler writes."""

@@ -1,0 +1,52 @@
+"""A batch is described by the fields of one of its rows."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jax.typing import DTypeLike
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+  """This describes what one row of a batch has under one name.
+
+  Attributes:
+    shape: shape of one row.
+    dtype: type of its values.
+    pad: the value that fills a row which must not count.
+  """
+
+  shape: tuple[int, ...]
+  dtype: DTypeLike
+  pad: int | float = 0
+
+  def padding(self) -> np.ndarray:
+    """Makes a row that must not count."""
+    return np.full(self.shape, self.pad, self.dtype)
+
+
+Schema = Mapping[str, Field]
+"""The fields of a batch by their names."""
+
+
+def image_field(image_size: int) -> Field:
+  """Describes a square image as it travels to the devices.
+
+  Args:
+    image_size: side in pixels.
+  """
+  return Field((image_size, image_size, 3), np.uint8)
+
+
+def batch_schema(loaded: Schema) -> dict[str, Field]:
+  """Adds what every batch has to what a task loads of an example.
+
+  Args:
+    loaded: fields of an example, `image` among them.
+
+  Returns:
+    These, `weight`, 0 for a row that must not count, and `index`, the example's number in its
+    split, -1 for padding.
+  """
+  return {**loaded, "weight": Field((), np.float32), "index": Field((), np.int32, pad=-1)}

@@ -1,0 +1,245 @@
+"""Hierarchical classifiers share a frame: a stem, stages on ever coarser grids, a head."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, Num
+
+from hornet_jax.errors import InputError
+from hornet_jax.models.api import AnyArray, FeatureInfo, Picture
+from hornet_jax.models.execution import Execution
+from hornet_jax.models.layers import LayerNorm, drop_path_factors, drop_path_rates
+from hornet_jax.models.parallel import constrain_batch
+from hornet_jax.models.param_info import ParamInfo, Role, layer_param_info
+from hornet_jax.models.stage import Stage
+from hornet_jax.models.stem import Downsample, Stem
+
+# Layers for layer decay, of four stages: twelve and the head, two blocks of the third a layer.
+# Source: official optim_factory.py, `get_num_layer_for_convnext`.
+_STAGES_WITH_LAYERS = 4
+_NUM_LAYERS = 14
+_LAYERS = {
+  **{"stem": 0, "stage_0": 1, "downsample_1": 2, "stage_1": 2, "downsample_2": 3},
+  **{"downsample_3": 12, "stage_3": 12, "norm": 13, "head": 13},
+}
+
+
+class Hierarchical(nn.Module):
+  """A `Hierarchical` model classifies images of any size that leaves every stage a grid.
+
+  stem, stage_0, downsample_1, stage_1, ..., mean over H and W, norm, head.
+  Stage s has width base_dim * 2^s; sizes are floored at every downsampling. A subclass says in
+  `block` what its stages are made of; all else is shared.
+
+  Source: arXiv 2201.03545 section 2; arXiv 2207.14284 section 3.3; official hornet.py, `HorNet`.
+
+  Attributes:
+    base_dim: width C of the first stage.
+    depths: number of blocks of each stage.
+    num_classes: number of classes K; 0 for no head: the logits are then `pre_logits`.
+    patch_size: side and stride of the stem's convolution, in pixels.
+    drop_path_rate: drop probability of the last block, in [0, 1).
+    head_init_scale: factor on the initial weights of the head.
+    execution: the way in which it is computed; parameters and logits are float32.
+  """
+
+  base_dim: int
+  depths: Sequence[int]
+  num_classes: int = 1000
+  patch_size: int = 4
+  drop_path_rate: float = 0.0
+  head_init_scale: float = 1.0
+  execution: Execution = Execution()
+
+  def __post_init__(self) -> None:
+    """Checks the fields when the model is made."""
+    self.check_fields()
+    super().__post_init__()
+
+  def block(self, stage: int) -> Callable[..., nn.Module]:
+    """Gives the constructor of the equal blocks of a stage, see `Stage`."""
+    raise NotImplementedError(f"{type(self).__name__} must define `block`: got none.")
+
+  @nn.compact
+  def __call__(
+    self,
+    images: Num[Array, "B H W C"],
+    train: bool = False,
+    keys: Key[Array, "B"] | None = None,
+  ) -> tuple[Float[Array, "B K"], dict[str, Array]]:
+    """Classifies normalised images.
+
+    Args:
+      images: normalised images, floating point.
+      train: whether blocks are dropped at random.
+      keys: one random key per example; needed when `train` and drop_path_rate > 0. Where they
+        are None, Flax's `rngs={"drop_path": key}` is split into them.
+
+    Returns:
+      Logits, and a dictionary of every named intermediate: `stem`, `stage_s` and, without
+      `scan`, each `stage_s/block_i` [B, h, w, C], `pre_logits` [B, C] (pooled and normed),
+      `logits` [B, K]. Under `jit`, those that the jitted function does not return cost nothing.
+
+    Raises:
+      InputError: if the image is too small for the stages, a field is out of range, `keys` is
+        missing or the parameters are those of other blocks.
+    """
+    out = self.run_stages(images, train, keys, len(self.depths))
+    x = out[self.features()[-1].name]
+    pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, C]
+    out["pre_logits"] = LayerNorm(name="norm")(pooled)
+    if not self.num_classes:
+      return out["pre_logits"], out
+    kernel_init = nn.initializers.normal(0.02 * self.head_init_scale)
+    logits = nn.Dense(self.num_classes, kernel_init=kernel_init, name="head")(out["pre_logits"])
+    out["logits"] = constrain_batch(logits, self.execution.batch_axes)
+    return out["logits"], out
+
+  @nn.nowrap
+  def run_stages(
+    self,
+    images: Num[Array, "B H W C"],
+    train: bool,
+    keys: Key[Array, "B"] | None,
+    num_stages: int,
+  ) -> dict[str, Array]:
+    """Runs the stem and the first stages.
+
+    The layers become parts of the module whose compact method calls this, so that a classifier
+    and a `FeatureMaps` of it have the same parameter paths.
+
+    Args:
+      images: normalised images, floating point.
+      train: whether blocks are dropped at random.
+      keys: one random key per example or None, see `__call__`.
+      num_stages: number of stages; later ones are not computed and have no parameters.
+
+    Returns:
+      The intermediates [B, h, w, C] by name, see `__call__`.
+
+    Raises:
+      InputError: if `__call__` would raise it.
+    """
+    self.check_images(images)
+    factors = self._drop_path(keys, images.shape[0]) if train else [None] * len(self.depths)
+    how = self.execution
+    images = constrain_batch(images, how.batch_axes)
+    x = Stem(self.base_dim, self.patch_size, how, name="stem")(images)
+    out = {"stem": x}
+    for s in range(num_stages):
+      if s > 0:
+        x = Downsample(self.base_dim * 2**s, how, name=f"downsample_{s}")(x)
+      stage = Stage(self.depths[s], self.block(s), how, name=f"stage_{s}")
+      blocks = stage(constrain_batch(x, how.batch_axes), factors[s])
+      if not how.scan:
+        out.update({f"stage_{s}/block_{i}": output for i, output in enumerate(blocks)})
+      x = out[f"stage_{s}"] = blocks[-1]
+    return out
+
+  def _drop_path(self, keys: Key[Array, "B"] | None, batch: int) -> Sequence[Array | None]:
+    """Draws the factors of the blocks of each stage."""
+    if self.drop_path_rate == 0:
+      return [None] * len(self.depths)
+    if keys is None and self.has_rng("drop_path"):
+      keys = jax.random.split(self.make_rng("drop_path"), batch)
+    if keys is None:
+      raise InputError(
+        "`keys` must be given to train with drop path: expected one random key per "
+        "example, got None. Hint: jax.random.split(key, batch_size)."
+      )
+    starts = [sum(self.depths[: s + 1]) for s in range(len(self.depths) - 1)]
+    rates = drop_path_rates(self.drop_path_rate, self.depths)
+    return jnp.split(drop_path_factors(keys, rates), starts)
+
+  def features(self) -> tuple[FeatureInfo, ...]:
+    """Lists the outputs of the stages."""
+    return tuple(
+      FeatureInfo(f"stage_{s}", self.base_dim * 2**s, self.patch_size * 2**s)
+      for s in range(len(self.depths))
+    )
+
+  def stacks(self) -> dict[str, int]:
+    """Gives the depth of each stage."""
+    return {f"stage_{s}": depth for s, depth in enumerate(self.depths)}
+
+  def param_info(self, path: str) -> ParamInfo:
+    """Tells what a parameter is; layers for layer decay are known for four stages alone."""
+    info = layer_param_info(path)
+    part, _, rest = path.partition("/")
+    if part == "stem" and info.role is Role.MATRIX:
+      info = dataclasses.replace(info, role=Role.STEM)
+    info = dataclasses.replace(info, head=part == "head")
+    if len(self.depths) != _STAGES_WITH_LAYERS:
+      return info
+    if part == "stage_2":
+      layer = min(3 + int(rest.partition("/")[0].removeprefix("block_")) // 2, 11)
+    else:
+      layer = _LAYERS[part]
+    return dataclasses.replace(info, layer=layer, num_layers=_NUM_LAYERS)
+
+  def adapt(self, path: str, value: AnyArray, shape: tuple[int, ...]) -> AnyArray:
+    """Returns the value as it is: here no parameter depends on the image size."""
+    del path, shape
+    return value
+
+  def pictures(self, params: Mapping[str, Any]) -> list[Picture]:
+    """Chooses nothing; an architecture with filters worth seeing overrides it."""
+    del params
+    return []
+
+  def intermediate_names(self) -> list[str]:
+    """Lists the names in the second value of `__call__`, in the order of computation."""
+    names = ["stem"]
+    for s, depth in enumerate(self.depths):
+      blocks = [] if self.execution.scan else [f"stage_{s}/block_{i}" for i in range(depth)]
+      names += [*blocks, f"stage_{s}"]
+    return [*names, "pre_logits", *(["logits"] if self.num_classes else [])]
+
+  def grids(self, height: int, width: int) -> list[tuple[int, int]]:
+    """Gives (h, w) of the features of every stage for images of `height` x `width`."""
+    sides = [(height // self.patch_size, width // self.patch_size)]
+    for _ in self.depths[1:]:
+      sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
+    return sides
+
+  def check_fields(self) -> None:
+    """Raises `InputError` where a field is out of range or contradicts another."""
+    if not isinstance(self.num_classes, int) or self.num_classes < 0:
+      raise InputError(
+        "`num_classes` must be a whole number: expected at least 1, or 0 for no head, got "
+        f"{self.num_classes}."
+      )
+    for name in ("base_dim", "patch_size"):
+      if getattr(self, name) < 1:
+        raise InputError(
+          f"`{name}` must be positive: expected at least 1, got {getattr(self, name)}."
+        )
+    if min(self.depths) < 1:
+      raise InputError(f"`depths` must be positive: expected at least 1, got {self.depths}.")
+    if not 0 <= self.drop_path_rate < 1:
+      raise InputError(
+        f"`drop_path_rate` must be in [0, 1): expected a probability, got {self.drop_path_rate}."
+      )
+
+  def check_images(self, images: Array) -> None:
+    """Raises `InputError` where the images are not [B, H, W, C], floating point or too small."""
+    if images.ndim != 4:
+      raise InputError(f"`images` must be [B, H, W, C]: expected 4 axes, got {images.shape}.")
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+      raise InputError(
+        f"`images` must be normalised: expected floating point, got {images.dtype}. "
+        "Hint: hornet_jax.data.normalize.normalize."
+      )
+    height, width = images.shape[1:3]
+    for s, grid in enumerate(self.grids(height, width)):
+      if 0 in grid:
+        smallest = self.patch_size * 2 ** (len(self.depths) - 1)
+        raise InputError(
+          f"`images` must leave every stage a grid: expected [B, H, W, C] of at least "
+          f"{smallest}x{smallest} for patch_size {self.patch_size}, got {height}x{width}, of "
+          f"which stage {s} has nothing left. Hint: use larger images or a smaller patch_size."
+        )

@@ -1,0 +1,36 @@
+"""This module takes over when a C++ exception that nobody catches is about to end the process."""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+_HANDLER = ctypes.CFUNCTYPE(None)
+_kept: list[Any] = []  # C++ holds no reference
+
+
+def on_terminate(exception: str, end: Callable[[], None]) -> None:
+  """Calls `end` when an exception of one type ends the process; other types end it as before.
+
+  Where the C++ library is not GNU's, nothing changes.
+
+  Args:
+    exception: name of the type, as the compiler spells it.
+    end: function that must end the process, called in the thread of the exception.
+  """
+  try:
+    library = ctypes.CDLL("libstdc++.so.6")
+  except OSError:
+    return
+  set_terminate, current = library._ZSt13set_terminatePFvvE, library.__cxa_current_exception_type
+  set_terminate.restype = _HANDLER
+  current.restype = ctypes.POINTER(ctypes.c_char_p * 2)  # std::type_info: virtual table, name
+
+  def handle() -> None:
+    kind = current()
+    if kind and kind.contents[1] == exception.encode():
+      end()
+    before()
+
+  handler = _HANDLER(handle)
+  before = set_terminate(handler)
+  _kept.append(handler)

@@ -1,0 +1,98 @@
+"""This module gives a run the parameters of a trained model to start from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from hornet_jax.convert.checkpoint import differences, listed
+from hornet_jax.errors import InputError
+from hornet_jax.models import Architecture
+from hornet_jax.pretrained.class_map import check_class_map, map_by_synset
+from hornet_jax.pretrained.model_io import PretrainedModel
+
+_NAMED = 5  # classes
+
+
+def initialize_from(
+  model: Architecture,
+  params: Mapping[str, Any],
+  source: PretrainedModel,
+  class_names: Sequence[str],
+  class_map: np.ndarray | None = None,
+) -> tuple[dict[str, Any], list[str]]:
+  """Takes the initial parameters of a run from a trained model.
+
+  Parameters that depend on the image size are adapted to the run's. The head is taken over where
+  the classes are the same, or else class by class, by `class_map` or by WordNet ids; classes that
+  the source does not have keep their initial values, as does the whole head if no class is known.
+
+  Source: official main.py, `--finetune`.
+
+  Args:
+    model: model that the run trains.
+    params: initial parameters of that model, blocks apart; only values of the head are used.
+    source: trained model to start from.
+    class_names: names of the run's K classes.
+    class_map: number of each of the run's classes in the source, int [K]; None to go by names.
+
+  Returns:
+    The parameters, and a list of lines that tell what in them is new or changed.
+
+  Raises:
+    InputError: if a parameter is missing, left over or of another shape (the first few are
+      named), or if the map does not fit.
+  """
+
+  def is_head(path: str) -> bool:
+    return model.param_info(path).head
+
+  wanted = traverse_util.flatten_dict(dict(params), sep="/")
+  given = traverse_util.flatten_dict(source.params, sep="/")
+  notes = []
+  source_names = list(source.preprocessing.class_names)
+  by = "the class map"
+  if class_map is not None:
+    check_class_map(class_map, len(class_names), len(source_names))
+  elif list(class_names) != source_names:
+    class_map, by = map_by_synset(class_names, source_names), "WordNet id"
+  if class_map is not None:
+    found = int(np.sum(class_map >= 0))
+    notes.append(f"head: {found} of {source.model.num_classes} classes, by {by}")
+    missing = [name for name, k in zip(class_names, class_map, strict=True) if k < 0]
+    if missing:
+      few = ", ".join(missing[:_NAMED])
+      notes.append(f"head: {len(missing)} classes are not there and start anew: {few}, ...")
+    for path in filter(is_head, wanted):
+      given[path] = _columns(wanted[path], given[path], class_map)
+  elif list(class_names) != source_names:
+    notes.append("new head: the classes are others")
+    given |= {path: leaf for path, leaf in wanted.items() if is_head(path)}
+  for path in wanted.keys() & given.keys():
+    leaf, shape = given[path], wanted[path].shape
+    if leaf.shape != shape:
+      given[path] = np.asarray(model.adapt(path, leaf, shape))
+      if given[path].shape != leaf.shape:
+        notes.append(f"{path} resized from {leaf.shape} to {given[path].shape}")
+  problems = differences(params, traverse_util.unflatten_dict(given, sep="/"))
+  if problems:
+    raise InputError(
+      f"`init.checkpoint` must hold the parameters of this model: {listed(problems)}. Hint: set "
+      "`model` as that run had it."
+    )
+  in_order = {path: given[path] for path in wanted}
+  return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)
+
+
+def _columns(wanted: Any, given: np.ndarray, class_map: np.ndarray) -> Any:
+  """Takes a head's columns from `given` by the class map, from `wanted` where the map has none."""
+  found = class_map >= 0
+  if found.all():
+    return given[..., class_map]
+  if isinstance(wanted, jax.ShapeDtypeStruct):
+    return wanted
+  columns = np.array(wanted)
+  columns[..., found] = given[..., class_map[found]]
+  return columns

@@ -1,0 +1,112 @@
+"""A trained model of any task is loaded here, and applied to image files."""
+
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from hornet_jax.checkpoints.newest_valid import load_variables
+from hornet_jax.config.build import build_eval_view, build_model
+from hornet_jax.data.decode import UndecodableImageError
+from hornet_jax.errors import InputError
+from hornet_jax.models import Architecture
+from hornet_jax.paths import expanded
+from hornet_jax.pretrained.model_io import is_one_file, read_model
+from hornet_jax.runs.workdir import load_class_names, load_config
+from hornet_jax.tasks import Classification
+from hornet_jax.tasks.build import build_task
+from hornet_jax.train.presentation import Answer
+from hornet_jax.train.task import Task, ranking_key
+
+
+class TaskModel(NamedTuple):
+  """A `TaskModel` is a trained model with the task that it was trained for.
+
+  Attributes:
+    task: task that makes inputs of images, and answers of outputs.
+    model: module with the task's head.
+    variables: parameters, and the collections of the model's state, on the host.
+    class_names: names of the dataset's classes.
+  """
+
+  task: Task
+  model: Architecture
+  variables: Mapping[str, Any]
+  class_names: Sequence[str]
+
+
+def load_task_model(path: str, checkpoint: str | int = "last") -> TaskModel:
+  """Loads a model of any task, with averaged weights.
+
+  Args:
+    path: workdir of a run, or a file or name of a classifier, as `hornet_jax.load` takes.
+    checkpoint: checkpoint of a workdir: `"last"`, `"best"` or the number of a step.
+
+  Raises:
+    InputError: if there is no trained model at `path`.
+  """
+  if is_one_file(path):
+    spec, params = read_model(path, checkpoint=checkpoint)
+    data, num_classes = spec.data, len(spec.class_names)
+    view = build_eval_view(data)
+    task: Task = Classification(num_classes, view, mean=data["mean"], std=data["std"])
+    model = build_model(spec.model, data["image_size"], num_classes)
+    return TaskModel(task, model, {"params": params}, spec.class_names)
+  workdir = epath.Path(expanded(path, "a path of weights"))
+  class_names = load_class_names(workdir)
+  task, model = build_task(load_config(workdir), len(class_names))
+  _, _, averaged = load_variables(workdir / "checkpoints", checkpoint, ranking_key(task))
+  return TaskModel(task, model, averaged, class_names)
+
+
+def predict_files(
+  loaded: TaskModel, paths: Sequence[str], *, top: int = 3, batch_size: int = 32
+) -> Iterator[tuple[str, Answer | InputError]]:
+  """Yields each path with what the model says of its image, or with why it cannot be read.
+
+  Args:
+    loaded: trained model.
+    paths: paths of image files.
+    top: largest number of things to say of an image, such as classes.
+    batch_size: number of images that are computed together.
+  """
+  task = loaded.task
+
+  @jax.jit
+  def infer(variables: Mapping[str, Any], images: jax.Array) -> dict[str, jax.Array]:
+    inputs = task.inputs({"image": images}, None, train=False)
+    return task.infer(loaded.model.apply(variables, inputs["image"]))
+
+  variables = jax.device_put(loaded.variables)
+  # Batches of one size: one compilation, bounded memory, however many images.
+  size = min(len(paths), batch_size)
+  for start in range(0, len(paths), max(size, 1)):
+    batch = paths[start : start + size]
+    pictures, refused = _read(task, batch)
+    inferred = {}
+    if pictures:
+      images = np.stack([task.eval_image(pixels) for pixels in pictures.values()])
+      padding = np.zeros((size - len(images), *images.shape[1:]), images.dtype)
+      inferred = jax.device_get(infer(variables, np.concatenate([images, padding])))
+    rows = {path: row for row, path in enumerate(pictures)}
+    for path in batch:
+      if path in refused:
+        yield path, refused[path]
+      else:
+        of_image = {name: values[rows[path]] for name, values in inferred.items()}
+        yield path, task.answer(of_image, pictures[path], loaded.class_names, top)
+
+
+def _read(task: Task, paths: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, InputError]]:
+  """Reads the pixels of files, and finds out why those that cannot be read cannot."""
+  pictures, refused = {}, {}
+  for path in paths:
+    try:
+      pictures[path] = task.decode(pathlib.Path(path).read_bytes())
+    except (OSError, UndecodableImageError) as error:
+      reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+      refused[path] = InputError(f"image {path!r} cannot be read: {reason}")
+  return pictures, refused

@@ -1,0 +1,1 @@
+"""This package keeps what a run leaves in its workdir for people and programs."""

@@ -1,0 +1,73 @@
+"""A trained model of any source is measured on any split with its classes."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+
+import jax
+
+from hornet_jax.data.datasets import Split
+from hornet_jax.data.pipeline import eval_batches
+from hornet_jax.data.schema import batch_schema
+from hornet_jax.errors import InputError
+from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, replicated
+from hornet_jax.pretrained.task_model import TaskModel
+from hornet_jax.train.evaluate import predict_split
+from hornet_jax.train.step import make_eval_step
+from hornet_jax.train.task import Metric
+
+
+def evaluate_model(
+  loaded: TaskModel,
+  split: Split,
+  *,
+  batch_size: int,
+  num_threads: int,
+  devices: Sequence[jax.Device] | None = None,
+) -> Metric:
+  """Measures a model on every example of a split.
+
+  Args:
+    loaded: trained model.
+    split: labelled images.
+    batch_size: images of a batch; as many as the split has, where they are fewer; rounded up to
+      a multiple of the devices.
+    num_threads: number of readers in each process.
+    devices: devices to use; None for all.
+
+  Raises:
+    InputError: if the split has other classes than the model.
+  """
+  if split.class_names != list(loaded.class_names):
+    raise InputError(
+      f"{split.name} must have the classes of the model: expected {_short(loaded.class_names)}, "
+      f"got {_short(split.class_names)}."
+    )
+  mesh = make_mesh(list(devices) if devices else None)
+  batch_size = -(-min(batch_size, len(split.source)) // mesh.size) * mesh.size
+  batches = eval_batches(
+    split,
+    loaded.task.load,
+    loaded.task.schema,
+    batch_size=batch_size,
+    rows=process_rows(batch_size, batch_sharding(mesh)).tolist(),
+    num_threads=num_threads,
+  )
+  variables = jax.device_put(loaded.variables, replicated(mesh))
+  abstract = {
+    name: jax.ShapeDtypeStruct(
+      (batch_size, *field.shape), field.dtype, sharding=batch_sharding(mesh)
+    )
+    for name, field in batch_schema(loaded.task.schema).items()
+  }
+  step = jax.jit(make_eval_step(loaded.model, loaded.task), out_shardings=replicated(mesh))
+  compiled = step.lower(variables, abstract).compile()
+  with contextlib.closing(batches):
+    (metric,) = predict_split(
+      [functools.partial(compiled, variables)], batches, batch_size, mesh, loaded.task
+    )
+  return metric
+
+
+def _short(class_names: Sequence[str]) -> str:
+  return f"{len(class_names)} ({', '.join(class_names[:3])}, ...)"

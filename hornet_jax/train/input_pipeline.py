@@ -1,0 +1,145 @@
+"""The datasets of a config are opened, and read batch by batch."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, NamedTuple
+
+from jax.sharding import Mesh
+
+from hornet_jax.data.datasets import Split, default_splits, open_split
+from hornet_jax.data.descriptors import check_limit
+from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
+from hornet_jax.errors import InputError
+from hornet_jax.parallel.mesh import batch_sharding, process_rows
+from hornet_jax.train.task import Task
+
+
+class Splits(NamedTuple):
+  """These are the splits that a run reads.
+
+  Attributes:
+    train: what is learned from.
+    eval: what is evaluated and reported.
+    other_evals: what is evaluated besides, of `eval.also`.
+  """
+
+  train: Split
+  eval: Split
+  other_evals: tuple[Split, ...]
+
+
+def open_splits(config: Mapping[str, Any]) -> Splits:
+  """Opens the splits that a config names, without TensorFlow.
+
+  Args:
+    config: nested, with the keys of `config.schema`.
+
+  Raises:
+    InputError: if a dataset is unknown or not prepared, or those to evaluate have other classes.
+  """
+  data = config["data"]
+  name, data_dir = data["dataset"], data["data_dir"]
+  train_split, eval_split = data["train_split"], data["eval_split"]
+  if not (train_split and eval_split):
+    defaults = default_splits(name, data_dir)
+    train_split, eval_split = train_split or defaults[0], eval_split or defaults[1]
+  train = open_split(name, train_split, data_dir)
+  others = (_open_like(train, full_name, data_dir) for full_name in config["eval"]["also"])
+  return Splits(train, open_split(name, eval_split, data_dir), tuple(others))
+
+
+def _open_like(train_split: Split, full_name: str, data_dir: str) -> Split:
+  """Opens `NAME/SPLIT`, whose classes must be those of the training split."""
+  name, separator, split_name = full_name.rpartition("/")
+  if not separator:
+    raise InputError(f"`eval.also` must name datasets and splits, NAME/SPLIT: got {full_name!r}.")
+  split = open_split(name, split_name, data_dir)
+  if split.class_names != train_split.class_names:
+    raise InputError(
+      f"`eval.also` must have the classes of {train_split.name}: expected "
+      f"{_first_few(train_split.class_names)}, got {_first_few(split.class_names)} in {split.name}."
+    )
+  return split
+
+
+def _first_few(class_names: list[str]) -> str:
+  return f"{len(class_names)} ({', '.join(class_names[:3])}, ...)"
+
+
+class InputPipeline:
+  """An input pipeline reads what this process needs of the batches of a run.
+
+  Attributes:
+    splits: what is read.
+    eval_batch_size: rows of a batch of evaluation: the config's, or as many as the largest split
+      has, rounded up to a multiple of the devices.
+  """
+
+  def __init__(self, config: Mapping[str, Any], splits: Splits, task: Task, mesh: Mesh):
+    """Reads nothing yet.
+
+    Args:
+      config: nested, with the keys of `config.schema`.
+      splits: what is read.
+      task: what says how an example is loaded.
+      mesh: the devices, over which the rows of a batch are spread.
+    """
+    self.splits = splits
+    self._config, self._task, self._mesh = config, task, mesh
+    largest = max(len(split.source) for split in (splits.eval, *splits.other_evals))
+    wanted = min(config["data"]["eval_batch_size"], largest)
+    # Evaluation pads its last batch anyway: any mesh will do.
+    self.eval_batch_size = -(-wanted // mesh.size) * mesh.size
+
+  def check_open_files(self) -> str:
+    """Says what is known of the limit of open files.
+
+    Raises:
+      InputError: if it is too low to train.
+    """
+    split = self.splits.train
+    evaluated = sum(other.num_shards for other in (self.splits.eval, *self.splits.other_evals))
+    num_processes = self._config["data"]["num_processes"]
+    return check_limit(split.name, split.num_shards, evaluated, num_processes)
+
+  def train_batches(self, start_step: int) -> Generator[Batch, None, None]:
+    """Reads this process's rows of the training batches after some steps.
+
+    Args:
+      start_step: number of steps that are done.
+    """
+    data = self._config["data"]
+    return train_batches(
+      self.splits.train,
+      self._task.load,
+      self._task.schema,
+      batch_size=data["batch_size"],
+      seed=self._config["seed"],
+      start_step=start_step,
+      rows=process_rows(data["batch_size"], batch_sharding(self._mesh)).tolist(),
+      num_threads=data["num_threads"],
+      num_processes=data["num_processes"],
+    )
+
+  def eval_batches(self, split: Split) -> Generator[Batch, None, None]:
+    """Reads this process's rows of all batches of a split, the last one padded.
+
+    Args:
+      split: one of `splits`.
+    """
+    data = self._config["data"]
+    return eval_batches(
+      split,
+      self._task.load,
+      self._task.schema,
+      batch_size=self.eval_batch_size,
+      rows=process_rows(self.eval_batch_size, batch_sharding(self._mesh)).tolist(),
+      num_threads=data["num_threads"],
+      num_processes=data["num_processes"],
+    )
+
+  @property
+  def readers(self) -> str:
+    """What reads the training data, for messages."""
+    data = self._config["data"]
+    processes = f"{data['num_processes']} processes of " if data["num_processes"] else ""
+    return f"{self.splits.train.name}, read by {processes}{data['num_threads']} threads"

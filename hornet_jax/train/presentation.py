@@ -1,0 +1,76 @@
+"""What a task shows to people: scores, sections of a report, captions and answers."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """This says how people read one of the numbers that a metric computes.
+
+  Attributes:
+    name: its key.
+    title: heading of a column.
+    meaning: the word for it in a sentence.
+    is_share: whether it is a fraction that is shown in percent.
+  """
+
+  name: str
+  title: str
+  meaning: str
+  is_share: bool = False
+
+  def text(self, metrics: Mapping[str, float], prefix: str = "") -> str:
+    """Writes the number as people read it.
+
+    Args:
+      metrics: numbers by their keys.
+      prefix: what stands before a slash and the key; empty for nothing.
+    """
+    value = metrics[f"{prefix}/{self.name}" if prefix else self.name]
+    return f"{100 * value:.2f} %" if self.is_share else f"{value:.4f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+  """This is a part of a report, between the curves and what the model learned.
+
+  Attributes:
+    template: file of `hornet_jax.report`, which calls `values` by the name `it`.
+    values: what the template shows.
+  """
+
+  template: str
+  values: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+  """This says of the rows of a training batch what they are to teach.
+
+  Attributes:
+    summary: end of a sentence that begins with "The rows of the first training batches,".
+    note: sentence on this batch; may be empty.
+    rows: names and what is written beside them, of each row.
+  """
+
+  summary: str
+  note: str
+  rows: Sequence[Sequence[tuple[str, str]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """An answer is what a task says of one image to a person, or to a program.
+
+  Attributes:
+    line: text for a terminal.
+    record: the same for JSON.
+    rows: the same for a table: none, one or several rows with the columns of
+      `Task.answer_columns`.
+  """
+
+  line: str
+  record: Mapping[str, Any]
+  rows: Sequence[Sequence[str | float]]

@@ -1,0 +1,276 @@
+"""The training loop knows a task by this face alone; tasks have names here.
+
+A task owns what differs between, say, classification and segmentation: what is loaded of an
+example, what the devices make of it, the loss, and what a prediction is worth. The loop,
+checkpoints, planning, evaluation and reports own the rest.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from hornet_jax.data.datasets import Split
+from hornet_jax.data.schema import Schema
+from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.models import Architecture
+from hornet_jax.train.presentation import Answer, Captions, Score, Section
+
+EVAL, EVAL_EMA = "eval", "eval_ema"
+"""What stands before the names of metrics of the weights, and of their moving average."""
+
+Outputs = tuple[Array, dict[str, Array]]
+"""What a model returns: its result, and its named intermediates."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+  """A metric gathers the results of examples and computes numbers of all of them.
+
+  Attributes:
+    count: number of examples gathered.
+  """
+
+  @property
+  def count(self) -> int: ...
+
+  def update(self, results: Mapping[str, np.ndarray]) -> None:
+    """Gathers the results of some examples.
+
+    Args:
+      results: what `Task.predict` gave, and `index`, of the rows that count.
+    """
+    ...
+
+  def merge(self, other: Any) -> Any:
+    """Joins two metrics, the examples of the other after its own, to a new one."""
+    ...
+
+  def compute(self) -> dict[str, float]:
+    """Computes the numbers, as they are logged."""
+    ...
+
+
+class Task(abc.ABC):
+  """A task says what is loaded, learned and measured.
+
+  A task derives from it, as a frozen dataclass that can be pickled: processes that read have
+  copies of it.
+
+  Attributes:
+    primary: the name, among what its metric computes, of the number by which checkpoints are
+      ranked; higher is better.
+    scores: the numbers that people are shown, the primary one first.
+    schema: fields of a loaded example, `image` among them; `weight` and `index` are added, see
+      `batch_schema`.
+  """
+
+  primary: ClassVar[str]
+  scores: ClassVar[tuple[Score, ...]]
+
+  @classmethod
+  @abc.abstractmethod
+  def from_config(cls, config: Mapping[str, Any], num_classes: int) -> "Task":
+    """Makes the task that a config describes.
+
+    Args:
+      config: nested, with the keys of `config.schema`.
+      num_classes: number of classes of the dataset; 0 where it has none.
+
+    Raises:
+      InputError: if a setting is bad.
+    """
+    ...
+
+  @property
+  @abc.abstractmethod
+  def schema(self) -> Schema: ...
+
+  def check_batch(self, batch_size: int, num_devices: int) -> None:
+    """Raises `InputError` where it cannot train on batches of a size.
+
+    Args:
+      batch_size: rows of the global batch, or of a micro-batch.
+      num_devices: number of devices over which the rows are spread.
+    """
+    del batch_size, num_devices  # any will do, unless a task says otherwise
+
+  @abc.abstractmethod
+  def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
+    """Makes of an example as stored what `schema` says; runs on the host.
+
+    Args:
+      example: example as the dataset has it, its image encoded.
+      rng: source of what is drawn in training; None to evaluate.
+
+    Raises:
+      UndecodableImageError: if it cannot be decoded; the loop pads its row.
+    """
+    ...
+
+  @abc.abstractmethod
+  def decode(self, encoded: bytes) -> np.ndarray:
+    """Decodes an image as `load` does; runs on the host.
+
+    Raises:
+      UndecodableImageError: if it cannot be decoded.
+    """
+    ...
+
+  @abc.abstractmethod
+  def eval_image(self, pixels: np.ndarray) -> np.ndarray:
+    """Makes of a decoded image what `schema` says of `image`, as evaluation sees it."""
+    ...
+
+  @abc.abstractmethod
+  def build(self, backbone: Architecture) -> Architecture:
+    """Puts the task's head on a backbone.
+
+    Args:
+      backbone: architecture without a head.
+    """
+    ...
+
+  @abc.abstractmethod
+  def inputs(
+    self, batch: Mapping[str, Array], keys: Key[Array, "B"] | None, train: bool
+  ) -> dict[str, Array]:
+    """Makes of a batch what the model and the loss take; runs on the device.
+
+    Args:
+      batch: arrays as `batch_schema` describes them; to predict, `image` alone.
+      keys: one random key a row; None to evaluate.
+      train: whether the batch is to be augmented.
+
+    Returns:
+      The batch with `image` normalised, and with what the task adds to it.
+    """
+    ...
+
+  @abc.abstractmethod
+  def loss(self, outputs: Outputs, inputs: Mapping[str, Array]) -> Float[Array, "B"]:
+    """Computes the loss of each example in training."""
+    ...
+
+  @abc.abstractmethod
+  def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Computes all that leaves the devices in an evaluation: of each example, fixed shapes."""
+    ...
+
+  @abc.abstractmethod
+  def infer(self, outputs: Outputs) -> dict[str, Array]:
+    """Computes what `answer` needs where no truth is known; runs on the device."""
+    ...
+
+  @abc.abstractmethod
+  def answer_columns(self, top: int) -> Sequence[str]:
+    """Names the columns of `Answer.rows`.
+
+    Args:
+      top: largest number of things to say of an image, such as classes.
+    """
+    ...
+
+  @abc.abstractmethod
+  def answer(
+    self,
+    inferred: Mapping[str, np.ndarray],
+    pixels: np.ndarray,
+    class_names: Sequence[str],
+    top: int,
+  ) -> Answer:
+    """Says what was found in an image; runs on the host.
+
+    Args:
+      inferred: what `infer` gave for this image.
+      pixels: the image as `decode` gave it, of its own size.
+      class_names: names of the dataset's classes.
+      top: largest number of things to say.
+    """
+    ...
+
+  def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
+    """Writes what a page of training batches says beside their images.
+
+    Args:
+      inputs: the first rows of what `inputs` made of a batch, on the host.
+      class_names: names of the dataset's classes.
+    """
+    del class_names
+    return Captions("as the model sees them.", "", [[] for _ in inputs["weight"]])
+
+  def headline(self) -> tuple[Score, ...]:
+    """Picks the scores that the head of a report shows."""
+    return self.scores
+
+  def sections(self, metric: Metric, split: Split) -> Sequence[Section]:
+    """Makes what a report shows of an evaluation, beside its numbers.
+
+    Args:
+      metric: metric of the averaged weights; it has seen every example of the split.
+      split: evaluated; its examples are read again where they are shown.
+    """
+    del metric, split  # nothing, unless a task says otherwise
+    return ()
+
+  def tables(
+    self, metric: Metric, class_names: Sequence[str]
+  ) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Makes what an evaluation can be asked for beside its numbers: tables by their names.
+
+    Args:
+      metric: metric that has seen every example of a split.
+      class_names: names of the dataset's classes.
+
+    Returns:
+      Rows of each table, which have the same columns.
+    """
+    del metric, class_names  # none, unless a task says otherwise
+    return {}
+
+  @abc.abstractmethod
+  def metric(self) -> Metric:
+    """Makes a metric that has gathered nothing."""
+    ...
+
+
+_TASKS: dict[str, type[Task]] = {}
+
+
+def ranking_key(task: Task | type[Task]) -> str:
+  """Names the metric by which the checkpoints of a run are ranked.
+
+  It is that of the averaged weights, on the evaluation split.
+  """
+  return f"{EVAL_EMA}/{task.primary}"
+
+
+def register(name: str, task: type[Task]) -> None:
+  """Gives a task a name, by which configs choose it.
+
+  Args:
+    name: value of the key `task` of a config.
+    task: the class; it may take its own name again, as a cell of a notebook that runs twice.
+
+  Raises:
+    InputError: if another task has the name.
+  """
+  known = _TASKS.get(name)
+  if known is not None and known.__qualname__ != task.__qualname__:
+    raise InputError(
+      f"`name` must be free: expected a name that no task has, got {name!r} of {known.__name__}."
+    )
+  _TASKS[name] = task
+
+
+def get_task(name: str) -> type[Task]:
+  """Finds a task by its name.
+
+  Raises:
+    InputError: if there is none; the names are listed.
+  """
+  if name not in _TASKS:
+    raise unknown_name("task", name, _TASKS)
+  return _TASKS[name]

@@ -1,0 +1,224 @@
+"""A trainer makes the steps that a config describes and the state they change, without data."""
+
+import contextlib
+import functools
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.config.build import on_mesh
+from hornet_jax.cost.count import forward_work
+from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
+from hornet_jax.data.schema import batch_schema
+from hornet_jax.errors import InputError
+from hornet_jax.models.stacking import stack_blocks
+from hornet_jax.parallel.mesh import (
+  FSDP,
+  batch_sharding,
+  check_batch_size,
+  replicated,
+  wait_for_all,
+)
+from hornet_jax.tasks.build import build_task
+from hornet_jax.train.ema import fitted_decay
+from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
+from hornet_jax.train.state import abstract_state, create_state
+from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
+
+_logger = logging.getLogger(__name__)
+
+
+class Trainer:
+  """A trainer compiles what a config asks the devices of a mesh to do, step by step.
+
+  The devices may be described only, as those of a TPU that is not there.
+
+  Attributes:
+    config: nested, with the keys of `config.schema`.
+    mesh: the devices.
+    task: what is learned.
+    model: built for the task.
+    steps_per_epoch: floor(N / B), as in the official code.
+    total_steps: epochs * floor(N / B).
+    max_skipped_steps: `optimizer.max_skipped_steps`.
+    max_rollbacks: `optimizer.max_rollbacks`.
+  """
+
+  def __init__(self, config: Mapping[str, Any], mesh: Mesh, *, num_classes: int, num_examples: int):
+    """Checks the settings against each other.
+
+    Args:
+      config: nested, with the keys of `config.schema`, each in its range.
+      mesh: the devices.
+      num_classes: number of classes of the dataset.
+      num_examples: N, of the training split.
+
+    Raises:
+      InputError: if a setting is bad.
+    """
+    self.config, self.mesh = config, mesh
+    data = config["data"]
+    self.task, model = build_task(config, num_classes)
+    self.model = model if mesh.size == 1 else on_mesh(model, mesh)
+    self.steps_per_epoch = num_examples // data["batch_size"]
+    # Rounding, so that 2.3 epochs of 100 steps are 230, not 229.
+    self.total_steps = math.floor(round(config["epochs"] * self.steps_per_epoch, 6))
+    if self.total_steps < 1:
+      if self.steps_per_epoch:
+        hint = f"--config.epochs={math.ceil(1e2 / self.steps_per_epoch) / 1e2:g} or more"
+      else:
+        hint = f"--config.data.batch_size={2 ** int(math.log2(max(num_examples, 1)))} or less"
+      raise InputError(
+        f"`epochs` times {self.steps_per_epoch} steps an epoch must give a step: expected "
+        f"more, got epochs {config['epochs']} with batch_size {data['batch_size']} and "
+        f"{num_examples} examples. Hint: {hint}."
+      )
+    optimizer = dict(config["optimizer"])
+    if optimizer["freeze_backbone"] and not config["init"]["checkpoint"]:
+      raise InputError(
+        "`optimizer.freeze_backbone` must come with `init.checkpoint`: expected a trained model "
+        "to freeze, got none."
+      )
+    self.max_skipped_steps = optimizer.pop("max_skipped_steps")
+    self.max_rollbacks = optimizer.pop("max_rollbacks")
+    self._accumulation_steps = optimizer.pop("accumulation_steps")
+    self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
+    head = functools.partial(head_only, model.param_info)
+    self._trainable = head if optimizer.pop("freeze_backbone") else None
+    self._schedule = warmup_cosine(
+      optimizer.pop("learning_rate"),
+      optimizer.pop("final_learning_rate"),
+      self.total_steps,
+      self.steps_of(optimizer.pop("warmup_epochs")),
+    )
+    self._tx = adamw(model.param_info, **optimizer, trainable=self._trainable)
+
+  def check_batch(self) -> None:
+    """Raises `InputError` where the mesh cannot train on the batch."""
+    batch_size, parts = self.config["data"]["batch_size"], self._accumulation_steps
+    check_batch_size(batch_size, self.mesh, parts)
+    self.task.check_batch(batch_size // parts, self.mesh.size)
+
+  def steps_of(self, epochs: float) -> int:
+    """Rounds so many epochs to steps."""
+    return round(epochs * self.steps_per_epoch)
+
+  @property
+  def _image_shape(self) -> tuple[int, int, int, int]:
+    data = self.config["data"]
+    return (data["batch_size"], data["image_size"], data["image_size"], 3)
+
+  def abstract_state(self) -> TrainState:
+    """Describes the state: shapes, types and shardings."""
+    return abstract_state(self.model, self._tx, self._image_shape, self.mesh)
+
+  def create_state(self) -> TrainState:
+    """Makes the state at step 0 on the devices, its parameters drawn by the config's seed."""
+    seed = self.config["seed"]
+    return create_state(self.model, self._tx, self._image_shape, self.mesh, seed)
+
+  def place(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts variables from the host, with blocks apart, on the devices as a state has them."""
+    abstract = self.abstract_state().variables()
+    wanted = {name: abstract[name] for name in variables}
+    if self.model.execution.scan:
+      variables = stack_blocks(variables)
+    return jax.device_put(variables, jax.tree.map(lambda leaf: leaf.sharding, wanted))
+
+  def peak_rate(self) -> float | None:
+    """Computes the images/s of training at which the MFU is 1.
+
+    Returns:
+      None where the devices' peak is not known, and for a frozen backbone, whose backward pass
+      is not done.
+    """
+    devices = self.mesh.devices.flat
+    kind = devices[0].device_kind
+    if self.config["optimizer"]["freeze_backbone"] or kind not in PEAK_FLOPS:
+      return None
+    macs = forward_work(self.model, self.config["data"]["image_size"]).macs
+    return peak_training_rate(macs, kind, len(devices))
+
+  def step_settings(self) -> StepSettings:
+    """Reads what the config says of an update."""
+    ema = self.config["ema"]
+    clip_norm = self.config["optimizer"]["clip_norm"]
+    return StepSettings(
+      accumulation_steps=self._accumulation_steps,
+      micro_step_clip_norm=clip_norm if self._clip_each_micro_step else 0.0,
+      ema_decay=fitted_decay(ema["decay"], ema["reference_steps"], self.total_steps),
+      seed=self.config["seed"],
+    )
+
+  def lower_train_step(self) -> jax.stages.Lowered:
+    """Lowers (state, batch) -> (state, metrics) for the devices; it reuses the state's memory."""
+    train_step = make_train_step(
+      self.model,
+      self.task,
+      self._tx,
+      self._schedule,
+      self.step_settings(),
+      num_devices=self.mesh.size,
+      trainable=self._trainable,
+    )
+    state = self.abstract_state()
+    state_shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    jitted = jax.jit(
+      train_step, donate_argnums=0, out_shardings=(state_shardings, replicated(self.mesh))
+    )
+    batch = self.abstract_batch(self.config["data"]["batch_size"])
+    with jax.set_mesh(self.mesh):
+      return jitted.lower(state, batch)
+
+  def compile_train_step(self) -> jax.stages.Compiled:
+    """Compiles what `lower_train_step` lowers, on every process."""
+    with _told("train_step"):
+      compiled = self.lower_train_step().compile(compiler_options(self.mesh))
+      wait_for_all("compiled")
+    return compiled
+
+  def compile_eval_step(self, batch_size: int) -> jax.stages.Compiled:
+    """Compiles (variables, batch) -> results of each example on every device.
+
+    Args:
+      batch_size: rows of the global batch, a multiple of the devices.
+    """
+    jitted = jax.jit(make_eval_step(self.model, self.task), out_shardings=replicated(self.mesh))
+    batch = self.abstract_batch(batch_size)
+    with _told("eval_step"):
+      with jax.set_mesh(self.mesh):
+        compiled = jitted.lower(self.abstract_state().variables(), batch).compile()
+      wait_for_all("compiled")
+    return compiled
+
+  def abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Describes a batch: shapes, types and shardings."""
+    sharding = batch_sharding(self.mesh)
+    return {
+      name: jax.ShapeDtypeStruct((batch_size, *field.shape), field.dtype, sharding=sharding)
+      for name, field in batch_schema(self.task.schema).items()
+    }
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+  """Says before the silence what is being compiled, and afterwards how long that took."""
+  _logger.info("compiling %s ...", name)
+  begin = time.perf_counter()
+  yield
+  _logger.info("compiled %s in %.0f s", name, time.perf_counter() - begin)
+
+
+def compiler_options(mesh: Mesh) -> dict[str, str | bool]:
+  """Lists what the compiler has to be told for the devices of a mesh."""
+  if mesh.devices.flat[0].platform == "tpu" and mesh.shape[FSDP] > 1:
+    # Otherwise a gather and the product that needs it become a loop of permutes, which sends
+    # more and keeps the sums of gradients from being scattered.
+    return {"xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000"}
+  return {}

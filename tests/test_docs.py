@@ -1,0 +1,156 @@
+"""README and docs tell the truth where a machine can see it."""
+
+import argparse
+import importlib
+import pathlib
+import re
+import shlex
+
+import pytest
+
+from hornet_jax import create_model
+from hornet_jax.cli.main import COMMANDS
+from hornet_jax.config.files import find_config
+from hornet_jax.config.schema import SCHEMA
+from hornet_jax.cost import stage_costs
+from hornet_jax.models import VARIANTS
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = [
+  *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+  *sorted((ROOT / "docs").glob("*.md")),
+  *sorted((ROOT / "experiments").glob("*/README.md")),
+]
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def without_code(text):
+  return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def code_blocks(page, language=""):
+  """The blocks of commands of a page, or those of a language; continued lines are joined."""
+  fenced = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+  return [block.replace("\\\n", " ") for name, block in fenced if name == language]
+
+
+def anchors(page):
+  """The names that GitHub gives to the headings of a page."""
+  headings = re.findall(r"^#+ (.*)$", without_code(page.read_text()), re.MULTILINE)
+  texts = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+  return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}
+
+
+@pages
+def test_links_lead_somewhere(page):
+  for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", without_code(page.read_text())):
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    assert file.exists(), target
+    assert file.is_relative_to(ROOT), target
+    if anchor:
+      assert anchor in anchors(file), target
+
+
+def test_readme_leads_to_every_page():
+  assert set(re.findall(r"\]\((docs/\w+\.md)\)", README)) == {
+    str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")
+  }
+
+
+@pages
+def test_tests_that_are_named_exist(page):
+  sources = {path: path.read_text() for path in (ROOT / "tests").glob("*.py")}
+  text = page.read_text()
+  for name in set(re.findall(r"\b(?:tests/)?(test_\w+\.py)\b", text)):
+    assert ROOT / "tests" / name in sources, name
+  for name in set(re.findall(r"`(test_\w+)`", text)):
+    assert any(f"def {name}(" in source for source in sources.values()), name
+
+
+def options(parser):
+  """Option strings of a parser and of the parsers of its subcommands."""
+  found = set(parser._option_string_actions)
+  for action in parser._actions:
+    if isinstance(action, argparse._SubParsersAction):
+      found.update(*map(options, action.choices.values()))
+  return found
+
+
+@pytest.fixture(scope="module")
+def known_options():
+  """Command -> its options; keys of the config among them where it takes a config."""
+  keys = {f"--config.{key}" for key in SCHEMA}
+  found = {}
+  for name in COMMANDS:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"hornet_jax.cli.{name}").add_arguments(parser)
+    found[name] = options(parser) | {"--imports"}  # of all of them
+    if "--config" in found[name]:
+      found[name] |= keys
+  return found
+
+
+COMMAND = re.compile(r"(?:^|\s)(?:\./hornet|hornet|python -m hornet_jax) ([a-z]+)\b(.*)")
+
+
+@pages
+def test_commands_and_their_options_exist(page, known_options):
+  for line in "".join(code_blocks(page)).splitlines():
+    match = COMMAND.search(line)
+    if not match or match[1] == "test":
+      continue
+    command, rest = match.groups()
+    assert command in COMMANDS, line
+    for word in shlex.split(rest, comments=True):
+      option, _, value = word.partition("=")
+      if option.startswith("--"):
+        assert option in known_options[command], line
+      if option == "--config" and value not in ("CONFIG", "NAME"):
+        find_config(value.partition(":")[0])
+
+
+def test_readme_and_docs_show_every_command():
+  blocks = [block for page in PAGES for block in code_blocks(page)]
+  shown = {COMMAND.search(line)[1] for line in "".join(blocks).splitlines() if COMMAND.search(line)}
+  assert shown - {"test"} == set(COMMANDS) - {"doctor"}  # which the text tells of
+
+
+def test_table_of_variants():
+  rows = {}
+  for line in README.splitlines():
+    match = re.match(r"\| (\w+_\w+)( \(ours\))? \| ([\d,]+) \| ([\d,]+) \| (\d+) \|", line)
+    if match:
+      name, ours, *numbers = match.groups()
+      rows[name] = (bool(ours), *(int(number.replace(",", "")) for number in numbers))
+  assert list(rows) == list(VARIANTS)
+  for name, variant in VARIANTS.items():
+    costs = stage_costs(create_model(name), variant.image_size)
+    params, macs = sum(c.params for c in costs), sum(c.macs for c in costs)
+    assert rows[name] == (variant.origin == "ours", params, macs, variant.image_size)
+
+
+def test_layout_exists_and_is_whole():
+  text = (ROOT / "CONTRIBUTING.md").read_text()
+  layout = text.partition("## Layout")[2].partition("```\n")[2].partition("```")[0]
+  rooms = set()
+  for line in layout.splitlines():
+    name = line.split()[0]
+    inside = line.startswith("  ")
+    assert ((ROOT / "hornet_jax" if inside else ROOT) / name).exists(), name
+    rooms |= {name.removesuffix("/")} if inside else set()
+  assert rooms == {path.parent.name for path in (ROOT / "hornet_jax").glob("*/__init__.py")}
+
+
+def test_python_of_readme_and_use_runs():
+  """The same lines on a model that compiles in a second."""
+  scope = {}
+  [of_readme] = code_blocks(ROOT / "README.md", "python")
+  assert len([*filter(None, of_readme.splitlines())]) == 5
+  [of_use] = code_blocks(ROOT / "docs" / "use.md", "python")
+  for code in (of_readme, of_use):
+    exec(code.replace("hornet_tiny_gf", "hornet_nano_gf").replace("224", "32"), scope)
+  assert scope["logits"].shape == (1, 10)
+  assert [features.shape[-1] for features in scope["maps"]] == scope["backbone"].channels
+  assert scope["params"]["head"]["kernel"].shape == (16, 5)
