@@ -15,7 +15,7 @@ from hornet_jax.cli.doctor import _Doctor
 from hornet_jax.errors import InputError, LostPeerError
 from hornet_jax.exit_status import AGAIN, PERSON
 from hornet_jax.parallel.assert_same import assert_same
-from hornet_jax.parallel.rendezvous import meet
+from hornet_jax.parallel.rendezvous import Rendezvous, meet
 
 
 class Store:
@@ -277,3 +277,14 @@ def test_doctor_goes_on_alike_where_one_process_fails(capsys):
     assert f"data: not done, as process {number} could not" in printed
   assert broken_on(None) == [True, True]
   assert "data: found [0, 1]" in capsys.readouterr().out
+
+
+def test_who_ends_by_an_error_is_not_ended_by_the_service_that_ends_with_process_0():
+  """Both fail alike, and process 0 is gone first: the status of this one stays its own."""
+  ends = []
+  rendezvous = Rendezvous(1, ["a", "b"], {}, lambda *end: ends.append(end))
+  rendezvous.leave("the configs differ", PERSON)
+  service = threading.Thread(target=rendezvous.lost, args=["no answer"], daemon=True)
+  service.start()
+  service.join(0.5)
+  assert not ends

@@ -104,9 +104,9 @@ class Rendezvous:
       failure: description of what went wrong; None where nothing did.
       status: exit status of this process; the others take it over.
     """
+    self._speaks = failure is not None
     self._left = True
     self._ending.set()
-    self._speaks = failure is not None
     text = failure and f"{self.name(self.process)} ended: {failure}"[:_MAX_TEXT]
     self._send_all({"left": text, "status": status, "grace": _GRACE_SECONDS})
     if failure:
@@ -121,7 +121,9 @@ class Rendezvous:
       threading.Event().wait()
 
   def lost(self, text: str) -> None:
-    """Ends this process as JAX's service is lost, unless the connections tell why."""
+    """Ends this process as JAX's service is lost, unless it is about to end by another reason."""
+    if self._speaks:  # process 0 was faster
+      threading.Event().wait()
     if not self._left:  # else nobody would end this process
       self.wait_for_news()
     self._end(text, AGAIN)
