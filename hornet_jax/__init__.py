@@ -25,15 +25,21 @@ __all__ = [
   "load",
   "preprocess",
   "register",
+  "register_task",
   "reset_classifier",
 ]
 
 # Imported when first used: with them come Orbax and Pillow, which building a model can do
 # without.
-_LAZY = {"load": "hornet_jax.pretrained.model_io", "preprocess": "hornet_jax.data.preprocess"}
+_LAZY = {
+  "load": ("hornet_jax.pretrained.model_io", "load"),
+  "preprocess": ("hornet_jax.data.preprocess", "preprocess"),
+  "register_task": ("hornet_jax.tasks", "register"),
+}
 
 
 def __getattr__(name: str) -> Any:
   if name in _LAZY:
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    module, its_name = _LAZY[name]
+    return getattr(importlib.import_module(module), its_name)
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

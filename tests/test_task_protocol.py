@@ -1,6 +1,7 @@
 """A made-up task goes through the same loop, plan, evaluation and report as classification."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -14,9 +15,11 @@ from hornet_jax.checkpoints.retention import find_steps
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
 from hornet_jax.cost.xla.compile_child import bytes_a_device
+from hornet_jax.data.pipeline import eval_batches
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.pretrained.model_io import load
+from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, get_task, register
 from hornet_jax.train import task as tasks
 from hornet_jax.train.report import write_report
@@ -197,3 +200,60 @@ def test_a_primary_that_is_not_computed(config, tmp_path, monkeypatch):
   monkeypatch.setattr(Negative, "primary", "wright")
   with pytest.raises(InputError, match=r"`primary` of Negative .*loss, r2, got 'wright'"):
     train(config, epath.Path(tmp_path / "w"), jax.devices()[:1])
+
+
+class _OddLoad(Negative):
+  """Loads what its schema does not say."""
+
+  def load(self, example, rng):
+    image = super().load(example, rng)["image"].astype(np.float32)
+    return {"image": image, "mask": image}
+
+
+class _OddLoss(Negative):
+  """A loss of the whole batch."""
+
+  def loss(self, outputs, inputs):
+    return super().loss(outputs, inputs).mean()
+
+
+class _OddPrediction(Negative):
+  """A number of the whole batch among the results of examples."""
+
+  def predict(self, outputs, inputs):
+    return {**super().predict(outputs, inputs), "mean": outputs[0].mean()}
+
+
+def test_what_is_loaded_must_be_what_the_schema_says(config):
+  task = _OddLoad.from_config(config, 0)
+  batches = eval_batches(generated("discs/test", 4, 0), task.load, task.schema, batch_size=4)
+  expected = (
+    "'mask', which it does not name; 'image' of float32 [16, 16, 3] in place of uint8 "
+    "[16, 16, 3]; no 'negative', for example 0 of discs/test"
+  )
+  with pytest.raises(InputError, match=re.escape(expected)):
+    next(batches)
+
+
+@pytest.mark.parametrize(
+  ("task", "lower", "message"),
+  [
+    (_OddLoss, Trainer.lower_train_step, r"a task's loss .* expected the shape \[16\], got \[\]"),
+    (
+      _OddPrediction,
+      lambda trainer: trainer.compile_eval_step(16),
+      r"a task's predict's 'mean' .* expected the shape \[16\], got \[\]",
+    ),
+  ],
+)
+def test_a_row_for_each_example(config, monkeypatch, task, lower, message):
+  monkeypatch.setitem(tasks._TASKS, "negative", task)
+  trainer = Trainer(config, make_mesh(jax.devices()[:1], 1), num_classes=0, num_examples=48)
+  with pytest.raises(InputError, match=message):
+    lower(trainer)
+
+
+def test_a_section_of_its_own(tmp_path):
+  template = tmp_path / "map.html.j2"
+  template.write_text("<p>{{ it.text }}</p>")
+  assert render_template(str(template), it={"text": "<bad>"}) == "<p>&lt;bad&gt;</p>"

@@ -17,7 +17,7 @@ from absl import flags
 
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError
-from hornet_jax.data.schema import Field, Schema, batch_schema
+from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded
 from hornet_jax.data.shards import damaged
 from hornet_jax.data.worker import follow_parent
 from hornet_jax.errors import InputError
@@ -206,6 +206,7 @@ class _Loader:
     index, weight = example["index"], 1.0
     try:
       loaded = self._load(example, rng)
+      check_loaded(loaded, self._schema, f"example {index} of {self._split_name}")
     except UndecodableImageError as error:
       if int(index) not in self._warned:
         self._warned.add(int(index))

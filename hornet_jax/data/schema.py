@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jax.typing import DTypeLike
+
+from hornet_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,31 @@ def image_field(image_size: int) -> Field:
     image_size: side in pixels.
   """
   return Field((image_size, image_size, 3), np.uint8)
+
+
+def check_loaded(loaded: Mapping[str, Any], schema: Schema, example: str) -> None:
+  """Raises `InputError` where what a task loaded is not what its schema says.
+
+  Args:
+    loaded: values by the names of the fields.
+    schema: the fields.
+    example: words that name the example in the message.
+  """
+  wrong = [f"{name!r}, which it does not name" for name in sorted(loaded.keys() - schema.keys())]
+  for name, field in schema.items():
+    if name not in loaded:
+      wrong.append(f"no {name!r}")
+      continue
+    value, expected = np.asarray(loaded[name]), np.dtype(field.dtype)
+    if value.shape != field.shape or value.dtype != expected:
+      wrong.append(
+        f"{name!r} of {value.dtype} {list(value.shape)} in place of {expected} {list(field.shape)}"
+      )
+  if wrong:
+    raise InputError(
+      "what a task's `load` returns must be what its `schema` says: expected the fields "
+      f"{sorted(schema)}, got {'; '.join(wrong)}, for {example}."
+    )
 
 
 def batch_schema(loaded: Schema) -> dict[str, Field]:

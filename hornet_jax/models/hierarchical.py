@@ -61,7 +61,17 @@ class Hierarchical(nn.Module):
     super().__post_init__()
 
   def block(self, stage: int) -> Callable[..., nn.Module]:
-    """Gives the constructor of the equal blocks of a stage, see `Stage`."""
+    """Gives the constructor of the equal blocks of a stage.
+
+    It is called with `execution` and `name`; the module that it makes maps (x, factors) to x
+    [B, h, w, C]. `factors` are what drop path multiplies the block's two residual branches by,
+    [2, B], or None in evaluation and without drop path: a block with one branch takes the first
+    row. Blocks are not told whether they are trained: a layer that must know, such as batch
+    normalization, needs an `Architecture` of its own.
+
+    Args:
+      stage: number of the stage, from 0.
+    """
     raise NotImplementedError(f"{type(self).__name__} must define `block`: got none.")
 
   @nn.compact

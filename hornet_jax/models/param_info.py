@@ -13,7 +13,11 @@ from hornet_jax.models.stacking import block_paths, is_stacked
 
 
 class Role(enum.Enum):
-  """A role is what a parameter does in the computation."""
+  """A role is what a parameter does in the computation.
+
+  FSDP cuts matrices into parts, and gathers matrices and stems; weight decay leaves out norms,
+  layer scales and biases; a model for images of other channel counts has another stem.
+  """
 
   STEM = "kernel of the first convolution, whose inputs are the colours"
   MATRIX = "kernel of a linear layer or a patch convolution"
@@ -30,7 +34,9 @@ class ParamInfo:
 
   Attributes:
     role: kind of the parameter.
-    fan_in_axis: axis that its product sums over, counted from the end; None without a product.
+    fan_in_axis: axis of a matrix that its product with the activations sums over, counted from
+      the end, such as -2 of a kernel [in, out]; None for anything else. FSDP cuts the array along
+      it.
     head: whether it belongs to the classifier's head, which is computed in float32 and replaced
       where the classes are others; its last axis is that of the classes.
     layer: number of its layer for layer decay, from 0; None where the architecture has none.

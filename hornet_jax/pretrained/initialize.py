@@ -80,7 +80,8 @@ def initialize_from(
   if problems:
     raise InputError(
       f"`init.checkpoint` must hold the parameters of this model: {listed(problems)}. Hint: set "
-      "`model` as that run had it."
+      "`model` as that run had it; what depends on the size of images is resized by "
+      f"{type(model).__name__}.adapt."
     )
   in_order = {path: given[path] for path in wanted}
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)

@@ -37,8 +37,11 @@ class Section:
   """This is a part of a report, between the curves and what the model learned.
 
   Attributes:
-    template: file of `hornet_jax.report`, which calls `values` by the name `it`.
-    values: what the template shows.
+    template: file of `hornet_jax.report`, such as `"table.html.j2"`, or the absolute path of a
+      Jinja template of one's own, such as `str(pathlib.Path(__file__).with_name("map.html.j2"))`.
+    values: what the template shows, and calls by the name `it`; for `table.html.j2` the
+      `name` of the section in links, its `title`, a sentence `text`, the `headings` of the columns
+      and the `rows`, each with as many values.
   """
 
   template: str
@@ -50,7 +53,8 @@ class Captions:
   """This says of the rows of a training batch what they are to teach.
 
   Attributes:
-    summary: end of a sentence that begins with "The rows of the first training batches,".
+    summary: what the rows are, said after "The rows of the first training batches,": such as
+      "as the model sees them.".
     note: sentence on this batch; may be empty.
     rows: names and what is written beside them, of each row.
   """
@@ -68,7 +72,7 @@ class Answer:
     line: text for a terminal.
     record: the same for JSON.
     rows: the same for a table: none, one or several rows with the columns of
-      `Task.answer_columns`.
+      `Task.answer_columns`. The image's path is put before each.
   """
 
   line: str

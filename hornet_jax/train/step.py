@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.models.parallel import gather_outside
 from hornet_jax.parallel.accumulation import accumulate
@@ -83,7 +84,9 @@ def make_train_step(
       inputs = task.inputs(batch, keys, train=True)
       variables = {"params": params, **model_state}
       outputs, model_state = apply(model, variables, inputs["image"], train=True, keys=keys)
-      return jnp.sum(task.loss(outputs, inputs) * batch["weight"]) / total_weight, model_state
+      loss = task.loss(outputs, inputs)
+      _check_rows("loss", loss, batch["weight"].shape)
+      return jnp.sum(loss * batch["weight"]) / total_weight, model_state
 
     (loss, new_model_state), grads, grad_norm = accumulate(
       jax.value_and_grad(loss_fn, has_aux=True),
@@ -167,6 +170,18 @@ def make_eval_step(
     inputs = task.inputs(batch, None, train=False)
     outputs, _ = apply(model, variables, inputs["image"])
     passed_on = {name: batch[name] for name in _PASSED_ON if name in batch}
-    return passed_on | task.predict(outputs, inputs)
+    predicted = task.predict(outputs, inputs)
+    for name, values in predicted.items():
+      _check_rows(f"predict's {name!r}", values, (len(batch["weight"]), *values.shape[1:]))
+    return passed_on | predicted
 
   return eval_step
+
+
+def _check_rows(what: str, values: Array, expected: tuple[int, ...]) -> None:
+  """Raises `InputError` where a task's result has not one row for each example."""
+  if jnp.shape(values) != expected:
+    raise InputError(
+      f"a task's {what} must have a row for each example: expected the shape "
+      f"{list(expected)}, got {list(jnp.shape(values))}."
+    )
