@@ -71,13 +71,13 @@ def test_the_command_marks_deviations(capfd):
 def test_every_config_is_described(capfd, data_dir):
   """Also without an official run, and without the dataset."""
   assert find_recipe(config_flag.load("configs/digits.py", [])) is None
-  assert main(["info", "--config=digits"]) == 0
+  data = f"--config.data.data_dir={data_dir}"
+  assert main(["info", "--config=digits", data]) == 0
   printed = capfd.readouterr().out
   assert "official" not in printed.splitlines()[0]
   assert re.search(r"^steps +704$", printed, re.M)
   assert main(["info", "--config=finetune:dataset=my_absent_photos"]) == 0
   assert "steps are not known: unknown dataset 'my_absent_photos'" in capfd.readouterr().out
-  data = f"--config.data.data_dir={data_dir}"
   assert main(["info", "--config=finetune:dataset=digits", data]) == 0
   assert re.search(r"^data.batch_size +32 ", capfd.readouterr().out, re.M)
 

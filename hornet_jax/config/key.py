@@ -1,6 +1,7 @@
 """A key of the config says what it means and which values it may have."""
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -111,6 +112,10 @@ class Key:
     numbers, expected = (value, len(self.default)) if is_tuple else ([value], 1)
     if len(numbers) != expected or not all(number in self.range for number in numbers):
       raise InputError(f"`{name}` must be {self.allowed}: got {value}.")
+
+
+# How a run is operated touches none of its numbers, and the official record is silent about it.
+operation = functools.partial(Key, may_change=True, official=False)
 
 
 def _has_type_of(default: Any, value: Any) -> bool:

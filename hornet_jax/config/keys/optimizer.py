@@ -1,0 +1,92 @@
+"""Where parameters start, and how they are updated and averaged."""
+
+from hornet_jax.config.key import (
+  AT_LEAST_ONE,
+  FRACTION,
+  NOT_NEGATIVE,
+  POSITIVE,
+  SHARE,
+  Key,
+  operation,
+)
+
+OPTIMIZER: dict[str, Key] = {
+  "optimizer.learning_rate": Key(
+    4e-3,
+    "Peak learning rate; it belongs to the batch size and is never rescaled.",
+    POSITIVE,
+    fits=True,
+  ),
+  "optimizer.final_learning_rate": Key(
+    1e-6, "Learning rate that the cosine tends to.", NOT_NEGATIVE
+  ),
+  "optimizer.warmup_epochs": Key(
+    20.0, "Epochs in which the learning rate grows linearly.", NOT_NEGATIVE, fits=True
+  ),
+  "optimizer.weight_decay": Key(0.05, "Weight decay of AdamW.", NOT_NEGATIVE),
+  "optimizer.b1": Key(0.9, "Decay of AdamW's first moment.", FRACTION),
+  "optimizer.b2": Key(0.999, "Decay of AdamW's second moment.", FRACTION),
+  "optimizer.eps": Key(1e-8, "Epsilon of AdamW.", POSITIVE),
+  "optimizer.mu_dtype": Key(
+    "float32",
+    "Type of the first moment; bfloat16 saves memory.",
+    choices=("float32", "bfloat16"),
+    before="float32",
+  ),
+  "optimizer.clip_norm": Key(
+    5.0, "Largest L2 norm of the whole gradient; 0 for no clipping.", NOT_NEGATIVE
+  ),
+  "optimizer.layer_decay": Key(
+    1.0,
+    "Learning rate of a layer to that of the next; 1 for one rate.",
+    SHARE,
+    fits=True,
+    before=1.0,
+  ),
+  "optimizer.accumulation_steps": Key(
+    1, "Parts of the batch, one after another on each device.", AT_LEAST_ONE, before=1
+  ),
+  "optimizer.clip_each_micro_step": Key(
+    False,
+    "Whether gradients are clipped after each part too, as in the official code.",
+    before=False,
+  ),
+  "optimizer.max_skipped_steps": operation(
+    10,
+    "Updates in a row that are not finite, after which the run stops or goes back.",
+    AT_LEAST_ONE,
+    before=10,
+  ),
+  "optimizer.max_rollbacks": operation(
+    0,
+    "Times that the run goes back to the newest checkpoint, and on with the data after the "
+    "failure, before it stops.",
+    NOT_NEGATIVE,
+    before=0,
+  ),
+  "optimizer.freeze_backbone": Key(False, "Whether the head alone is trained.", before=False),
+  "init.checkpoint": Key(
+    "",
+    "Workdir, file of `export` or `convert`, published .pth or .h5, or a name such as "
+    "official:hornet_tiny_gf to start from; empty for random weights.",
+    before="",
+  ),
+  "init.class_map": Key(
+    "",
+    "File with the number that each class has there (.npy, text, .pth); empty for WordNet ids, as "
+    "far as the classes are there, and a new head where they have other names.",
+    official=False,
+    before="",
+  ),
+  "loss.label_smoothing": Key(
+    0.1, "Share of the target that is spread over all classes.", FRACTION
+  ),
+  "ema.decay": Key(
+    0.9999,
+    "Decay of the moving average of the parameters, for a run of ema.reference_steps.",
+    FRACTION,
+  ),
+  "ema.reference_steps": Key(
+    93_600, "Steps whose decay is fitted to a run of others; 0 to use it as it is.", NOT_NEGATIVE
+  ),
+}
