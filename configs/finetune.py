@@ -9,12 +9,13 @@ Hardware: one device; on several, and for many images, choose --config.data.batc
 Time and accuracy: those of your images.
 
 Batch, epochs, warm-up, learning rate and intervals suit the number of images, for ten a class as
-for a million; the first lines of a run say how, and --config.KEY=VALUE sets each of them.
+for a million; channels, mean and standard deviation suit the images themselves. The first lines of
+a run say how, and --config.KEY=VALUE sets each of them.
 
 Arguments: `dataset` and `variant` (`tiny_gf` is hornet_tiny_gf; other models by their whole names).
 """
 
-from hornet_jax.config import FIT, ConfigDict, base_config, model_name, parse_arg
+from hornet_jax.config import FIT, FIT_TEXT, ConfigDict, base_config, model_name, parse_arg
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -26,6 +27,11 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.data.dataset = arguments["dataset"]
   config.data.image_size = 224
+  config.data.channels = FIT
+  config.data.max_value = float(FIT)
+  config.data.max_pixels = FIT
+  config.data.mean = config.data.std = ()
+  config.data.rand_augment = FIT_TEXT
   config.data.batch_size = FIT
   config.data.eval_batch_size = FIT
 

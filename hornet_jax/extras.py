@@ -8,7 +8,7 @@ from hornet_jax.errors import InputError
 MODULES = {
   "train": (
     *("absl", "array_record", "grain", "jinja2", "matplotlib", "ml_collections", "tensorboardX"),
-    *("sklearn", "tensorflow_datasets"),
+    *("imagecodecs", "sklearn", "tensorflow_datasets", "tifffile"),
   ),
   "prepare": ("tensorflow",),
 }

@@ -15,6 +15,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   COMPILED = tempfile.TemporaryDirectory(prefix="hornet_tests_compiled_")
   os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "true"
   os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+  # Nor does any dataset that this machine happens to have.
+  PREPARED = tempfile.TemporaryDirectory(prefix="hornet_tests_prepared_")
+  os.environ["TFDS_DATA_DIR"] = PREPARED.name
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import jax

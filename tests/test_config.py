@@ -60,8 +60,16 @@ def test_choices_are_those_of_the_code():
     ("seed", True, "`seed` must be of type int"),
     ("model.scan", 1, "`model.scan` must be of type bool"),
     ("data.mean", [0.5, "x", 0.5], "`data.mean` must be of type tuple"),
-    ("data.mean", [0.5, 0.5], "`data.mean` must be 3 numbers: got"),
-    ("data.std", [0.5, 0.0, 0.5], "`data.std` must be 3 numbers > 0: got"),
+    (
+      "data.mean",
+      [0.5, 0.5],
+      "`data.mean` must have as many numbers as `data.channels` says",
+    ),
+    (
+      "data.std",
+      [0.5, 0.0, 0.5],
+      r"data.channels numbers > 0, or \(\) to suit the dataset: got",
+    ),
     ("data.crop_scale", [0.5, 0.2], "a smallest and a largest value"),
     ("optimizer.b1", 1.0, "`optimizer.b1` must be >= 0 and < 1: got 1.0"),
     ("optimizer.eps", float("nan"), "`optimizer.eps` must be > 0: got nan"),

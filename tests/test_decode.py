@@ -13,6 +13,7 @@ from hornet_jax.data.decode import (
   decode_pixels,
   decode_pixels_with_pillow,
 )
+from hornet_jax.data.pixel_format import PixelFormat
 
 
 def encoded(image, file_format="JPEG", **options):
@@ -83,7 +84,13 @@ def test_the_reason_is_named(function):
 
 
 @pytest.mark.parametrize("function", [decode, decode_pixels])
-def test_a_decompression_bomb_is_refused(function, monkeypatch):
+def test_more_pixels_than_the_limit(function, monkeypatch, recwarn):
+  """Ours holds, and not Pillow's, which warns and is one of the whole process."""
   monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-  with pytest.raises(UndecodableImageError, match="exceeds limit of 200 pixels"):
-    function(PLAIN["4:2:0"])
+  with pytest.raises(UndecodableImageError, match="2,745 pixels are more than max_pixels, 200"):
+    function(PLAIN["4:2:0"], PixelFormat(max_pixels=200))
+  for limit in (2745, 0):
+    function(PLAIN["4:2:0"], PixelFormat(max_pixels=limit))
+    function(turned(6), PixelFormat(max_pixels=limit))
+  assert not recwarn
+  assert Image.MAX_IMAGE_PIXELS == 100

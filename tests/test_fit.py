@@ -10,7 +10,7 @@ from hornet_jax.cli import config as config_flag
 from hornet_jax.config.check import check_config
 from hornet_jax.config.fit import fit, to_fit
 from hornet_jax.config.flat import flatten
-from hornet_jax.config.key import FIT
+from hornet_jax.config.key import FIT, FIT_TEXT
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.data.mix import MixSettings, check_mixing
 from hornet_jax.errors import InputError
@@ -63,7 +63,10 @@ def test_values_that_are_given_stay(config):
 def test_only_keys_that_can_be_fitted(config):
   for name, key in SCHEMA.items():
     if key.fits:
-      key.check(name, type(key.default)(FIT))
+      to_fit = {tuple: (), str: FIT_TEXT}.get(type(key.default), FIT)
+      key.check(name, to_fit)
+      assert key.is_to_fit(to_fit)
+      assert not key.is_to_fit(key.default)
     elif key.range is not None and not isinstance(key.default, tuple):
       with pytest.raises(InputError):
         key.check(name, type(key.default)(FIT))

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from hornet_jax.data.decode import decode
-from hornet_jax.data.folder import read_folder
+from hornet_jax.data.folder import find_in_folders
+from hornet_jax.data.own_images import check_and_split
 from hornet_jax.errors import InputError
 
 
@@ -19,6 +20,10 @@ def encoded(mode="RGB", size=(6, 4), file_format="PNG", color=0, **options):
   buffer = io.BytesIO()
   Image.new(mode, size, color).save(buffer, file_format, **options)
   return buffer.getvalue()
+
+
+def read_folder(path, eval_fraction=None, **how):
+  return check_and_split(find_in_folders(path), eval_fraction, **how)
 
 
 def write(path, content):
@@ -181,7 +186,7 @@ def test_train_alone_is_split_by_rule(tmp_path):
 def test_path_and_fraction_are_checked(tmp_path):
   for split in ("train", "val"):
     write(tmp_path / "split" / split / "a" / "1.png", encoded())
-  with pytest.raises(InputError, match="not used where folders make the split"):
+  with pytest.raises(InputError, match="not used where images are split already"):
     read_folder(tmp_path / "split", 0.2)
   with pytest.raises(InputError, match="must be a folder of class folders"):
     read_folder(tmp_path / "none")

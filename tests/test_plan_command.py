@@ -163,7 +163,7 @@ def test_a_full_compile_has_cycles(capsys, monkeypatch, tmp_path):
 
 
 @pytest.mark.plan
-def test_models_and_tasks_of_the_users_own(capsys, monkeypatch, tmp_path):
+def test_models_and_tasks_of_the_users_own(capsys, data_dir, monkeypatch, tmp_path):
   """The compiler's process imports the modules that the config names."""
   (tmp_path / "my_modules.py").write_text(
     "import functools\n"
@@ -181,5 +181,6 @@ def test_models_and_tasks_of_the_users_own(capsys, monkeypatch, tmp_path):
   command = ["plan", "--config=digits", *TPU, "--batch=16", "--config.model.patch_size=2"]
   command += ["--config.imports=('my_modules',)", "--config.model.variant=postcard_mine"]
   command += ["--config.data.image_size=16", "--config.task=negative_mine"]
+  command += [f"--config.data.data_dir={data_dir}"]
   assert main(command) == 0
   assert "fits" in capsys.readouterr().out

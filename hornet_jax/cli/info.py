@@ -61,13 +61,14 @@ def _described_model(args: argparse.Namespace) -> tuple[str, Architecture, Any]:
   if args.config:
     config = config_flag.load(args.config, args.overrides)
     name, size = config["model"]["variant"], config["data"]["image_size"]
-    model = build_model(config["model"], size, args.num_classes)
+    channels = config["data"]["channels"]
+    model = build_model(config["model"], config["data"], args.num_classes)
   elif args.variant:
     name, size = args.variant, args.image_size or get_variant(args.variant).image_size
-    model = create_model(name, num_classes=args.num_classes)
+    model, channels = create_model(name, num_classes=args.num_classes), 3
   else:
     raise InputError("--fsdp must come with a model: expected VARIANT or --config, got none.")
-  images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
   return name, model, jax.eval_shape(model.init, jax.random.key(0), images)["params"]
 
 

@@ -11,7 +11,7 @@ from hornet_jax.config.fit import fit
 from hornet_jax.config.flat import flatten
 from hornet_jax.config.official_recipes import DEVIATIONS, Recipe, compare, find_recipe
 from hornet_jax.config.schema import SCHEMA
-from hornet_jax.data.datasets import training_size
+from hornet_jax.data.datasets import find_image_info, training_size
 from hornet_jax.errors import InputError
 
 _WIDTH = 50  # of a meaning
@@ -35,7 +35,8 @@ def describe_config(config: Mapping[str, Any], as_json: bool) -> str:
   except InputError as error:
     steps, missing = {}, str(error)
   else:
-    config, _ = fit(config, num_examples)
+    image_info = find_image_info(data["dataset"], data["data_dir"])
+    config, _ = fit(config, num_examples, image_info)
     steps, missing = _steps(config, num_examples), ""
   official = {row[0]: row for row in compare(config, recipe)} if recipe else {}
   if as_json:

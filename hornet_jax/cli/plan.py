@@ -15,7 +15,7 @@ from hornet_jax.cost.hardware import CHIPS, Topology, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.plan import Limits, Plan, Scenario, make_plan, make_scenario
 from hornet_jax.cost.xla.compile import check_compiler, results_folder
-from hornet_jax.data.datasets import training_size
+from hornet_jax.data.datasets import find_image_info, training_size
 from hornet_jax.errors import InputError
 from hornet_jax.models.execution import check_remat
 
@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
   check_config(config)
   prices = _prices(args.price)
   num_examples, num_classes = _size(args, config["data"])
-  config, _ = fit(config, num_examples)
+  data = config["data"]
+  config, _ = fit(config, num_examples, find_image_info(data["dataset"], data["data_dir"]))
   scenarios = _scenarios(args, config)
   limits = Limits(float(args.time_limit), results_folder(), args.full, args.lower_only)
 

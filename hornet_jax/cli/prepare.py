@@ -11,27 +11,24 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from etils import epath
-from tabulate import tabulate
 
 from hornet_jax.cli.arguments import positive_int
+from hornet_jax.cli.prepare_folder import run_folder
 from hornet_jax.cli.prepare_smaller import QUALITY, run_smaller
 from hornet_jax.data.datasets import DATASETS, find_prepared, open_split
 from hornet_jax.data.eval_archives import EVAL_SETS
-from hornet_jax.data.folder import ImageFolder, read_folder
 from hornet_jax.data.generated import (
   write_eval_archives,
   write_imagenet22k_archives,
   write_imagenet_archives,
 )
 from hornet_jax.data.imagenet22k import BUILDS
-from hornet_jax.data.left_out import LEFT_OUT, escaped
+from hornet_jax.data.left_out import LEFT_OUT
+from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.data.prepare import (
-  check_name_is_free,
   convert,
   prepare,
   prepare_fashion_mnist,
-  prepare_folder,
-  printable,
 )
 from hornet_jax.data.prepare_imagenet import (
   Prepared,
@@ -53,6 +50,11 @@ _FLAGS = {
   "short_side": ("smaller",),
   "quality": ("smaller",),
   "eval_fraction": ("folder",),
+  "eval_path": ("folder",),
+  "labels": ("folder",),
+  "channels": ("folder",),
+  "max_value": ("folder",),
+  "max_pixels": ("folder",),
   "idx": ("fashion_mnist",),
   "archives": ("imagenet2012", *_IMAGENET_22K, *EVAL_SETS),
   "classes": _IMAGENET_22K,
@@ -70,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "with smaller images; `tfrecord` for a TFRecord dataset of TFDS",
   )
   parser.add_argument(
-    "--path", type=pathlib.Path, help="folder: of class folders; tfrecord: of the version"
+    "--path",
+    type=pathlib.Path,
+    help="folder: of class folders, or of the images that --labels names; tfrecord: of the version",
   )
   parser.add_argument("--name", help="folder: of the new dataset; smaller: of the one to copy")
   parser.add_argument(
@@ -83,6 +87,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--eval_fraction",
     type=float,
     help="folder: share of each class held out where the folders make no split (default: 0.1)",
+  )
+  parser.add_argument(
+    "--eval_path", type=pathlib.Path, help="folder: class folders elsewhere, to evaluate on"
+  )
+  parser.add_argument(
+    "--labels",
+    type=pathlib.Path,
+    help="folder: CSV file with the columns path, label and, if it splits them, split",
+  )
+  parser.add_argument(
+    "--channels",
+    type=positive_int,
+    help="folder: 1 for grey, 4 for RGB with opacity (default: 3, or the number that the images "
+    "have if it is none of these)",
+  )
+  parser.add_argument(
+    "--max_value",
+    type=float,
+    help="folder: brightest value of files with more than 8 bits, such as 4095 for 12 bits "
+    "(default: the largest of their type)",
+  )
+  parser.add_argument(
+    "--max_pixels",
+    type=int,
+    help=f"folder: pixels of the largest image, 0 for no limit (default: {MAX_PIXELS:,})",
   )
   parser.add_argument("--idx", type=pathlib.Path, help="fashion_mnist: folder of its idx files")
   parser.add_argument(
@@ -127,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
   if args.dataset == "folder":
-    return _prepare_folder(args)
+    return run_folder(args)
   if args.dataset == "smaller":
     return run_smaller(args)
   if args.dataset == "tfrecord":
@@ -250,34 +279,3 @@ def _check_flags(args: argparse.Namespace) -> None:
   for flag, users in _FLAGS.items():
     if getattr(args, flag) is not None and args.dataset not in users:
       raise InputError(f"--{flag} belongs to {' and '.join(users)}: got dataset {args.dataset!r}.")
-
-
-def _prepare_folder(args: argparse.Namespace) -> int:
-  if not args.path or not args.name:
-    raise InputError("`prepare folder` needs --path, of your images, and --name, of the dataset.")
-  check_name_is_free(args.name, args.data_dir)
-  folder = read_folder(args.path, args.eval_fraction)
-  path = prepare_folder(folder, args.name, args.data_dir)
-  _report(folder)
-  print(f"in {path}; to train on it: --config.data.dataset={args.name}")
-  return 0
-
-
-def _report(folder: ImageFolder) -> None:
-  """Prints the class balance, and everything that is not used."""
-  print(f"split {folder.rule}")
-  counts = {split: folder.counts(split) for split in folder.splits}
-  rows = [
-    [printable(name), *(counts[split][k] for split in counts)]
-    for k, name in enumerate(folder.class_names)
-  ]
-  rows.append(["total", *(sum(counts[split]) for split in counts)])
-  print(tabulate(rows, headers=["class", *counts], intfmt=",", disable_numparse=[0]))
-  for split, of_split in counts.items():
-    empty = [printable(folder.class_names[k]) for k, count in enumerate(of_split) if count == 0]
-    if empty:
-      print(f"classes without an image in {split}: {', '.join(empty)}")
-  if folder.left_out:
-    print(f"left out, {len(folder.left_out):,} in all, every one named in {LEFT_OUT}:")
-    for path, reason in list(folder.left_out.items())[:_NAMED_AT_MOST]:
-      print(f"  {escaped(printable(path))}: {reason}")

@@ -7,6 +7,7 @@ from typing import Any
 _MODULES = {
   "ConfigDict": "ml_collections",
   "FIT": "hornet_jax.config.key",
+  "FIT_TEXT": "hornet_jax.config.key",
   "base_config": "hornet_jax.config.base",
   "choose": "hornet_jax.config.arguments",
   "load_file": "hornet_jax.config.files",
@@ -16,6 +17,7 @@ _MODULES = {
 }
 __all__ = [
   "FIT",
+  "FIT_TEXT",
   "ConfigDict",
   "base_config",
   "choose",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from hornet_jax.data.eval_view import EvalView
+from hornet_jax.data.pixel_format import MAX_PIXELS, PixelFormat
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models import Architecture, create_model, get_variant
 from hornet_jax.parallel.mesh import BATCH_AXES, FSDP
@@ -21,8 +22,15 @@ _FACE = ("adapt", "features", "param_info", "pictures", "stacks")
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
-def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) -> Architecture:
-  """Builds the model that `config.model` describes, and checks it against the image size.
+def build_model(
+  settings: Mapping[str, Any], data: Mapping[str, Any], num_classes: int
+) -> Architecture:
+  """Builds the model that `config.model` describes, and checks it against the images.
+
+  Args:
+    settings: `config.model`.
+    data: `config.data`, or its `image_size` and `channels`.
+    num_classes: number of classes K; 0 for no head.
 
   Raises:
     InputError: if a setting is unknown or the image too small.
@@ -44,7 +52,8 @@ def build_model(settings: Mapping[str, Any], image_size: int, num_classes: int) 
       f"{variant} must be an `Architecture`, see hornet_jax/models/api.py: missing "
       f"{', '.join(missing)}."
     )
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  side = data["image_size"]
+  images = jax.ShapeDtypeStruct((1, side, side, data["channels"]), jnp.float32)
   jax.eval_shape(model.init, jax.random.key(0), images)
   return model
 
@@ -76,4 +85,7 @@ def build_eval_view(settings: Mapping[str, Any]) -> EvalView:
     crop_fraction=settings["eval_crop_fraction"],
     warp=settings["eval_warp"],
     imaging=settings["imaging"],
+    pixel_format=PixelFormat(
+      settings["channels"], settings["max_value"], settings.get("max_pixels", MAX_PIXELS)
+    ),
   )

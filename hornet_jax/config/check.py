@@ -36,6 +36,12 @@ def check_config(config: Mapping[str, Any]) -> None:
   check_keys(values)
   for name, value in values.items():
     SCHEMA[name].check(name, value)
+  for name, key in SCHEMA.items():
+    if key.per and values[key.per] != FIT and len(values[name]) not in (0, values[key.per]):
+      raise InputError(
+        f"`{name}` must have as many numbers as `{key.per}` says: expected {values[key.per]}, got "
+        f"{len(values[name])}."
+      )
   if values["version"] != VERSION:
     raise InputError(f"`version` must not be set: expected {VERSION}, got {values['version']}.")
   for name in ("data.crop_scale", "data.crop_aspect"):

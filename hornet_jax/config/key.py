@@ -48,8 +48,9 @@ FRACTION = Range(at_least=0.0, below=1.0)
 PROBABILITY = Range(at_least=0.0, at_most=1.0)
 SHARE = Range(above=0.0, at_most=1.0)
 
-FIT = -1
-"""The value of a key that is fitted to the dataset when a run starts; see `config.fit`."""
+FIT, FIT_TEXT = -1, "fit"
+"""The values of keys, numbers and texts, that are fitted to the dataset when a run starts; see
+`config.fit`. A tuple that is to be fitted is empty."""
 
 ALWAYS_THERE = object()
 """The mark of keys that the first version had: a config without one is damaged."""
@@ -63,10 +64,11 @@ class Key:
     default: value in the base config; its type is that of every value.
     description: one sentence on the meaning, with the unit.
     range: bounds of a number, or of each number of a tuple, which has the length of the default.
+    per: name of the key that says instead how many numbers the tuple has; empty for the default's.
     choices: names that may be given; empty for any.
     may_change: whether a run may go on with another value: none that touches its numbers.
     official: whether the official training record has a value for it.
-    fits: whether `FIT` may stand for a value that suits the dataset.
+    fits: whether `FIT`, `FIT_TEXT` or an empty tuple may stand for a value that suits the dataset.
     evaluation: whether a trained model needs it to look at images, so that files of weights
       carry it.
     before: what runs did before there was the key, for configs of earlier versions; a key that is
@@ -76,6 +78,7 @@ class Key:
   default: Any
   description: str
   range: Range | None = None
+  per: str = ""
   choices: tuple[str, ...] = ()
   may_change: bool = False
   official: bool = True
@@ -89,10 +92,13 @@ class Key:
     if self.choices:
       return f"one of {', '.join(self.choices)}"
     if self.range is None:
-      return ""
-    count = f"{len(self.default)} numbers" if isinstance(self.default, tuple) else ""
-    fitted = f", or {FIT} to suit the dataset" if self.fits else ""
-    return f"{count} {self.range}{fitted}".strip()
+      return f"or {FIT_TEXT!r} to suit the dataset" if self.fits else ""
+    if not isinstance(self.default, tuple):
+      fitted = f", or {FIT} to suit the dataset" if self.fits else ""
+      return f"{self.range}{fitted}"
+    count = f"{self.per} numbers" if self.per else f"{len(self.default)} numbers"
+    fitted = ", or () to suit the dataset" if self.fits else ""
+    return f"{count} {self.range}".strip() + fitted
 
   def check(self, name: str, value: Any) -> None:
     """Raises `InputError` for a value that the key must not have.
@@ -106,12 +112,19 @@ class Key:
       raise InputError(f"`{name}` must be of type {kind}: got {value!r}.")
     if self.choices and value not in self.choices:
       raise unknown_name(f"`{name}`", value, self.choices)
-    if self.range is None or (self.fits and value == FIT):
+    if self.range is None or self.is_to_fit(value):
       return
     is_tuple = isinstance(self.default, tuple)
-    numbers, expected = (value, len(self.default)) if is_tuple else ([value], 1)
-    if len(numbers) != expected or not all(number in self.range for number in numbers):
+    numbers = value if is_tuple else [value]
+    has_length = bool(self.per) or not is_tuple or len(value) == len(self.default)
+    if not has_length or not all(number in self.range for number in numbers):
       raise InputError(f"`{name}` must be {self.allowed}: got {value}.")
+
+  def is_to_fit(self, value: Any) -> bool:
+    """Tells whether a value stands for one that suits the dataset."""
+    if isinstance(self.default, tuple):
+      return self.fits and not value
+    return self.fits and value == (FIT_TEXT if isinstance(self.default, str) else FIT)
 
 
 # How a run is operated touches none of its numbers, and the official record is silent about it.

@@ -91,19 +91,20 @@ def count_params(params: Any) -> int:
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def forward_work(model: nn.Module, image_size: int) -> Work:
-  """Counts the forward pass of one square RGB image.
+def forward_work(model: nn.Module, image_size: int, channels: int = 3) -> Work:
+  """Counts the forward pass of one square image.
 
   Args:
-    model: any model that is applied to normalised images [B, H, W, 3]; how it is executed makes
+    model: any model that is applied to normalised images [B, H, W, C]; how it is executed makes
       no difference.
     image_size: side of the image, in pixels.
+    channels: number C of its channels.
   """
-  return total(_forward(_plain(model, remat="none"), image_size).works.values())
+  return total(_forward(_plain(model, remat="none"), image_size, channels).works.values())
 
 
-def training_work(model: nn.Module, image_size: int) -> Work:
-  """Counts the forward and backward pass of one square RGB image, with what is recomputed.
+def training_work(model: nn.Module, image_size: int, channels: int = 3) -> Work:
+  """Counts the forward and backward pass of one square image, with what is recomputed.
 
   The gradient is that of all parameters. Here `elements` are numbers written or read: each result
   of the forward pass is written and read once there and read again in the backward pass, where
@@ -112,28 +113,30 @@ def training_work(model: nn.Module, image_size: int) -> Work:
   be recomputed on the fly.
 
   Args:
-    model: any model that is applied to normalised images [B, H, W, 3]; of its execution, only
+    model: any model that is applied to normalised images [B, H, W, C]; of its execution, only
       `remat` makes a difference.
     image_size: side of the image, in pixels.
+    channels: number C of its channels.
   """
-  works = _training(_plain(model), image_size)
+  works = _training(_plain(model), image_size, channels)
   again = total(work for path, work in works.items() if _RECOMPUTED_SCOPE in path)
   rewritten = again.elements if again.matmul_macs else 0
-  elements = 5 * forward_work(model, image_size).elements + 2 * rewritten
+  elements = 5 * forward_work(model, image_size, channels).elements + 2 * rewritten
   return dataclasses.replace(total(works.values()), elements=elements)
 
 
-def stage_costs(model: nn.Module, image_size: int) -> list[StageCost]:
+def stage_costs(model: nn.Module, image_size: int, channels: int = 3) -> list[StageCost]:
   """Lists the costs of a model's parts in the order of computation; they sum to the whole.
 
   What belongs to no part, such as a parameter of the model itself, stands in a last row with the
   name of the model's class.
 
   Args:
-    model: any model that is applied to normalised images [B, H, W, 3].
+    model: any model that is applied to normalised images [B, H, W, C].
     image_size: side of the square image, in pixels.
+    channels: number C of its channels.
   """
-  forward = _forward(_plain(model, remat="none"), image_size)
+  forward = _forward(_plain(model, remat="none"), image_size, channels)
   rows = []
   params, work = 0, Work()
   for name, shape in forward.parts.items():
@@ -176,7 +179,7 @@ class _Forward:
 
 
 @functools.lru_cache
-def _forward(model: nn.Module, image_size: int) -> _Forward:
+def _forward(model: nn.Module, image_size: int, channels: int) -> _Forward:
   parts = {}
 
   def record(call: Callable, args: Any, kwargs: Any, context: Any) -> Any:
@@ -187,7 +190,7 @@ def _forward(model: nn.Module, image_size: int) -> _Forward:
       parts[context.module.name] = jax.tree.leaves(output)[-1].shape[1:]
     return output
 
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
   # The key is made within, so that no device is asked for it.
   variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
   with nn.intercept_methods(record):
@@ -196,13 +199,13 @@ def _forward(model: nn.Module, image_size: int) -> _Forward:
 
 
 @functools.lru_cache
-def _training(model: nn.Module, image_size: int) -> Mapping[Scopes, Work]:
+def _training(model: nn.Module, image_size: int, channels: int) -> Mapping[Scopes, Work]:
   def loss(params: Any, others: Any, images: jax.Array) -> jax.Array:
     outputs = jax.tree.leaves(model.apply({"params": params, **others}, images))
     return sum((jnp.sum(output) for output in outputs), jnp.zeros(()))
 
-  others = dict(_forward(_plain(model, remat="none"), image_size).variables)
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  others = dict(_forward(_plain(model, remat="none"), image_size, channels).variables)
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
   return count(jax.value_and_grad(loss), others.pop("params"), others, images)
 
 

@@ -221,11 +221,11 @@ def make_plan(
   plan = Plan(scenario, lowered, compiled, None, None)
   if compiled is None or plan.wire_bytes is None:
     return plan
-  image_size = config["data"]["image_size"]
+  image_size, channels = config["data"]["image_size"], config["data"]["channels"]
   _, model = build_task(config, num_classes)
   step = estimate_step(
     topology,
-    training_work(model, image_size),
+    training_work(model, image_size, channels),
     scenario.images,
     fourier_passes=FOURIER_PASSES[config["model"]["global_filter"]],
     element_bytes=_ELEMENT_BYTES[config["model"]["dtype"]],
@@ -234,5 +234,6 @@ def make_plan(
     wire_bytes=plan.wire_bytes,
     cycles=compiled.cycles,
   )
-  utilisation = mfu(topology, forward_work(model, image_size), scenario.images, step.seconds)
+  forward = forward_work(model, image_size, channels)
+  utilisation = mfu(topology, forward, scenario.images, step.seconds)
   return dataclasses.replace(plan, step=step, mfu=utilisation)

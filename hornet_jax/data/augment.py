@@ -11,8 +11,9 @@ from PIL import Image
 
 from hornet_jax.data.eval_view import center_crop
 from hornet_jax.data.imaging import Imaging, get_imaging
+from hornet_jax.data.pixel_format import RGB, PixelFormat
 from hornet_jax.data.rand_augment import RandAugment
-from hornet_jax.errors import unknown_name
+from hornet_jax.errors import InputError, unknown_name
 
 Crop = Literal["random_resized", "padded"]
 _TRIES = 10
@@ -32,9 +33,11 @@ class Augmentation:
     rand_augment: timm's notation of a RandAugment, such as `rand-m9-mstd0.5-inc1`; empty
       for none.
     imaging: name of the library that decodes and resizes, see `IMAGING`.
+    pixel_format: format of the pixels; C is its number of channels.
 
   Raises:
-    InputError: if there is no such crop, notation or library.
+    InputError: if there is no such crop, notation or library, or RandAugment is asked for images
+      that are not RGB.
   """
 
   crop: str
@@ -44,17 +47,24 @@ class Augmentation:
   flip_rate: float = 0.0
   rand_augment: str = ""
   imaging: str = "turbo"
+  pixel_format: PixelFormat = RGB
 
   def __post_init__(self) -> None:
     if self.crop not in get_args(Crop):
       raise unknown_name("crop", self.crop, get_args(Crop))
     get_imaging(self.imaging)
+    if self.rand_augment and self.pixel_format.channels != RGB.channels:
+      raise InputError(
+        "`rand_augment` must be empty for other images than RGB: expected '', got "
+        f"{self.rand_augment!r} with {self.pixel_format.channels} channels. Hint: "
+        "--config.data.rand_augment=''."
+      )
     _ = self._rand_augment
 
   @property
   def library(self) -> Imaging:
     """Returns what decodes and resizes."""
-    return get_imaging(self.imaging)
+    return get_imaging(self.imaging, self.pixel_format)
 
   @functools.cached_property
   def _rand_augment(self) -> RandAugment | None:
@@ -64,12 +74,12 @@ class Augmentation:
     """Makes the training view: cropped, flipped, augmented.
 
     Args:
-      pixels: image, uint8 [H, W, 4], see `decode_pixels`.
+      pixels: image, uint8 [H, W, 4 n], see `decode_pixels`.
       size: side of the result in pixels.
       rng: generator of the example.
 
     Returns:
-      uint8 [size, size, 3].
+      uint8 [size, size, C].
     """
     crop = self._random_resized if self.crop == "random_resized" else self._padded
     view = crop(pixels, size, rng)

@@ -150,7 +150,7 @@ def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:
 
 
 def build_folder(description_file: str, data_dir: str) -> None:
-  """Builds a dataset from the images that `prepare_folder` found.
+  """Builds a dataset from the images that `prepare_folder` was given.
 
   The files are stored byte by byte, EXIF orientation included.
 

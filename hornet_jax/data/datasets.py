@@ -10,6 +10,7 @@ from etils import epath
 
 from hornet_jax.data.descriptors import raise_limit
 from hornet_jax.data.eval_archives import EVAL_SETS
+from hornet_jax.data.image_info import ImageInfo, read_image_info
 from hornet_jax.data.imagenet22k import BUILDS
 from hornet_jax.data.shards import check_shards
 from hornet_jax.errors import InputError, unknown_name
@@ -83,12 +84,14 @@ class Split:
     source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`.
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
+    image_info: description of its pixels; None where the dataset has none.
   """
 
   name: str
   source: Sequence[dict[str, Any]]
   class_names: list[str]
   files: Sequence[str] = ()
+  image_info: ImageInfo | None = None
 
   @property
   def num_shards(self) -> int:
@@ -168,6 +171,12 @@ def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
   return len(opened.source), len(opened.class_names)
 
 
+def find_image_info(name: str, data_dir: str) -> ImageInfo | None:
+  """Reads what a dataset says of its images; None where it says nothing or is not prepared."""
+  prepared = find_prepared(name, data_dir)
+  return read_image_info(prepared) if prepared else None
+
+
 def default_splits(name: str, data_dir: str) -> tuple[str, str]:
   """Returns the splits of a prepared dataset to train on and to evaluate on.
 
@@ -234,7 +243,8 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
     os.fspath(path.parent / path.name.replace(".tfrecord-", f".{ARRAY_RECORD}-")) for path in paths
   ]
   check_shards(f"{name}/{split}", files)
-  return Split(f"{name}/{split}", source, label.names, files)
+  info = read_image_info(epath.Path(builder.data_dir))
+  return Split(f"{name}/{split}", source, label.names, files, info)
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:

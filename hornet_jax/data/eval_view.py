@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from hornet_jax.data.imaging import Imaging, get_imaging
+from hornet_jax.data.pixel_format import RGB, PixelFormat
 from hornet_jax.errors import InputError
 
 _LONGEST = 32  # sides
@@ -25,6 +26,7 @@ class EvalView:
       ImageNet at 224. Not used to warp.
     warp: whether the whole image is resized to a square, whatever its aspect.
     imaging: name of the library that decodes and resizes, see `IMAGING`.
+    pixel_format: format of the pixels; C is its number of channels.
 
   Raises:
     InputError: if a number is out of its range or the library unknown.
@@ -34,9 +36,10 @@ class EvalView:
   crop_fraction: float
   warp: bool = False
   imaging: str = "turbo"
+  pixel_format: PixelFormat = RGB
 
   def __post_init__(self) -> None:
-    get_imaging(self.imaging)
+    get_imaging(self.imaging, self.pixel_format)
     if self.image_size < 1 or not 0 < self.crop_fraction <= 1:
       raise InputError(
         "`image_size` and `crop_fraction` must be pixels and a share: expected at least 1, and > 0 "
@@ -46,10 +49,10 @@ class EvalView:
   @property
   def library(self) -> Imaging:
     """Returns what decodes and resizes."""
-    return get_imaging(self.imaging)
+    return get_imaging(self.imaging, self.pixel_format)
 
   def __call__(self, pixels: np.ndarray) -> np.ndarray:
-    """Turns pixels of `decode_pixels` into the view, uint8 [image_size, image_size, 3]."""
+    """Turns pixels of `decode_pixels` into the view, uint8 [image_size, image_size, C]."""
     size = self.image_size
     if self.warp:
       return self.library.resize(pixels, size, size)
@@ -60,13 +63,13 @@ def center_crop(pixels: np.ndarray, size: int, short_side: int, imaging: Imaging
   """Resizes an image and takes the central square.
 
   Args:
-    pixels: image, uint8 [H, W, 4].
+    pixels: image, uint8 [H, W, 4 n].
     size: side of the square in pixels.
     short_side: short side of the whole resized image, at least `size`.
     imaging: library that resizes.
 
   Returns:
-    uint8 [size, size, 3].
+    uint8 [size, size, C].
   """
   pixels = _without_far_ends(pixels)
   height, width = pixels.shape[:2]

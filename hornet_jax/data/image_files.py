@@ -16,7 +16,7 @@ def find_images(places: Sequence[str]) -> list[str]:
 
   Args:
     places: paths of files, which are taken as they are, folders, which are searched through for
-      names that Pillow knows the endings of, or patterns such as `"photos/*.jpg"`.
+      names that Pillow knows the endings of and `.npy`, or patterns such as `"photos/*.jpg"`.
 
   Raises:
     InputError: if a folder holds no image or a pattern fits nothing.
@@ -29,7 +29,7 @@ def _find(place: str) -> list[str]:
   if path.is_dir():
     suffixes = {
       suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
-    }
+    } | {".npy"}
     found = sorted(
       os.fspath(file)
       for file in path.rglob("*")

@@ -7,6 +7,7 @@ A position is a step, so resuming is a seek.
 
 import atexit
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from hornet_jax.data.class_balance import ClassBalance
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded
@@ -48,10 +50,12 @@ def train_batches(
   rows: Sequence[int] | None = None,
   num_threads: int = 2,
   num_processes: int = 0,
+  balance: ClassBalance | None = None,
 ) -> Generator[Batch, None, None]:
   """Yields endless batches of augmented examples, shuffled anew on every pass.
 
-  The shuffled stream runs on across passes: no example is left out at their end.
+  The shuffled stream runs on across passes: no example is left out at their end. With `balance`
+  a pass has some examples several times, and others not.
 
   Args:
     split: split to read.
@@ -63,6 +67,7 @@ def train_batches(
     rows: rows of the global batch to deliver; None for all.
     num_threads: number of readers in each process.
     num_processes: number of processes that read and decode; 0 for this one alone.
+    balance: choice of the examples of each pass; None for every example once.
 
   Raises:
     InputError: if the split has fewer examples than a batch.
@@ -74,7 +79,12 @@ def train_batches(
     )
 
   loader = _Loader(split.name, load, schema)
-  dataset = _numbered(split).seed(seed).shuffle().repeat(None).random_map(loader)
+  numbered = _numbered(split)
+  if balance is None:
+    shuffled = numbered.seed(seed).shuffle()
+  else:
+    shuffled = _BalancedDataset(numbered, balance, seed).seed(seed)
+  dataset = shuffled.repeat(None).random_map(loader)
   return _iterate(dataset, batch_size, rows, num_threads, num_processes, start_step)
 
 
@@ -214,6 +224,26 @@ class _Loader:
       loaded, weight = {name: field.padding() for name, field in self._schema.items()}, 0.0
     row = {**loaded, "weight": np.float32(weight), "index": index}
     return row | {"key": np.int32(self._key(example))} if self._key else row
+
+
+class _BalancedDataset(grain.MapDataset):
+  """`_BalancedDataset` holds the parent's examples in an order that is drawn for each pass."""
+
+  def __init__(self, parent: grain.MapDataset, balance: ClassBalance, seed: int):
+    super().__init__(parent)
+    self._source = parent
+    self._order = functools.lru_cache(maxsize=2)(functools.partial(balance.order, seed))
+    self._balance, self._seed = balance, seed
+
+  def __reduce__(self):
+    return _BalancedDataset, (self._source, self._balance, self._seed)
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index):
+    epoch, position = divmod(index, len(self))
+    return self._source[int(self._order(epoch)[position])]
 
 
 class _RowsDataset(grain.MapDataset):

@@ -27,8 +27,9 @@ from hornet_jax.data.datasets import (
   get_dataset,
   resolve_data_dir,
 )
-from hornet_jax.data.folder import ImageFolder
+from hornet_jax.data.image_info import IMAGE_INFO
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
+from hornet_jax.data.own_images import OwnImages
 from hornet_jax.data.smaller import smaller_name
 from hornet_jax.errors import InputError
 from hornet_jax.extras import missing_extra
@@ -64,11 +65,11 @@ def _build_once(name: str, data_dir: str, folder: str, kind: str, *arguments: st
     return prepared or build(name, data_dir, kind, *arguments, keep_open=lock.keep_open)
 
 
-def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
-  """Makes a dataset of a folder's images; `left_out.txt` beside them names the others.
+def prepare_folder(folder: OwnImages, name: str, data_dir: str) -> epath.Path:
+  """Makes a dataset of somebody's images; `left_out.txt` beside them names the others.
 
   Args:
-    folder: content of the folder, as `read_folder` found it.
+    folder: images, as `check_and_split` left them.
     name: name of the new dataset, for `data.dataset`.
     data_dir: folder where datasets are prepared.
 
@@ -96,6 +97,7 @@ def prepare_folder(folder: ImageFolder, name: str, data_dir: str) -> epath.Path:
     file = pathlib.Path(temporary) / "folder.json"
     file.write_text(json.dumps(description))
     prepared = build(name, data_dir, "folder", os.fspath(file), keep_open=lock.keep_open)
+  (prepared / IMAGE_INFO).write_text(folder.image_info.to_json())
   if folder.left_out:
     named = [(printable(path), reason) for path, reason in folder.left_out.items()]
     (prepared / LEFT_OUT).write_text(left_out_text(named))
@@ -121,15 +123,15 @@ def prepare_smaller(name: str, short_side: int, quality: int, data_dir: str) -> 
   )
 
 
-def _labels(folder: ImageFolder) -> list[str]:
+def _labels(folder: OwnImages) -> list[str]:
   """Returns the names of the classes as TFDS keeps them: one a line, without spaces around."""
   labels = [" ".join(printable(name).split()) for name in folder.class_names]
   times = collections.Counter(labels)
   for name, label in zip(folder.class_names, labels, strict=True):
     if not label or times[label] > 1:
       raise InputError(
-        "`path` must have class folders that differ in more than spaces: expected other names than "
-        f"{name!r}. Hint: rename that folder."
+        "`path` must have classes that differ in more than spaces: expected other names than "
+        f"{name!r}. Hint: rename that class."
       )
   return labels
 

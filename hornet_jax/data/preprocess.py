@@ -11,16 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from hornet_jax.data.decode import UndecodableImageError, to_pixels, to_rgb
+from hornet_jax.data.arrays import scaled
+from hornet_jax.data.decode import UndecodableImageError, pad_channels, to_image, to_pixels
 from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.imaging import Imaging
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.data.pixel_format import PixelFormat
 from hornet_jax.errors import InputError
 
 Pixels: TypeAlias = np.ndarray | jax.Array
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Image.Image | Pixels
-"""A path, an encoded image, a Pillow image, or uint8 pixels [H, W], [H, W, 1] or [H, W, 3] of
-NumPy, JAX or another library that offers `__array__`."""
+"""A path, an encoded image, a Pillow image, or pixels [H, W] or [H, W, C] of NumPy, JAX or another
+library that offers `__array__`, uint8 or with a largest value that is known."""
 _EXPECTED = "a path, an encoded image, a Pillow image or an array of uint8 pixels"
 
 
@@ -53,8 +55,9 @@ def preprocess(
   warp: bool = False,
   mean: Sequence[float] = IMAGENET_MEAN,
   std: Sequence[float] = IMAGENET_STD,
+  max_value: float = 0.0,
 ) -> np.ndarray:
-  """Makes the normalised evaluation view of images, float32 [N, S, S, 3].
+  """Makes the normalised evaluation view of images, float32 [N, S, S, C].
 
   Args:
     images: image or sequence of images; see `ImageLike`. An array of four axes is a
@@ -62,13 +65,16 @@ def preprocess(
     image_size: side S in pixels.
     crop_fraction: fraction of the short side that is kept, see `EvalView`.
     warp: whether the whole image is resized to a square, see `EvalView`.
-    mean: mean of each channel, of pixels in [0, 1].
+    mean: mean of each of the C channels, of pixels in [0, 1].
     std: standard deviation of each channel, likewise.
+    max_value: largest value of images of more than 8 bits, see `PixelFormat`.
 
   Raises:
     InputError: if an image cannot be read.
   """
-  return _preprocess(images, EvalView(image_size, crop_fraction, warp), mean, std)
+  pixel_format = PixelFormat(len(mean), max_value)
+  view = EvalView(image_size, crop_fraction, warp, pixel_format=pixel_format)
+  return _preprocess(images, view, mean, std)
 
 
 def _preprocess(
@@ -101,7 +107,7 @@ def _pixels_of(image: ImageLike, library: Imaging) -> np.ndarray:
       return library.decode(pathlib.Path(image).read_bytes())
     if isinstance(image, bytes | bytearray):
       return library.decode(bytes(image))
-    return to_pixels(to_rgb(_from_pixels(image)))
+    return _from_pixels(image, library.pixel_format)
   except (OSError, ValueError, UndecodableImageError) as error:
     raise InputError(f"{name} cannot be read: {error}") from error
 
@@ -111,16 +117,13 @@ def _is_array(image: object) -> bool:
   return hasattr(image, "__array__") and not isinstance(image, Image.Image)
 
 
-def _from_pixels(image: Image.Image | Pixels) -> Image.Image:
-  if isinstance(image, Image.Image):
-    return image
-  if not _is_array(image):
+def _from_pixels(image: Image.Image | Pixels, pixel_format: PixelFormat) -> np.ndarray:
+  if isinstance(image, Image.Image) and pixel_format.mode:
+    return to_pixels(to_image(image, pixel_format))
+  if not _is_array(image) and not isinstance(image, Image.Image):
     raise ValueError(f"expected {_EXPECTED}, got {type(image)}")
-  image = np.asarray(image)
-  pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-  fits = pixels.ndim in (2, 3) and pixels.shape[2:] in ((), (3,)) and pixels.size
-  if pixels.dtype != np.uint8 or not fits:
-    raise ValueError(
-      f"expected uint8 pixels [H, W], [H, W, 1] or [H, W, 3], got {image.dtype} {image.shape}"
-    )
-  return Image.fromarray(pixels)
+  values = np.asarray(image)
+  values = values[..., None] if values.ndim == 2 else values
+  if values.ndim != 3 or not values.size:
+    raise ValueError(f"expected pixels [H, W] or [H, W, C], got {values.dtype} {values.shape}")
+  return pad_channels(scaled(values, pixel_format))

@@ -19,6 +19,7 @@ def resize(
   *,
   window: Window | None = None,
   flip: bool = False,
+  channels: int = 3,
 ) -> np.ndarray:
   """Resizes an image as Pillow does, with bicubic antialiasing.
 
@@ -30,18 +31,23 @@ def resize(
   by rounding.
 
   Args:
-    pixels: image or part of one, uint8 [H, W, 4]: red, green, blue and a byte that is not used.
+    pixels: image or part of one, uint8 [H, W, 4 n], see `decode_pixels`.
     height: height of the result in pixels.
     width: width of the result in pixels.
     window: part of the result that is wanted; None for all of it.
     flip: whether the result is mirrored.
+    channels: number C of channels that count.
 
   Returns:
-    uint8 [height, width, 3], or of the window's size.
+    uint8 [height, width, C], or of the window's size.
   """
   top, left, rows, columns = window or (0, 0, height, width)
-  words = pixels.view(np.uint32)[..., 0]
-  return _resize(words, height, width, top, left, rows, columns, flip)
+  words = pixels.view(np.uint32)  # four channels each
+  place = (height, width, top, left, rows, columns, flip)
+  if channels <= 4:
+    return _resize(words[..., 0], *place, channels)
+  groups = [_resize(words[..., i], *place, 4) for i in range(words.shape[2])]
+  return np.ascontiguousarray(np.concatenate(groups, axis=2)[..., :channels])
 
 
 def resize_with_pillow(
@@ -51,27 +57,35 @@ def resize_with_pillow(
   *,
   window: Window | None = None,
   flip: bool = False,
+  channels: int = 3,
 ) -> np.ndarray:
   """Resizes an image as `resize` does, by Pillow itself."""
-  image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-  resized = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+  def resized_channels(part: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(np.ascontiguousarray(part))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+  if channels == 3:
+    resized = resized_channels(pixels[..., :3])
+  else:  # one by one: Pillow would weigh colours by opacity
+    resized = np.stack([resized_channels(pixels[..., c]) for c in range(channels)], axis=2)
   top, left, rows, columns = window or (0, 0, height, width)
   view = resized[top : top + rows, left : left + columns]
   return np.ascontiguousarray(view[:, ::-1] if flip else view)
 
 
 @compiled
-def _resize(words, height, width, top, left, rows, columns, flip):
-  """Resizes pixels of four bytes, [H, W], to uint8 [rows, columns, 3]."""
+def _resize(words, height, width, top, left, rows, columns, flip, channels):
+  """Resizes pixels of four bytes, [H, W], to uint8 [rows, columns, channels]."""
   # Both passes run along the first axis, where the compiler has long rows to vectorise.
   resized = _resize_rows(_transposed(words), width, left, columns)
   resized = _resize_rows(_transposed(resized), height, top, rows)
   pixels = resized.view(np.uint8)
-  result = np.empty((rows, columns, 3), np.uint8)
+  result = np.empty((rows, columns, channels), np.uint8)
   for y in range(rows):
     for x in range(columns):
       source = 4 * (columns - 1 - x if flip else x)
-      for c in range(3):
+      for c in range(channels):
         result[y, x, c] = pixels[y, source + c]
   return result
 

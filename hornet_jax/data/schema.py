@@ -33,13 +33,14 @@ Schema = Mapping[str, Field]
 """The fields of a batch by their names."""
 
 
-def image_field(image_size: int) -> Field:
+def image_field(image_size: int, channels: int = 3) -> Field:
   """Describes a square image as it travels to the devices.
 
   Args:
     image_size: side in pixels.
+    channels: number of its channels.
   """
-  return Field((image_size, image_size, 3), np.uint8)
+  return Field((image_size, image_size, channels), np.uint8)
 
 
 def check_loaded(loaded: Mapping[str, Any], schema: Schema, example: str) -> None:

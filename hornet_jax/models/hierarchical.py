@@ -44,6 +44,8 @@ class Hierarchical(nn.Module):
     patch_size: side and stride of the stem's convolution, in pixels.
     drop_path_rate: drop probability of the last block, in [0, 1).
     head_init_scale: factor on the initial weights of the head.
+    in_channels: number of channels that images must have; None for as many as those have for
+      which the parameters are made.
     execution: the way in which it is computed; parameters and logits are float32.
   """
 
@@ -53,6 +55,7 @@ class Hierarchical(nn.Module):
   patch_size: int = 4
   drop_path_rate: float = 0.0
   head_init_scale: float = 1.0
+  in_channels: int | None = None
   execution: Execution = Execution()
 
   def __post_init__(self) -> None:
@@ -243,6 +246,11 @@ class Hierarchical(nn.Module):
       raise InputError(
         f"`images` must be normalised: expected floating point, got {images.dtype}. "
         "Hint: hornet_jax.data.normalize.normalize."
+      )
+    if self.in_channels not in (None, images.shape[3]):
+      raise InputError(
+        f"`images` must be of {self.in_channels} channels, as `in_channels` says: expected "
+        f"[B, H, W, {self.in_channels}], got {images.shape}."
       )
     height, width = images.shape[1:3]
     for s, grid in enumerate(self.grids(height, width)):

@@ -1,9 +1,11 @@
 """Patch convolutions shrink the grid: in the stem and between stages."""
 
 import flax.linen as nn
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from hornet_jax.models.api import AnyArray
 from hornet_jax.models.dense import kernel_init
 from hornet_jax.models.execution import Execution
 from hornet_jax.models.layers import LayerNorm
@@ -20,6 +22,24 @@ class Stem(nn.Module):
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
     x = _patch_conv(self.dim, self.patch_size, self.execution.dtype)(x)  # [B, h, w, D]
     return LayerNorm(self.execution, name="norm")(x)
+
+
+def adapt_stem(kernel: Float[AnyArray, "p p I D"], channels: int) -> Float[AnyArray, "p p C D"]:
+  """Makes a stem's kernels for images of another number of channels.
+
+  For one channel the kernels of all are summed, so that a grey image gives what it gave as RGB.
+  For more, they are repeated in turn and scaled by I / C.
+
+  Source: timm `adapt_input_conv`.
+
+  Args:
+    kernel: kernels of I channels.
+    channels: wanted number C.
+  """
+  given = kernel.shape[2]
+  if channels == 1:
+    return kernel.sum(axis=2, keepdims=True)
+  return kernel[:, :, np.arange(channels) % given] * (given / channels)
 
 
 class Downsample(nn.Module):

@@ -10,6 +10,8 @@ from flax import traverse_util
 from hornet_jax.convert.checkpoint import differences, listed
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
+from hornet_jax.models.param_info import Role
+from hornet_jax.models.stem import adapt_stem
 from hornet_jax.pretrained.class_map import check_class_map, map_by_synset
 from hornet_jax.pretrained.model_io import PretrainedModel
 
@@ -25,9 +27,10 @@ def initialize_from(
 ) -> tuple[dict[str, Any], list[str]]:
   """Takes the initial parameters of a run from a trained model.
 
-  Parameters that depend on the image size are adapted to the run's. The head is taken over where
-  the classes are the same, or else class by class, by `class_map` or by WordNet ids; classes that
-  the source does not have keep their initial values, as does the whole head if no class is known.
+  Parameters that depend on the image size are adapted to the run's, and a stem to its channels.
+  The head is taken over where the classes are the same, or else class by class, by `class_map` or
+  by WordNet ids; classes that the source does not have keep their initial values, as does the
+  whole head if no class is known.
 
   Source: official main.py, `--finetune`.
 
@@ -72,6 +75,10 @@ def initialize_from(
     given |= {path: leaf for path, leaf in wanted.items() if is_head(path)}
   for path in wanted.keys() & given.keys():
     leaf, shape = given[path], wanted[path].shape
+    if model.param_info(path).role is Role.STEM and leaf.shape != shape:
+      given[path] = np.asarray(adapt_stem(leaf, shape[-2]), np.float32)
+      notes.append(f"{path}: kernels for {leaf.shape[-2]} channels make those for {shape[-2]}")
+      leaf = given[path]
     if leaf.shape != shape:
       given[path] = np.asarray(model.adapt(path, leaf, shape))
       if given[path].shape != leaf.shape:

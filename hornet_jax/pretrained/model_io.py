@@ -113,7 +113,7 @@ def to_pretrained(spec: ModelSpec, params: dict[str, Any]) -> PretrainedModel:
   """Builds the model that `spec` describes, with these parameters."""
   data = spec.data
   return PretrainedModel(
-    build_model(spec.model, data["image_size"], len(spec.class_names)),
+    build_model(spec.model, data, len(spec.class_names)),
     params,
     Preprocessing(
       build_eval_view(data),
@@ -142,6 +142,8 @@ def spec_of_checkpoint(
     "eval_crop_fraction": 0.875,
     "eval_warp": size >= 384,
     "imaging": "turbo",
+    "channels": 3,
+    "max_value": 0.0,
     "mean": IMAGENET_MEAN,
     "std": IMAGENET_STD,
   }

@@ -53,7 +53,7 @@ def load_task_model(path: str, checkpoint: str | int = "last") -> TaskModel:
     data, num_classes = spec.data, len(spec.class_names)
     view = build_eval_view(data)
     task: Task = Classification(num_classes, view, mean=data["mean"], std=data["std"])
-    model = build_model(spec.model, data["image_size"], num_classes)
+    model = build_model(spec.model, data, num_classes)
     return TaskModel(task, model, {"params": params}, spec.class_names)
   workdir = epath.Path(expanded(path, "a path of weights"))
   class_names = load_class_names(workdir)

@@ -152,8 +152,12 @@ def thin(
   return steps[order], values[order]
 
 
-def picture(image: UInt8[np.ndarray, "H W 3"]) -> str:
-  """Encodes an image as a PNG data URI, averaged to at most `MAX_PICTURE_SIDE` pixels a side."""
+def picture(image: UInt8[np.ndarray, "H W C"]) -> str:
+  """Encodes an image as a PNG data URI, averaged to at most `MAX_PICTURE_SIDE` pixels a side.
+
+  One channel is drawn in grey, two likewise, of the first; of more the first three are colours.
+  """
+  image = image[..., :3] if image.shape[2] >= 3 else image[..., [0, 0, 0]]
   factor = -(-max(image.shape[:2]) // MAX_PICTURE_SIDE)
   if factor > 1:
     h, w = (side // factor for side in image.shape[:2])

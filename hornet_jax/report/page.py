@@ -35,6 +35,7 @@ class Report:
     config: configuration as JSON text.
     model: architecture.
     image_size: side of the evaluated images, in pixels.
+    channels: number of their channels.
     params: nested dictionary of numpy arrays, the moving average (EMA) of the weights.
     records: logged metrics. Each has "step"; training records have "train/loss",
       "train/learning_rate", "train/grad_norm" and "train/images_per_second", evaluation
@@ -53,6 +54,7 @@ class Report:
   config: str
   model: Architecture
   image_size: int
+  channels: int
   params: Any
   records: list[dict[str, Any]]
   seconds: float
@@ -65,7 +67,7 @@ def render(report: Report) -> str:
 
   Equal reports give equal text.
   """
-  costs = stage_costs(report.model, report.image_size)
+  costs = stage_costs(report.model, report.image_size, report.channels)
   total = StageCost(
     name="total",
     shape=(),

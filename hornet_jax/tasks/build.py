@@ -20,5 +20,5 @@ def build_task(config: Mapping[str, Any], num_classes: int) -> tuple[Task, Archi
     InputError: if a setting is bad.
   """
   task = get_task(config["task"]).from_config(config, num_classes)
-  backbone = build_model(config["model"], config["data"]["image_size"], num_classes=0)
+  backbone = build_model(config["model"], config["data"], num_classes=0)
   return task, task.build(backbone)

@@ -17,13 +17,16 @@ from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.mix import MixSettings, check_mixing, draw_mix, mix_batch
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.schema import Field, Schema, image_field
+from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.tasks.losses import cross_entropy, smoothed_targets, soft_cross_entropy
 from hornet_jax.tasks.predictions import Accuracy, confusion, per_class
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 from hornet_jax.train.task import Metric, Outputs, Task
 
-_AUGMENTATION = [field.name for field in dataclasses.fields(Augmentation)]
+_AUGMENTATION = [
+  field.name for field in dataclasses.fields(Augmentation) if field.name != "pixel_format"
+]
 _SHOWN_SHARE = 0.005  # of a target, beside a training image
 _UNMIXED = MixSettings(0.0, 0.0, 0.0, 0.0, 2)
 
@@ -39,6 +42,7 @@ class Classification(Task):
     mean: mean of each channel, pixels in [0, 1].
     std: standard deviation likewise.
     label_smoothing: share of the target spread over all classes.
+    class_weights: weight of each class in the loss of training; empty for 1.
     mixing: settings of mixup and cutmix, which come after the erasing, as in timm.
     erasing_rate: rate of `random_erase`.
   """
@@ -56,20 +60,29 @@ class Classification(Task):
   mean: Sequence[float] = IMAGENET_MEAN
   std: Sequence[float] = IMAGENET_STD
   label_smoothing: float = 0.0
+  class_weights: Sequence[float] = ()
   mixing: MixSettings = _UNMIXED
   erasing_rate: float = 0.0
 
   @classmethod
   def from_config(cls, config: Mapping[str, Any], num_classes: int) -> "Classification":
     """Makes the task that a config describes, see `Task.from_config`."""
-    data = config["data"]
+    data, view = config["data"], build_eval_view(config["data"])
+    weights = tuple(config["loss"]["class_weights"])
+    if weights and (len(weights) != num_classes or not all(weight >= 0 for weight in weights)):
+      raise InputError(
+        f"`loss.class_weights` must be a weight for each class: expected {num_classes} numbers >= "
+        f"0, got {len(weights)}, of which the smallest is {min(weights)}."
+      )
+    settings = {name: data[name] for name in _AUGMENTATION}
     return cls(
       num_classes,
-      build_eval_view(data),
-      Augmentation(**{name: data[name] for name in _AUGMENTATION}),
+      view,
+      Augmentation(**settings, pixel_format=view.pixel_format),
       mean=data["mean"],
       std=data["std"],
       label_smoothing=config["loss"]["label_smoothing"],
+      class_weights=weights,
       mixing=MixSettings(**config["mix"]),
       erasing_rate=data["erasing_rate"],
     )
@@ -77,7 +90,8 @@ class Classification(Task):
   @property
   def schema(self) -> Schema:
     """Fields of a loaded example: the image and its class."""
-    return {"image": image_field(self.view.image_size), "label": Field((), np.int32)}
+    image = image_field(self.view.image_size, self.view.pixel_format.channels)
+    return {"image": image, "label": Field((), np.int32)}
 
   def check_batch(self, batch_size: int, num_devices: int) -> None:
     """Raises `InputError` where groups of mixed rows would not lie within one device's rows."""
@@ -126,8 +140,8 @@ class Classification(Task):
     return {**batch, "image": images, "target": targets, "ratio": ratio}
 
   def loss(self, outputs: Outputs, inputs: Mapping[str, Array]) -> Float[Array, "B"]:
-    """Computes the cross-entropy with the mixed and smoothed targets."""
-    return soft_cross_entropy(outputs[0], inputs["target"])
+    """Computes the cross-entropy with the mixed and smoothed targets, of weighted classes."""
+    return soft_cross_entropy(outputs[0], inputs["target"], self.class_weights)
 
   def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Gives the label and `example_results`."""

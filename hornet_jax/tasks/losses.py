@@ -1,5 +1,7 @@
 """Loss functions: one value an example."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
@@ -16,12 +18,22 @@ def cross_entropy(
 
 
 def soft_cross_entropy(
-  logits: Float[Array, "B K"], targets: Float[Array, "B K"]
+  logits: Float[Array, "B K"],
+  targets: Float[Array, "B K"],
+  class_weights: Sequence[float] = (),
 ) -> Float[Array, "B"]:
-  """-sum_k t_k log softmax(logits)_k for probabilities t.
+  """-sum_k w_k t_k log softmax(logits)_k for probabilities t.
 
-  Source: official engine, timm 0.4.12 `SoftTargetCrossEntropy`.
+  Source: official engine, timm 0.4.12 `SoftTargetCrossEntropy`; the weights as in PyTorch's
+  `CrossEntropyLoss`, but for its mean over a batch, which divides by those that occur in it.
+
+  Args:
+    logits: logits of the classes.
+    targets: probabilities of the classes.
+    class_weights: weight w of each class; empty for 1.
   """
+  if class_weights:
+    targets = targets * jnp.asarray(class_weights, targets.dtype)[None]
   return optax.softmax_cross_entropy(logits, targets)
 
 

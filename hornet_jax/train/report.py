@@ -32,6 +32,7 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
     config=json.dumps(config, indent=2),
     model=model.clone(execution=model.execution.off_mesh()),
     image_size=data["image_size"],
+    channels=data["channels"],
     params=outcome.ema_params,
     records=outcome.records,
     seconds=outcome.seconds,

@@ -110,9 +110,8 @@ class Trainer:
     return round(epochs * self.steps_per_epoch)
 
   @property
-  def _image_shape(self) -> tuple[int, int, int, int]:
-    data = self.config["data"]
-    return (data["batch_size"], data["image_size"], data["image_size"], 3)
+  def _image_shape(self) -> tuple[int, ...]:
+    return (self.config["data"]["batch_size"], *self.task.schema["image"].shape)
 
   def abstract_state(self) -> TrainState:
     """Describes the state: shapes, types and shardings."""
@@ -142,7 +141,8 @@ class Trainer:
     kind = devices[0].device_kind
     if self.config["optimizer"]["freeze_backbone"] or kind not in PEAK_FLOPS:
       return None
-    macs = forward_work(self.model, self.config["data"]["image_size"]).macs
+    data = self.config["data"]
+    macs = forward_work(self.model, data["image_size"], data["channels"]).macs
     return peak_training_rate(macs, kind, len(devices))
 
   def step_settings(self) -> StepSettings:

@@ -11,6 +11,7 @@ from hornet_jax.config.key import (
   Range,
   operation,
 )
+from hornet_jax.data.pixel_format import MAX_PIXELS
 
 DATA: dict[str, Key] = {
   "data.dataset": Key(
@@ -37,6 +38,14 @@ DATA: dict[str, Key] = {
     AT_LEAST_ONE,
     fits=True,
   ),
+  "data.class_balance": Key(
+    0.0,
+    "How far rare classes are shown more often, from 0, as often as their images are, to 1, as "
+    "often as any other.",
+    PROBABILITY,
+    official=False,
+    before=0.0,
+  ),
   "data.crop": Key(
     "random_resized",
     "Crop of training images: a random box, or the central square, shifted (padded).",
@@ -60,7 +69,7 @@ DATA: dict[str, Key] = {
   ),
   "data.flip_rate": Key(0.5, "Probability of a horizontal flip.", PROBABILITY, before=0.0),
   "data.rand_augment": Key(
-    "rand-m9-mstd0.5-inc1", "RandAugment in timm's notation; empty for none.", before=""
+    "rand-m9-mstd0.5-inc1", "RandAugment in timm's notation; empty for none.", fits=True, before=""
   ),
   "data.erasing_rate": Key(
     0.25, "Probability that a rectangle of a training image is noise.", FRACTION, before=0.0
@@ -82,11 +91,47 @@ DATA: dict[str, Key] = {
     evaluation=True,
     before="turbo",
   ),
+  "data.channels": Key(
+    3,
+    "Channels of an image: 1 grey, 3 RGB, 4 RGB and opacity, else as many as the files have.",
+    AT_LEAST_ONE,
+    official=False,
+    fits=True,
+    evaluation=True,
+    before=3,
+  ),
+  "data.max_value": Key(
+    0.0,
+    "Value of full brightness in files of more than 8 bits, such as 4095 of 12-bit cameras; 0 "
+    "for the largest of their type.",
+    NOT_NEGATIVE,
+    official=False,
+    fits=True,
+    evaluation=True,
+    before=0.0,
+  ),
+  "data.max_pixels": operation(
+    MAX_PIXELS,
+    "Pixels of the largest image that is decoded, larger ones count as unreadable; 0 for no limit.",
+    NOT_NEGATIVE,
+    fits=True,
+    before=MAX_PIXELS,
+  ),
   "data.mean": Key(
-    (0.485, 0.456, 0.406), "Mean of each channel, of pixels in [0, 1].", Range(), evaluation=True
+    (0.485, 0.456, 0.406),
+    "Mean of each channel, of pixels in [0, 1].",
+    Range(),
+    fits=True,
+    evaluation=True,
+    per="data.channels",
   ),
   "data.std": Key(
-    (0.229, 0.224, 0.225), "Standard deviation of each channel.", POSITIVE, evaluation=True
+    (0.229, 0.224, 0.225),
+    "Standard deviation of each channel.",
+    POSITIVE,
+    fits=True,
+    evaluation=True,
+    per="data.channels",
   ),
   "data.num_threads": operation(2, "Threads that read, in each process that does.", AT_LEAST_ONE),
   "data.num_processes": operation(

@@ -1,0 +1,90 @@
+"""This module reads images that are arrays of any number of channels: TIFF and NumPy files."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from hornet_jax.data.pixel_format import PILLOW_MODES, PixelFormat
+
+_NPY = b"\x93NUMPY"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LARGEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65_535}
+
+
+def is_npy(encoded: bytes) -> bool:
+  """Tells whether bytes are a NumPy file."""
+  return encoded.startswith(_NPY)
+
+
+def is_tiff(encoded: bytes) -> bool:
+  """Tells whether bytes are a TIFF or BigTIFF file."""
+  return encoded.startswith(_TIFF)
+
+
+def decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
+  """Decodes a TIFF or NumPy file to uint8 [H, W, C].
+
+  The channels of a TIFF may be samples, planes or pages; those of a NumPy file the last axis or
+  the first, whichever has the expected length.
+
+  Raises:
+    ValueError: if there are other channels than expected, or the values have no fixed range.
+  """
+  return scaled(_channels_last(read_array(encoded), pixel_format.channels), pixel_format)
+
+
+def read_array(encoded: bytes) -> np.ndarray:
+  """Reads the numbers of a TIFF, [H, W, C], or NumPy file, [H, W, C] or [C, H, W]."""
+  return _read_npy(encoded) if is_npy(encoded) else _read_tiff(encoded)
+
+
+def _read_npy(encoded: bytes) -> np.ndarray:
+  values = np.load(io.BytesIO(encoded), allow_pickle=False)
+  return values[..., None] if values.ndim == 2 else values
+
+
+def _read_tiff(encoded: bytes) -> np.ndarray:
+  import tifffile
+
+  with tifffile.TiffFile(io.BytesIO(encoded)) as file:
+    series = file.series[0]
+    values, axes = series.asarray(), series.axes
+  if axes.count("Y") != 1 or axes.count("X") != 1:
+    raise ValueError(f"a TIFF of axes {axes}, not an image")
+  values = np.moveaxis(values, (axes.index("Y"), axes.index("X")), (0, 1))
+  return values.reshape(*values.shape[:2], -1)
+
+
+def _channels_last(values: np.ndarray, channels: int) -> np.ndarray:
+  """Returns an array [H, W, C] as it is or of its first axis, whichever C is expected."""
+  if values.ndim != 3 or not values.size:
+    raise ValueError(f"an array of shape {list(values.shape)}, expected height, width, channels")
+  wanted = PILLOW_MODES if channels in PILLOW_MODES else (channels,)
+  if values.shape[2] not in wanted and values.shape[0] in wanted:
+    return np.moveaxis(values, 0, 2)
+  return values
+
+
+def scaled(values: np.ndarray, pixel_format: PixelFormat) -> np.ndarray:
+  """Turns numbers [H, W, C] of any type into bytes, in the channels that are wanted.
+
+  Values beyond the largest become 255, those below 0, and those that are no number, 0.
+
+  Raises:
+    ValueError: if the channels cannot be converted, or the values have no fixed range.
+  """
+  wanted, got = pixel_format.channels, values.shape[2]
+  if wanted != got and not {wanted, got} <= PILLOW_MODES.keys():
+    raise ValueError(f"{got} channels, expected {wanted}")
+  if values.dtype != np.uint8:
+    largest = pixel_format.max_value or _LARGEST.get(values.dtype)
+    if not largest:
+      raise ValueError(f"pixels of {values.dtype} have no fixed range: tell their max_value")
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0)
+    values = np.round(np.clip(numbers, 0, largest) * (255 / largest)).astype(np.uint8)
+  if wanted == got:
+    return values
+  image = Image.fromarray(values[..., 0] if got == 1 else values)
+  converted = np.asarray(image.convert(PILLOW_MODES[wanted]))
+  return converted[..., None] if wanted == 1 else converted

@@ -1,0 +1,92 @@
+"""This module decodes every image once, before a dataset is built of them."""
+
+import dataclasses
+import functools
+import multiprocessing.pool
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from hornet_jax.data.decode import UndecodableImageError, count_channels, decode_pixels
+from hornet_jax.data.image_info import ImageInfo
+from hornet_jax.data.pixel_format import PILLOW_MODES, PixelFormat
+
+_THREADS = 4
+_SIDE = 256  # pixels, about, that are enough for the statistics of an image
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  """These are the findings on a list of files.
+
+  Attributes:
+    pixel_format: format in which they were decoded.
+    undecodable: file -> reason why it cannot be decoded.
+    sums: file -> mean and mean square of each channel of the others, and the brightest value.
+  """
+
+  pixel_format: PixelFormat
+  undecodable: dict[pathlib.Path, str]
+  sums: dict[pathlib.Path, tuple[np.ndarray, np.ndarray, int]]
+
+  def image_info(self, files: Iterable[pathlib.Path]) -> ImageInfo:
+    """Computes the statistics of some of the files."""
+    sums = [self.sums[file] for file in files]
+    mean = np.mean([of_file[0] for of_file in sums], axis=0)
+    square = np.mean([of_file[1] for of_file in sums], axis=0)
+    std = np.sqrt(np.maximum(square - mean**2, 1e-6))  # a channel may be constant
+    return ImageInfo(self.pixel_format, tuple(mean.tolist()), tuple(std.tolist()))
+
+  @property
+  def brightest(self) -> int:
+    """Returns the brightest value of all, 0 to 255."""
+    return max((of_file[2] for of_file in self.sums.values()), default=0)
+
+
+def check_images(
+  files: Sequence[pathlib.Path], channels: int | None, max_value: float, max_pixels: int
+) -> Checked:
+  """Decodes all files.
+
+  Args:
+    files: paths of the files.
+    channels: number of channels, see `PixelFormat`; None for that of the first image where it is
+      another than those of grey, RGB and RGBA images, which become RGB.
+    max_value: largest value of a pixel, see `PixelFormat`.
+    max_pixels: pixels of the largest image, see `PixelFormat`.
+  """
+  channels = channels or next(filter(None, map(_unusual_channels, files[:1])), 3)
+  pixel_format = PixelFormat(channels, max_value, max_pixels)
+  check = functools.partial(_check, pixel_format)
+  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    checked = pool.imap(check, files, chunksize=64)  # in order
+    checks = tqdm(checked, "checking", len(files), unit="image", disable=None)
+    found = dict(zip(files, checks, strict=True))
+  return Checked(
+    pixel_format,
+    {file: result for file, result in found.items() if isinstance(result, str)},
+    {file: result for file, result in found.items() if not isinstance(result, str)},
+  )
+
+
+def _unusual_channels(file: pathlib.Path) -> int | None:
+  try:
+    channels = count_channels(file.read_bytes())
+  except (OSError, UndecodableImageError):
+    return None
+  return None if channels in PILLOW_MODES else channels
+
+
+def _check(
+  pixel_format: PixelFormat, file: pathlib.Path
+) -> tuple[np.ndarray, np.ndarray, int] | str:
+  """Returns mean and mean square of each channel and the brightest value, or what is wrong."""
+  try:
+    pixels = decode_pixels(file.read_bytes(), pixel_format)
+  except (OSError, UndecodableImageError) as error:
+    return str(error)
+  stride = max(min(pixels.shape[:2]) // _SIDE, 1)
+  values = pixels[::stride, ::stride, : pixel_format.channels].astype(np.float32) / 255
+  return values.mean((0, 1)), np.square(values).mean((0, 1)), round(float(values.max()) * 255)

@@ -1,0 +1,149 @@
+"""This module sees to classes that have many more images than others."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import multiprocessing.pool
+import re
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from etils import epath
+from tabulate import tabulate
+from tqdm import tqdm
+
+from hornet_jax.data.datasets import Split
+from hornet_jax.errors import StorageError, unknown_name
+from hornet_jax.files import retried, write_file
+
+Weighting = Literal["none", "inverse", "effective"]
+_BETA = 0.999  # of the effective number
+_THREADS = 8
+_SHOWN = 20  # classes
+
+
+def read_labels(split: Split) -> np.ndarray:
+  """Reads the label of every example, int32 [N].
+
+  The first time the whole split is read; the labels are then kept beside its files, where these
+  can be written.
+  """
+  file = _kept(split)
+  if file is not None and retried(f"looking for {file}", file.exists):
+    labels = np.load(io.BytesIO(retried(f"reading {file}", file.read_bytes)))
+    if len(labels) == len(split.source):
+      return labels
+
+  def label(index: int) -> int:
+    return int(split.source[index]["label"])
+
+  count = len(split.source)
+  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    read = pool.imap(label, range(count), chunksize=64)
+    labels = np.fromiter(
+      tqdm(read, "reading labels", count, unit="image", disable=None), np.int32, count
+    )
+  if file is not None:
+    content = io.BytesIO()
+    np.save(content, labels)
+    # The folder may be one that only others write to.
+    with contextlib.suppress(OSError, StorageError):
+      write_file(file, content.getvalue())
+  return labels
+
+
+def _kept(split: Split) -> epath.Path | None:
+  if not split.files:
+    return None
+  name = re.sub(r"\W+", "_", split.name.rpartition("/")[2])
+  return epath.Path(split.files[0]).parent / f"labels_{name}.npy"
+
+
+def class_weights(counts: np.ndarray, weighting: str) -> tuple[float, ...]:
+  """Computes the weight of each class in the loss; over all examples they are 1 on average.
+
+  Source: arXiv 1901.05555, section 3, for the effective number, with beta 0.999.
+
+  Args:
+    counts: images of each class, int [K].
+    weighting: name of a kind of weights: `"inverse"`, 1 / n for a class of n images;
+      `"effective"`, 1 / effective number; `"none"`, 1. A class without images has weight 1, which
+      has no effect.
+  """
+  if weighting not in get_args(Weighting):
+    raise unknown_name("class weighting", weighting, get_args(Weighting))
+  if weighting == "none":
+    return (1.0,) * len(counts)
+  numbers = effective_number(counts) if weighting == "effective" else counts.astype(float)
+  raw = 1 / np.maximum(numbers, 1.0)
+  weights = np.where(counts > 0, raw * counts.sum() / (raw * counts).sum(), 1.0)
+  return tuple(float(f"{weight:.6g}") for weight in weights)
+
+
+def effective_number(counts: np.ndarray) -> np.ndarray:
+  """Computes (1 - beta^n) / (1 - beta): images beyond a thousand add ever less."""
+  return (1 - _BETA ** counts.astype(float)) / (1 - _BETA)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassBalance:
+  """A `ClassBalance` shows examples of rare classes more often in training.
+
+  A pass has as many examples as before, N. Of those, a class of n images gets a share that is
+  proportional to n^(1 - strength): all of its images as often as they fit in, and a random part
+  of them once more, another one on every pass.
+
+  Attributes:
+    labels: label of every example, int [N].
+    strength: exponent in [0, 1]; 0 leaves the classes as they are, 1 makes them equal.
+  """
+
+  labels: np.ndarray
+  strength: float
+
+  def shares(self, num_classes: int) -> np.ndarray:
+    """Counts the examples of each class in a pass, int [K]; they sum to N."""
+    counts = np.bincount(self.labels, minlength=num_classes)
+    raw = np.where(counts > 0, np.maximum(counts, 1) ** (1 - self.strength), 0.0)
+    exact = raw / raw.sum() * len(self.labels)
+    shares = exact.astype(int)
+    missing = len(self.labels) - shares.sum()
+    shares[np.argsort(shares - exact, kind="stable")[:missing]] += 1
+    return shares
+
+  @functools.cached_property
+  def _members(self) -> list[np.ndarray]:
+    order = np.argsort(self.labels, kind="stable").astype(np.int32)
+    return np.split(order, np.cumsum(np.bincount(self.labels))[:-1])
+
+  def order(self, seed: int, epoch: int) -> np.ndarray:
+    """Draws the examples of a pass, int32 [N]; equal arguments give equal orders."""
+    rng = np.random.default_rng([seed, epoch])
+    chosen = []
+    for share, members in zip(self.shares(len(self._members)), self._members, strict=True):
+      if share:
+        whole, part = divmod(int(share), len(members))
+        chosen += [members] * whole + [rng.permutation(members)[:part]]
+    return rng.permutation(np.concatenate(chosen))
+
+
+def describe(
+  class_names: Sequence[str], labels: np.ndarray, strength: float, weighting: str
+) -> str:
+  """Tabulates what balancing does to each class; of many, to the rarest."""
+  counts = np.bincount(labels, minlength=len(class_names))
+  shares = ClassBalance(labels, strength).shares(len(class_names))
+  weights = class_weights(counts, weighting)
+  rows = [
+    [name, int(count), round(float(number), 1), int(share), weight]
+    for name, count, number, share, weight in zip(
+      class_names, counts, effective_number(counts), shares, weights, strict=True
+    )
+  ]
+  headers = ["class", "images", "effective number", "seen in a pass", "weight in the loss"]
+  by_size = [rows[k] for k in np.argsort(counts, kind="stable").tolist()]
+  rarest = by_size[:_SHOWN] if len(rows) > _SHOWN else rows
+  text = tabulate(rarest, headers=headers, intfmt=",", disable_numparse=[0])
+  return text if len(rows) == len(rarest) else f"{text}\nand {len(rows) - _SHOWN:,} larger classes"

@@ -1,0 +1,135 @@
+"""Rare classes: weighed in the loss, or shown more often, the same on every topology."""
+
+import itertools
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hornet_jax.cli import config as config_flag
+from hornet_jax.data.class_balance import (
+  ClassBalance,
+  class_weights,
+  describe,
+  effective_number,
+  read_labels,
+)
+from hornet_jax.data.datasets import Split, open_split
+from hornet_jax.data.pipeline import train_batches
+from hornet_jax.data.schema import Field
+from hornet_jax.errors import InputError
+from hornet_jax.tasks.losses import soft_cross_entropy
+from hornet_jax.train.set_up import set_up
+
+COUNTS = np.array([100, 1, 0, 10])
+LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), COUNTS))
+SCHEMA = {"image": Field((), np.int32), "label": Field((), np.int32)}
+
+
+def load(example, rng):
+  return {"image": np.int32(example["index"]), "label": np.int32(example["label"])}
+
+
+def batches(balance, **options):
+  source = [{"label": int(label)} for label in LABELS]
+  stream = train_batches(
+    Split("made/train", source, []), load, SCHEMA, batch_size=37, seed=5, balance=balance, **options
+  )
+  return np.stack([batch["image"] for batch in itertools.islice(stream, 9)])  # three passes
+
+
+def test_weights_worked_out_by_hand():
+  assert class_weights(COUNTS, "none") == (1, 1, 1, 1)
+  inverse = np.array(class_weights(COUNTS, "inverse"))
+  np.testing.assert_allclose(inverse, [111 / 300, 111 / 3, 1, 111 / 30], rtol=1e-5)
+  assert (inverse * COUNTS).sum() == pytest.approx(111)
+  np.testing.assert_allclose(effective_number(np.array([1, 2, 10**6])), [1, 1.999, 1000])
+  effective = np.array(class_weights(COUNTS, "effective"))
+  assert (effective * COUNTS).sum() == pytest.approx(111, rel=1e-5)
+  np.testing.assert_allclose(effective[1] / effective[3], effective_number(COUNTS)[3], rtol=1e-5)
+  with pytest.raises(InputError, match="Did you mean 'inverse'"):
+    class_weights(COUNTS, "invers")
+
+
+def test_shares_of_a_pass():
+  for strength in (0.0, 0.3, 0.5, 1.0):
+    shares = ClassBalance(LABELS, strength).shares(4)
+    assert shares.sum() == 111
+    raw = np.where(COUNTS > 0, np.maximum(COUNTS, 1.0) ** (1 - strength), 0)
+    assert np.abs(shares - 111 * raw / raw.sum()).max() < 1
+  assert ClassBalance(LABELS, 0.0).shares(4).tolist() == COUNTS.tolist()
+  assert ClassBalance(LABELS, 1.0).shares(4).tolist() == [37, 37, 0, 37]
+
+
+def test_a_pass_has_its_shares_and_every_image_comes_in_time():
+  seen = batches(ClassBalance(LABELS, 1.0)).reshape(3, 111)
+  for of_pass in seen:
+    assert np.bincount(LABELS[of_pass], minlength=4).tolist() == [37, 37, 0, 37]
+    rare = np.bincount(of_pass, minlength=111)[LABELS == 3]
+    assert set(rare) <= {3, 4}  # each of the ten, and no one twice more
+    assert np.bincount(of_pass, minlength=111)[LABELS == 0].max() == 1
+  assert not np.array_equal(seen[0], seen[1])
+  assert len(np.unique(seen[LABELS[seen] == 0])) > 60  # other ones of the frequent class
+
+
+def test_the_order_depends_on_the_seed_and_the_position_alone():
+  balance = ClassBalance(LABELS, 0.5)
+  whole = batches(balance)
+  np.testing.assert_array_equal(batches(pickle.loads(pickle.dumps(balance)), num_threads=1), whole)
+  np.testing.assert_array_equal(batches(balance, rows=[3, 30]), whole[:, [3, 30]])
+  np.testing.assert_array_equal(batches(balance, start_step=4)[:5], whole[4:])
+
+
+def test_weighted_loss():
+  logits = jnp.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
+  targets = jnp.array([[0.0, 1.0, 0.0], [0.25, 0.75, 0.0]])
+  weights = (0.5, 4.0, 1.0)
+  expected = -(targets * jnp.array(weights)[None] * jnp.log(jnp.exp(logits))).sum(1)
+  expected += (targets * jnp.array(weights)[None]).sum(1) * jnp.log(jnp.exp(logits).sum(1))
+  got = soft_cross_entropy(logits, targets, weights)
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+  plain = optax.softmax_cross_entropy(logits, targets)
+  np.testing.assert_array_equal(soft_cross_entropy(logits, targets), plain)
+
+
+def test_labels_are_kept_beside_the_files(data_dir, monkeypatch):
+  split = open_split("digits", "train[:50%]", data_dir)
+  labels = read_labels(split)
+  assert labels.tolist() == [int(split.source[i]["label"]) for i in range(len(split.source))]
+  monkeypatch.setattr(type(split.source), "__getitem__", None)
+  np.testing.assert_array_equal(read_labels(split), labels)
+
+
+def test_a_table_of_many_classes_shows_the_rarest():
+  labels = np.repeat(np.arange(30), np.arange(30, 0, -1))
+  text = describe([f"class {k}" for k in range(30)], labels, 1.0, "inverse")
+  assert "class 29" in text
+  assert "class 0 " not in text
+  assert text.endswith("and 10 larger classes")
+
+
+def test_a_config_says_so(data_dir, caplog):
+  caplog.set_level("INFO")
+  overrides = [
+    f"--config.data.data_dir={data_dir}",
+    "--config.data.class_balance=0.5",
+    "--config.loss.class_weighting=effective",
+  ]
+  config = config_flag.load("configs/digits.py:variant=nano_7x7", overrides)
+  trainer, inputs = set_up(config)
+  weights = trainer.config["loss"]["class_weights"]
+  assert len(weights) == 10
+  assert trainer.task.class_weights == weights
+  assert "seen in a pass" in caplog.text
+  assert inputs._balance.strength == 0.5
+  again, _ = set_up({**config, "loss": {**config["loss"], "class_weights": (1.0,) * 10,
+                                        "class_weighting": "none"}})  # fmt: skip
+  assert again.task.class_weights == (1.0,) * 10
+  for loss, message in (
+    ({"class_weights": (1.0,) * 10}, "given or computed"),
+    ({"class_weights": (1.0,) * 9, "class_weighting": "none"}, "expected 10 numbers >= 0, got 9"),
+  ):
+    with pytest.raises(InputError, match=message):
+      set_up({**config, "loss": {**config["loss"], **loss}})
