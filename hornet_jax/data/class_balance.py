@@ -130,12 +130,19 @@ class ClassBalance:
 
 
 def describe(
-  class_names: Sequence[str], labels: np.ndarray, strength: float, weighting: str
+  class_names: Sequence[str], labels: np.ndarray, strength: float, weights: Sequence[float]
 ) -> str:
-  """Tabulates what balancing does to each class; of many, to the rarest."""
+  """Tabulates what balancing does to each class; of many, to the rarest.
+
+  Args:
+    class_names: names of the K classes.
+    labels: label of every example.
+    strength: strength of the `ClassBalance`.
+    weights: weight of each class in the loss; empty for 1.
+  """
   counts = np.bincount(labels, minlength=len(class_names))
   shares = ClassBalance(labels, strength).shares(len(class_names))
-  weights = class_weights(counts, weighting)
+  weights = weights or (1.0,) * len(class_names)
   rows = [
     [name, int(count), round(float(number), 1), int(share), weight]
     for name, count, number, share, weight in zip(

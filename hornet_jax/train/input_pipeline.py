@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from hornet_jax.data.class_balance import ClassBalance
+from hornet_jax.data.class_balance import ClassBalance, read_labels
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.descriptors import check_limit
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
@@ -75,14 +75,7 @@ class InputPipeline:
       has, rounded up to a multiple of the devices.
   """
 
-  def __init__(
-    self,
-    config: Mapping[str, Any],
-    splits: Splits,
-    task: Task,
-    mesh: Mesh,
-    balance: ClassBalance | None = None,
-  ):
+  def __init__(self, config: Mapping[str, Any], splits: Splits, task: Task, mesh: Mesh):
     """Reads nothing yet.
 
     Args:
@@ -90,9 +83,8 @@ class InputPipeline:
       splits: what is read.
       task: what says how an example is loaded.
       mesh: the devices, over which the rows of a batch are spread.
-      balance: choice of the training examples; None for all of them alike.
     """
-    self.splits, self._balance = splits, balance
+    self.splits = splits
     self._config, self._task, self._mesh = config, task, mesh
     largest = max(len(split.source) for split in (splits.eval, *splits.other_evals))
     wanted = min(config["data"]["eval_batch_size"], largest)
@@ -116,9 +108,10 @@ class InputPipeline:
     Args:
       start_step: number of steps that are done.
     """
-    data = self._config["data"]
+    data, split = self._config["data"], self.splits.train
+    strength = data["class_balance"]
     return train_batches(
-      self.splits.train,
+      split,
       self._task.load,
       self._task.schema,
       batch_size=data["batch_size"],
@@ -127,7 +120,7 @@ class InputPipeline:
       rows=process_rows(data["batch_size"], batch_sharding(self._mesh)).tolist(),
       num_threads=data["num_threads"],
       num_processes=data["num_processes"],
-      balance=self._balance,
+      balance=ClassBalance(read_labels(split), strength) if strength else None,
     )
 
   def eval_batches(self, split: Split) -> Generator[Batch, None, None]:

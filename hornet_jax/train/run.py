@@ -11,6 +11,8 @@ from etils import epath
 
 from hornet_jax.checkpoints.manager import Checkpoints
 from hornet_jax.checkpoints.train_state import TrainState
+from hornet_jax.data.class_balance import describe, read_labels
+from hornet_jax.data.datasets import Split
 from hornet_jax.errors import InputError
 from hornet_jax.lock import Lock
 from hornet_jax.models.stacking import unstack_blocks
@@ -97,7 +99,7 @@ def train(
       with _recorded(trainer, workdir, lock, on_error) as ending:
         ending.saved_step = lambda: checkpoints.saved_step
         try:
-          _announce(trainer, workdir, changes)
+          _announce(trainer, inputs.splits.train, workdir, changes)
           outcome = _run(trainer, inputs, initial, checkpoints, workdir, lock, ending, began)
         finally:
           checkpoints.settle()
@@ -166,7 +168,7 @@ def _check_length(trainer: Trainer, checkpoints: Checkpoints) -> None:
     )
 
 
-def _announce(trainer: Trainer, workdir: epath.Path, changes: list[str]) -> None:
+def _announce(trainer: Trainer, split: Split, workdir: epath.Path, changes: list[str]) -> None:
   config = trainer.config
   devices = trainer.mesh.devices.flat
   params = jax.tree.leaves(trainer.abstract_state().params)
@@ -181,6 +183,10 @@ def _announce(trainer: Trainer, workdir: epath.Path, changes: list[str]) -> None
     config["data"]["batch_size"],
     workdir,
   )
+  strength, weights = config["data"]["class_balance"], config["loss"]["class_weights"]
+  if strength or weights:
+    table = describe(split.class_names, read_labels(split), strength, weights)
+    _logger.info("%s\n%s", split.name, table)
   for change in changes:
     _logger.info("changed since the last start: %s", change)
     if change.startswith("epochs "):

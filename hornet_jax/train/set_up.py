@@ -9,10 +9,9 @@ import numpy as np
 
 from hornet_jax.config.check import check_config
 from hornet_jax.config.fit import fit
-from hornet_jax.data.class_balance import ClassBalance, class_weights, describe, read_labels
+from hornet_jax.data.class_balance import class_weights, read_labels
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.image_info import check_channels
-from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.input_pipeline import InputPipeline, open_splits
 from hornet_jax.train.trainer import Trainer
@@ -42,28 +41,16 @@ def set_up(
     check_config(config)
   train = splits.train
   check_channels(train.image_info, config["data"]["channels"], train.name)
-  config, balance = _balanced(config, train)
+  config = _weighted(config, train)
   trainer = Trainer(config, mesh, num_classes=num_classes, num_examples=num_examples)
-  return trainer, InputPipeline(config, splits, trainer.task, mesh, balance)
+  return trainer, InputPipeline(config, splits, trainer.task, mesh)
 
 
-def _balanced(
-  config: Mapping[str, Any], split: Split
-) -> tuple[Mapping[str, Any], ClassBalance | None]:
-  """Computes the weights of the classes that a config asks for, and how they are sampled."""
-  strength, loss = config["data"]["class_balance"], config["loss"]
-  is_weighted = loss["class_weighting"] != "none"
-  if loss["class_weights"] and is_weighted:
-    raise InputError(
-      "`loss.class_weights` are given or computed: expected loss.class_weighting='none' with "
-      f"them, got {loss['class_weighting']!r}."
-    )
-  if not (strength or is_weighted):
-    return config, None
-  labels, names = read_labels(split), split.class_names
-  _logger.info("%s\n%s", split.name, describe(names, labels, strength, loss["class_weighting"]))
-  if is_weighted:
-    counts = np.bincount(labels, minlength=len(names))
-    weights = class_weights(counts, loss["class_weighting"])
-    config = {**config, "loss": {**loss, "class_weights": weights}}
-  return config, ClassBalance(labels, strength) if strength else None
+def _weighted(config: Mapping[str, Any], split: Split) -> Mapping[str, Any]:
+  """Computes the weights of the classes where a config asks for them; its record has them."""
+  loss = config["loss"]
+  if loss["class_weighting"] == "none" or loss["class_weights"]:
+    return config
+  counts = np.bincount(read_labels(split), minlength=len(split.class_names))
+  weights = class_weights(counts, loss["class_weighting"])
+  return {**config, "loss": {**loss, "class_weights": weights}}
