@@ -27,6 +27,7 @@ __all__ = [
   "register",
   "register_task",
   "reset_classifier",
+  "save",
 ]
 
 # Imported when first used: with them come Orbax and Pillow, which building a model can do
@@ -35,6 +36,7 @@ _LAZY = {
   "load": ("hornet_jax.pretrained.model_io", "load"),
   "preprocess": ("hornet_jax.data.preprocess", "preprocess"),
   "register_task": ("hornet_jax.tasks", "register"),
+  "save": ("hornet_jax.pretrained.save", "save"),
 }
 
 

@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
-  """Returns an `InputError` that lists the known names and the nearest of them.
+  """Returns an `InputError` that names the nearest known names, then all of them.
 
   Args:
     kind: kind of thing that is named, such as `"variant"`.
@@ -21,9 +21,9 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
     choices: names that would have been accepted.
   """
   choices = sorted(choices)
-  nearest = difflib.get_close_matches(name, choices, n=1)
-  hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-  return InputError(f"unknown {kind} {name!r}: expected one of {', '.join(choices)}.{hint}")
+  nearest = difflib.get_close_matches(name, choices)
+  hint = f" did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+  return InputError(f"unknown {kind} {name!r}:{hint} expected one of {', '.join(choices)}.")
 
 
 class DivergedError(ArithmeticError):

@@ -17,6 +17,7 @@ ALLOWED = {
   "errors": set(),
   "exit_status": set(),
   "extras": set(),
+  "file_kind": set(),
   "files": set(),
   "lock": set(),
   "paths": set(),
@@ -75,7 +76,7 @@ ALLOWED = {
     ),
   },
 }
-SHARED = {"errors", "exit_status", "extras", "files", "lock", "paths"}
+SHARED = {"errors", "exit_status", "extras", "file_kind", "files", "lock", "paths"}
 PURE = {"ops", "models"}
 # The modules of `models` by which the rest of the package knows every model.
 FACE = {"", ".api", ".execution", ".param_info", ".parallel", ".stacking"}

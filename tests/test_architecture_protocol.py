@@ -97,7 +97,7 @@ def test_settings_go_to_execution_or_to_the_architecture():
   assert create_model(NAME, execution=Execution(scan=True), remat="dots") == Postcard(
     execution=Execution(scan=True, remat="dots")
   )
-  with pytest.raises(InputError, match=r"unknown model field 'depth'.*Did you mean 'depths'"):
+  with pytest.raises(InputError, match=r"unknown model field 'depth'.*did you mean 'depths'"):
     create_model(NAME, depth=3)
   with pytest.raises(InputError, match=r"False for 'postcard_nano'.*got Postcard"):
     create_model(NAME, features_only=True)

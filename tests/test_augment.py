@@ -81,9 +81,9 @@ def test_rand_augment_comes_last():
 @pytest.mark.parametrize(
   ("field", "message"),
   [
-    ({"crop": "random_resize"}, "Did you mean 'random_resized'"),
+    ({"crop": "random_resize"}, "did you mean 'random_resized'"),
     ({"rand_augment": "rand-m9"}, "timm's notation"),
-    ({"imaging": "pilow"}, "Did you mean 'pillow'"),
+    ({"imaging": "pilow"}, "did you mean 'pillow'"),
   ],
 )
 def test_bad_settings_name_the_choices(field, message):

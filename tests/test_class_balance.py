@@ -49,7 +49,7 @@ def test_weights_worked_out_by_hand():
   effective = np.array(class_weights(COUNTS, "effective"))
   assert (effective * COUNTS).sum() == pytest.approx(111, rel=1e-5)
   np.testing.assert_allclose(effective[1] / effective[3], effective_number(COUNTS)[3], rtol=1e-5)
-  with pytest.raises(InputError, match="Did you mean 'inverse'"):
+  with pytest.raises(InputError, match="did you mean 'inverse'"):
     class_weights(COUNTS, "invers")
 
 

@@ -235,16 +235,16 @@ def test_info(capfd):
 @pytest.mark.parametrize(
   ("extra", "message"),
   [
-    (["--config.model.variant=hornet_tinny_gf"], "Did you mean 'hornet_tiny_gf'"),
-    (["--config.data.dataset=digit"], "unknown dataset 'digit'.* Did you mean 'digits'"),
+    (["--config.model.variant=hornet_tinny_gf"], "did you mean 'hornet_tiny_gf'"),
+    (["--config.data.dataset=digit"], "unknown dataset 'digit'.* did you mean 'digits'"),
     (["--config.optimizer.lr=1"], "unknown config key 'optimizer.lr': expected one of"),
     (["--config.optimizer.learning_rate=fast"], "learning_rate.*fast"),
-    (["--config.model.dtype=bfloat61"], "Did you mean 'bfloat16'"),
+    (["--config.model.dtype=bfloat61"], "did you mean 'bfloat16'"),
     (
       ["--config=configs/digit.py"],
       "'configs/digit.py' not found.*unknown config 'digit'.*mean 'digits'",
     ),
-    (["--config=digit"], "unknown config 'digit': expected one of.*Did you mean 'digits'"),
+    (["--config=digit"], "unknown config 'digit': did you mean 'digits'.*expected one of"),
     (
       ["--config=configs/digits.py:varient=x"],
       "'varient=x': expected one of runlocal, variant=...*mean 'variant=",
@@ -273,7 +273,7 @@ def test_info(capfd):
     (["--config.data.crop_aspect=(2.0, 1.0)"], "crop_aspect` must be a smallest and a largest"),
     (["--config.data.eval_split=val"], "no split 'val': expected one of t.*, or a part"),
     (["--config.eval.also=('digits',)"], "NAME/SPLIT: got 'digits'"),
-    (["--config.eval.also=('digit/test',)"], "unknown dataset 'digit'.* Did you mean 'digits'"),
+    (["--config.eval.also=('digit/test',)"], "unknown dataset 'digit'.* did you mean 'digits'"),
     (["--config.mix.rate=1.0"], r"divisor of 8 \(64 rows on 8 devices\), got 128"),
     (["--config.optimizer.accumulation_steps=3"], "8 devices times 3 accumulation steps: got 64"),
     (["--init=/none"], "must be that of a run: expected a readable /none/config.json"),

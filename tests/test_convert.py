@@ -103,6 +103,20 @@ def test_mmpretrains_names(golden, state_dict, tmp_path):
   assert_golden_logits(write_torch_file(tmp_path / "mm.pth", content), golden)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "model._orig_mod."])
+@pytest.mark.parametrize("keys", [[], ["state_dict", "model"], ["model", "module"]])
+def test_wrapped_names(state_dict, tmp_path, prefix, keys):
+  """Of parallel, compiled and Lightning modules, in any order, and dictionaries in each other."""
+  content = {f"{prefix}{name}": value for name, value in state_dict.items()}
+  for key in keys:
+    content = {key: content, "epoch": 3}
+  plain, wrapped = tmp_path / "plain.pth", tmp_path / "wrapped.pth"
+  write_torch_file(plain, state_dict)
+  write_torch_file(wrapped, content)
+  expected, got = (read_checkpoint(path, any_architecture=True) for path in (plain, wrapped))
+  jax.tree.map(np.testing.assert_array_equal, got.params, expected.params)
+
+
 def test_names_of_keras_cv_attention_models(golden, state_dict, tmp_path):
   file = write_keras_file(tmp_path / "hornet.h5", state_dict)
   assert_golden_logits(file, golden)
@@ -220,7 +234,7 @@ def test_published_checkpoints_are_found_or_said_to_be_missing(
   (tmp_path / "mmpretrain_hornet_tiny_gf.pth").write_bytes(b"other")
   with pytest.raises(InputError, match=r"sha256 4c35a66b\.\.\.: got d9298a10"):
     locate("mmpretrain:hornet_tiny_gf")
-  with pytest.raises(InputError, match="Did you mean 'official:hornet_tiny_gf'"):
+  with pytest.raises(InputError, match="did you mean 'official:hornet_tiny_gf'"):
     locate("official:hornet_tiny_gff")
 
 

@@ -81,5 +81,5 @@ def test_bad_arguments():
   x = jnp.ones((1, 4, 4, 2))
   with pytest.raises(ValueError, match=r"odd sides.*got 2x3"):
     depthwise_conv(x, jnp.ones((2, 3, 1, 2)))
-  with pytest.raises(ValueError, match=r"'shfit'.*Did you mean 'shift'"):
+  with pytest.raises(ValueError, match=r"'shfit'.*did you mean 'shift'"):
     depthwise_conv(x, jnp.ones((3, 3, 1, 2)), "shfit")

@@ -40,5 +40,5 @@ def test_settings_are_checked():
   for size, fraction in ((0, 1.0), (8, 0.0), (8, 1.1)):
     with pytest.raises(InputError, match="`image_size` and `crop_fraction` must be"):
       EvalView(size, fraction)
-  with pytest.raises(InputError, match="Did you mean 'turbo'"):
+  with pytest.raises(InputError, match="did you mean 'turbo'"):
     EvalView(8, 1.0, imaging="turb")

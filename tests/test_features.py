@@ -197,6 +197,6 @@ def test_aliases(alias):
 
 def test_unknown_names_suggest_aliases():
   with pytest.raises(
-    ValueError, match=r"unknown variant 'hornet-tinny'.*Did you mean 'hornet-tiny"
+    ValueError, match=r"unknown variant 'hornet-tinny'.*did you mean 'hornet-tiny"
   ):
     create_model("hornet-tinny")

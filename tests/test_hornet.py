@@ -170,7 +170,7 @@ def test_drop_path_factors_keep_the_mean():
     ({"filters": ("5x5", (8,))}, 32, r"such as '7x7' or \(14, 8\), got \(8,\)"),
     ({"depths": (1, 0)}, 32, r"`depths` must be positive"),
     ({"patch_size": 0}, 32, r"`patch_size` must be positive.*got 0"),
-    ({"global_filter": "ftt"}, 32, r"'ftt'.*Did you mean 'fft'"),
+    ({"global_filter": "ftt"}, 32, r"'ftt'.*did you mean 'fft'"),
     ({"drop_path_rate": 1.0}, 32, r"in \[0, 1\).*got 1\.0"),
     ({"base_dim": 6, "orders": (3, 2)}, 32, r"multiple of 4 for order 3, got 6"),
   ],
@@ -199,7 +199,7 @@ def test_images_must_be_normalised(params):
 def test_unknown_names():
   with pytest.raises(ValueError, match=r"unknown variant 'hornet_tiny_7x8'.*'hornet_tiny_7x7'"):
     create_model("hornet_tiny_7x8")
-  with pytest.raises(ValueError, match=r"unknown model field 'depth'.*Did you mean 'depths'"):
+  with pytest.raises(ValueError, match=r"unknown model field 'depth'.*did you mean 'depths'"):
     create_model("hornet_tiny_7x7", depth=3)
   with pytest.raises(ValueError, match=r"`num_classes` must be a whole number.*got -1"):
     create_model("hornet_tiny_7x7", num_classes=-1)

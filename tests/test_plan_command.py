@@ -16,7 +16,7 @@ from hornet_jax.cost.xla.compile import Compiled, Lowered
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (["--topology=v5f:2x4"], "unknown TPU 'v5f'.*Did you mean"),
+    (["--topology=v5f:2x4"], "unknown TPU 'v5f'.*did you mean"),
     (["--topology=v5e:2x2x2"], "must have 2 sides"),
     (["--topology=v5e"], "sides of its slice"),
     (["--topology=v5e:32x32"], "must be a slice that exists.*Hint: v5e:16x16"),

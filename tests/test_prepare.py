@@ -70,7 +70,7 @@ def test_classes_that_differ_in_spaces_alone(tmp_path, capfd):
     (["folder", "--path=.", "--name=digits"], "must be new: 'digits' is a dataset of its own"),
     (["tfrecord"], "needs --path"),
     (["tfrecord", "--path=."], "folder of a prepared version"),
-    (["digit"], "Did you mean 'digits'"),
+    (["digit"], "did you mean 'digits'"),
     (["digits", "--idx=."], "--idx belongs to fashion_mnist"),
     (["digits", "--path=."], "--path belongs to folder and tfrecord"),
     (["tfrecord", "--path=.", "--eval_fraction=0.2"], "--eval_fraction belongs to folder"),

@@ -191,7 +191,7 @@ def test_names():
   register("negative", Negative)  # as a cell that runs twice
   with pytest.raises(InputError, match="a name that no task has, got 'negative'"):
     register("negative", Classification)
-  with pytest.raises(InputError, match=r"'negativ'.*Did you mean 'negative'"):
+  with pytest.raises(InputError, match=r"'negativ'.*did you mean 'negative'"):
     get_task("negativ")
 
 

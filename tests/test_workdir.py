@@ -75,7 +75,7 @@ def test_a_run_of_an_earlier_version_goes_on(config, begun):
   ("changes", "message"),
   [
     ({"version": 99}, r"config.json must be a config of this program: .*at most \d+, got 99"),
-    ({"model.sacn": True}, "unknown config key 'model.sacn'.*Did you mean 'model.scan'"),
+    ({"model.sacn": True}, "unknown config key 'model.sacn'.*did you mean 'model.scan'"),
   ],
 )
 def test_a_run_of_a_later_version_is_refused(changes, message, config, begun):

@@ -16,7 +16,7 @@ from hornet_jax.checkpoints.retention import StepFolder, by_score, delete, state
 from hornet_jax.cli import export
 from hornet_jax.errors import InputError
 from hornet_jax.exit_status import COMPLETE, PERSON
-from hornet_jax.runs.workdir import load_config, only_writer
+from hornet_jax.runs.workdir import check_is_folder, load_config, only_writer
 from hornet_jax.tasks import get_task
 from hornet_jax.train.task import EVAL_EMA, Task, ranking_key
 
@@ -56,7 +56,9 @@ def _task(args: argparse.Namespace) -> type[Task]:
 
 def _all_steps(args: argparse.Namespace) -> list[StepFolder]:
   """Lists the checkpoints of the run, oldest first."""
-  return choose(epath.Path(args.workdir) / "checkpoints", "last")[::-1]
+  workdir = epath.Path(args.workdir)
+  check_is_folder(workdir)
+  return choose(workdir / "checkpoints", "last")[::-1]
 
 
 def _list(args: argparse.Namespace) -> int:

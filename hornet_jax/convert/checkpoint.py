@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from hornet_jax.models import get_variant
 SUFFIXES = (".pth", ".pt", ".h5")
 WEIGHTS = ("raw", "ema")
 _LISTED = 20
+# What DistributedDataParallel, torch.compile and Lightning put before names, in any order.
+_WRAPPERS = re.compile(r"^((module|_orig_mod|model)\.)+")
 _IMAGENET_CLASSES = 1000
 
 
@@ -114,8 +117,9 @@ def _read(path: pathlib.Path, weights: str) -> dict[str, tuple[str, np.ndarray]]
   if path.suffix == ".h5":
     return read_keras_file(path)
   tensors = read_torch_file(path, lambda content: _select(content, weights, path))
-  rename = official_from_mmpretrain if is_mmpretrain(tensors) else str
-  return {name: (rename(name), value) for name, value in tensors.items()}
+  names = {name: _WRAPPERS.sub("", name) for name in tensors}
+  rename = official_from_mmpretrain if is_mmpretrain(names.values()) else str
+  return {name: (rename(names[name]), value) for name, value in tensors.items()}
 
 
 def _num_classes(state_dict: Mapping[str, np.ndarray], missing: int) -> int:
@@ -169,6 +173,8 @@ def _select(content: Any, weights: str, path: pathlib.Path) -> dict[str, Any]:
     found: Any = next((content[key] for key in keys if isinstance(content.get(key), Mapping)), None)
     if found is None and weights == "raw" and any("." in str(key) for key in content):
       found = content
+    while found is not None and any(isinstance(found.get(key), Mapping) for key in keys):
+      found = next(found[key] for key in keys if isinstance(found.get(key), Mapping))
     if found is not None:
       unnamed = [key for key in found if not isinstance(key, str)]
       if unnamed:

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from hornet_jax.errors import InputError
+from hornet_jax.file_kind import file_kind
 
 # Layer -> official module, applied to the whole name.
 # Source: keras_cv_attention_models, hornet/hornet.py and attention_layers.
@@ -67,7 +68,9 @@ def read_keras_file(path: pathlib.Path) -> dict[str, tuple[str, np.ndarray]]:
     with h5py.File(path) as file:
       file.visititems(visit)
   except (OSError, RuntimeError) as error:
-    raise InputError(f"{path} must be a readable HDF5 file: {error}.") from error
+    raise InputError(
+      f"{path} must be a readable HDF5 file: {error}; it is {file_kind(path)}."
+    ) from error
   if unknown:
     raise InputError(
       f"{path} must hold a HorNet of keras_cv_attention_models: {len(unknown)} unknown: "

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from hornet_jax.errors import InputError
+from hornet_jax.file_kind import file_kind
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a pickled magic number
 _LARGEST_PICKLE = 1 << 28  # bytes: names and shapes; the numbers lie beside
@@ -95,7 +96,8 @@ def read_torch_file(
         "zip archive. Hint: torch.save(torch.load(OLD, map_location='cpu'), NEW) writes a new one."
       ) from error
     raise InputError(
-      f"{path} must be a whole file that `torch.save` wrote: {error}. Hint: download it again."
+      f"{path} must be a whole file that `torch.save` wrote: it is {file_kind(path)}. Hint: "
+      "download it again; a safetensors file of ours needs no conversion."
     ) from error
   except OSError as error:
     raise InputError(f"{path} must be a readable file: {error}.") from error

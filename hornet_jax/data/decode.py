@@ -15,6 +15,7 @@ from hornet_jax.data.arrays import decode_array, is_npy, is_tiff, read_array, sc
 from hornet_jax.data.jpeg_segments import metadata, without_metadata
 from hornet_jax.data.pixel_format import RGB, PixelFormat, padded_channels
 
+_UNKNOWN = "no image format that Pillow knows"
 _LIMIT = threading.Lock()
 _COLORSPACES = ("YCbCr", "Gray", "RGB")  # of JPEGs that libjpeg-turbo turns into RGB
 _TURNS = {
@@ -48,7 +49,7 @@ def decode(encoded: bytes, pixel_format: PixelFormat = RGB) -> Image.Image:
       _check_size(image.size, pixel_format)
       return to_image(image, pixel_format)
   except UnidentifiedImageError as error:
-    raise UndecodableImageError("no image format that Pillow knows") from error
+    raise UndecodableImageError(_UNKNOWN) from error
   except Exception as error:  # Pillow's readers raise whatever their format's code meets
     raise UndecodableImageError(str(error)) from error
 
@@ -147,6 +148,8 @@ def count_channels(encoded: bytes) -> int:
       return len(image.getbands())
   except ImportError:
     raise
+  except UnidentifiedImageError as error:
+    raise UndecodableImageError(_UNKNOWN) from error
   except Exception as error:
     raise UndecodableImageError(str(error)) from error
 

@@ -16,6 +16,7 @@ from hornet_jax.models.registry import (
   list_models,
   register,
 )
+from hornet_jax.models.stem import adapt_stem
 
 __all__ = [
   "ALIASES",
@@ -25,6 +26,7 @@ __all__ = [
   "FeatureMaps",
   "GnConv",
   "HorNet",
+  "adapt_stem",
   "attach_head",
   "create_model",
   "get_variant",

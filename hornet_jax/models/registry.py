@@ -120,6 +120,12 @@ def create_model(
   Raises:
     InputError: if the name or a field is unknown, or a value out of range.
   """
+  if "pretrained" in settings:
+    raise InputError(
+      "`pretrained` is no field of a model: expected none, got "
+      f"pretrained={settings['pretrained']!r}. Hint: model, params, preprocessing = "
+      f"hornet_jax.load('official:{ALIASES.get(name, name)}')."
+    )
   variant = get_variant(name)
   of_execution, fields = split_settings(settings)
   known = set(inspect.signature(variant.constructor).parameters) - {"parent", "name", "execution"}

@@ -9,9 +9,8 @@ from flax import traverse_util
 
 from hornet_jax.convert.checkpoint import differences, listed
 from hornet_jax.errors import InputError
-from hornet_jax.models import Architecture
+from hornet_jax.models import Architecture, adapt_stem
 from hornet_jax.models.param_info import Role
-from hornet_jax.models.stem import adapt_stem
 from hornet_jax.pretrained.class_map import check_class_map, map_by_synset
 from hornet_jax.pretrained.model_io import PretrainedModel
 

@@ -22,6 +22,7 @@ from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError, StorageError
+from hornet_jax.file_kind import file_kind
 from hornet_jax.files import make_folder, retried, write_file
 from hornet_jax.models import Architecture
 from hornet_jax.paths import check_reachable, expanded
@@ -86,6 +87,15 @@ def is_one_file(path: str | epath.PathLike) -> bool:
   return is_published(name) or epath.Path(name).suffix in (_SUFFIX, *SUFFIXES)
 
 
+def check_is_weights(path: epath.Path) -> None:
+  """Raises `InputError` where a path is a file that has no weights; what it is, is named."""
+  if path.is_file():
+    raise InputError(
+      f"`path` must be a workdir or a file of weights, {', '.join((_SUFFIX, *SUFFIXES))}: {path} "
+      f"is {file_kind(path)}."
+    )
+
+
 def read_model(
   path: str | epath.PathLike, *, checkpoint: str | int = "last", raw: bool = False
 ) -> tuple[ModelSpec, dict[str, Any]]:
@@ -104,6 +114,7 @@ def read_model(
     return spec_of_checkpoint(read_checkpoint(pathlib.Path(path)))
   if path.suffix == _SUFFIX:
     return _read(path)
+  check_is_weights(path)
   spec = _spec_of_run(path)
   _, raw_params, ema_params = _load_stateless(path, checkpoint)
   return spec, raw_params if raw else ema_params
@@ -251,5 +262,7 @@ def _read(file: epath.Path) -> tuple[ModelSpec, dict[str, Any]]:
     raise
   except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
     reason = f"{error} is missing" if isinstance(error, KeyError) else error or "not readable"
-    raise InputError(f"{file} must be a file that `hornet export` wrote: {reason}.") from error
+    raise InputError(
+      f"{file} must be a file that `hornet export` wrote: {reason}; it is {file_kind(file)}."
+    ) from error
   return spec, traverse_util.unflatten_dict(tensors, sep="/")

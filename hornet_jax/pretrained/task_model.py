@@ -14,7 +14,7 @@ from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.paths import expanded
-from hornet_jax.pretrained.model_io import is_one_file, read_model
+from hornet_jax.pretrained.model_io import check_is_weights, is_one_file, read_model
 from hornet_jax.runs.workdir import load_class_names, load_config
 from hornet_jax.tasks import Classification
 from hornet_jax.tasks.build import build_task
@@ -56,6 +56,7 @@ def load_task_model(path: str, checkpoint: str | int = "last") -> TaskModel:
     model = build_model(spec.model, data, num_classes)
     return TaskModel(task, model, {"params": params}, spec.class_names)
   workdir = epath.Path(expanded(path, "a path of weights"))
+  check_is_weights(workdir)
   class_names = load_class_names(workdir)
   task, model = build_task(load_config(workdir), len(class_names))
   _, _, averaged = load_variables(workdir / "checkpoints", checkpoint, ranking_key(task))

@@ -16,6 +16,7 @@ from hornet_jax.config.schema import SCHEMA
 from hornet_jax.config.upgrade import upgrade
 from hornet_jax.data.datasets import Split
 from hornet_jax.errors import InputError, StorageError
+from hornet_jax.file_kind import file_kind
 from hornet_jax.files import exists, read_file, write_file
 from hornet_jax.lock import Lock, locked
 from hornet_jax.parallel.mesh import wait_for_all
@@ -175,10 +176,20 @@ def _load_json(workdir: epath.Path, name: str) -> dict[str, Any]:
   except StorageError:
     raise
   except (OSError, ValueError) as error:
+    check_is_folder(workdir)
     raise _no_run(path, error) from error
   if not isinstance(content, dict):
     raise _no_run(path, "no settings")
   return content
+
+
+def check_is_folder(workdir: epath.Path) -> None:
+  """Raises `InputError` where a workdir is a file, which is named as what it is."""
+  if workdir.is_file():
+    raise InputError(
+      f"`workdir` must be the folder of a run: {workdir} is {file_kind(workdir)}. Hint: `predict`, "
+      "and `evaluate` with --data, take files of weights, too."
+    )
 
 
 def _no_run(path: epath.Path, found: Any) -> InputError:

@@ -23,6 +23,7 @@ from hornet_jax.runs.result import Ending, recorded
 from hornet_jax.runs.workdir import (
   changed_settings,
   check_dataset,
+  check_is_folder,
   check_shared,
   is_workdir,
   only_writer,
@@ -70,6 +71,7 @@ def train(
   """
   began = began or time.time()
   check_reachable(workdir)
+  check_is_folder(workdir)
   check_holds_checkpoints(workdir)
   if is_workdir(workdir):
     config = with_fitted_settings(config, workdir)
