@@ -212,3 +212,25 @@ def test_a_dataset_without_classes_is_refused(tmp_path):
   subprocess.run([sys.executable, "-c", MAKE_UNLABELLED, tmp_path], check=True, capture_output=True)
   with pytest.raises(InputError, match=r"must be of image classification.*got `image`, `number`"):
     open_split("boxes", "train", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  ("arguments", "shown", "not_shown"),
+  [
+    (
+      ["folder"],
+      ["--labels", "--max_value", "--data_dir"],
+      ["--archives", "--idx", "--short_side"],
+    ),
+    (["imagenet2012"], ["--archives", "--partial"], ["--labels", "--beam_options", "--path"]),
+    (["smaller"], ["--short_side", "--name"], ["--labels", "--path"]),
+    ([], ["--labels", "--archives", "--short_side", "--idx"], []),
+  ],
+)
+def test_help_after_a_dataset_is_on_its_flags(capfd, arguments, shown, not_shown):
+  with pytest.raises(SystemExit) as end:
+    main(["prepare", *arguments, "--help"])
+  assert end.value.code == 0
+  printed = capfd.readouterr().out
+  assert not [flag for flag in shown if flag not in printed]
+  assert not [flag for flag in not_shown if flag in printed]

@@ -15,7 +15,8 @@ from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.exit_status import is_expected
 from hornet_jax.paths import check_reachable, expanded
 
-# Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`.
+# Name -> module of this package with `add_arguments(parser)` and `run(args) -> int`, and
+# `OWN_HELP` where the former adds `--help` too.
 COMMANDS = {
   "train": "train a model, or go on where a run stopped",
   "evaluate": "accuracy of a trained run",
@@ -106,9 +107,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument("--version", action="version", version=hornet_jax.__version__)
   commands = parser.add_subparsers(metavar="COMMAND", required=True)
   for name, summary in COMMANDS.items():
-    command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    if name == called:
-      module = importlib.import_module(f"hornet_jax.cli.{name}")
+    module = importlib.import_module(f"hornet_jax.cli.{name}") if name == called else None
+    command = commands.add_parser(
+      name,
+      help=summary,
+      description=summary,
+      allow_abbrev=False,
+      add_help=not getattr(module, "OWN_HELP", False),
+    )
+    if module:
       module.add_arguments(command)
       command.add_argument(
         "--imports",

@@ -64,7 +64,26 @@ _FLAGS = {
 }
 
 
+OWN_HELP = True
+"""Whether `add_arguments` adds `--help` itself."""
+
+
+class _Help(argparse.Action):
+  """Prints the help; after the name of a dataset only the flags that are for it."""
+
+  def __call__(
+    self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object
+  ) -> None:
+    dataset = getattr(namespace, "dataset", None)
+    for action in parser._actions:
+      if dataset and dataset not in _FLAGS.get(action.dest, (dataset,)):
+        action.help = argparse.SUPPRESS
+    parser.print_help()
+    parser.exit()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument("-h", "--help", action=_Help, nargs=0, help="after a dataset: on its flags")
   known = ", ".join(DATASETS)
   parser.add_argument(
     "dataset",
