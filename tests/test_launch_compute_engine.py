@@ -5,7 +5,7 @@ How it recovers: test_launch_recovery.py.
 
 import clouds
 import pytest
-from launching import ROOT, TRAIN, bash, commands
+from launching import ROOT, TRAIN, bash, commands, program
 
 SETTINGS = {"ZONE": "us-central1-c", "PROJECT": "p", "TOPOLOGY": "4x4x4"}
 EVERYWHERE = ["--project=p", "--quiet"]
@@ -185,3 +185,11 @@ def test_a_policy_that_cannot_be_made_makes_no_group(play):
   gcloud.write_text(text.replace('*" queued-resources describe "*)', failing, 1))
   child, events = play(MAX_FAILURES="0")
   assert (child.returncode, events) == (1, [])
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_a_host_that_fails_is_not_hidden_by_one_that_does_not(play, host):
+  text = f'[ "$HOST" = {host} ] || exit 0\necho act >>"$PLAY/log"\nexit 2'
+  program(play.folder / "host" / "hornet-env" / "bin", "python", text)
+  child, events = play()
+  assert (child.returncode, events) == (2, ["create", "scp", "act", "delete"])

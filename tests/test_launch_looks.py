@@ -69,7 +69,8 @@ def test_looks_that_fail_for_long_end_the_launcher_which_deletes_the_slice(play)
 
 def test_a_bucket_that_cannot_be_read_is_not_a_run_that_has_not_begun(play):
   gcloud = play.folder / "bin" / "gcloud"
-  text = gcloud.read_text().replace("The following URLs matched no objects", "gs://b not found: 404")
+  text = gcloud.read_text()
+  text = text.replace("The following URLs matched no objects", "gs://b not found: 404")
   gcloud.write_text(text)
   child, events = play("0@9")
   assert (child.returncode, events) == (2, [])

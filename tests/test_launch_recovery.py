@@ -20,6 +20,7 @@ from waiting import wait_for
 
 from hornet_jax import exit_status
 
+
 @pytest.fixture(params=clouds.SETTINGS)
 def play(request, tmp_path):
   """Of both launchers that hold a slice."""
@@ -30,7 +31,7 @@ ONCE = ["create", "scp", "act"]
 
 
 def test_a_slice_that_is_taken_away_is_asked_for_again(play):
-  child, events = play("preempted", "75@3", "preempted", "0@9")
+  child, events = play("preempted", "75@3", "preempted", "0@9", MAX_FAILURES="0")
   assert child.returncode == 0, child.stderr
   # A run that was told to stop goes on where it was, with the code that is there.
   assert events == [*ONCE, "delete", *ONCE, "act", "delete", *ONCE, "delete"]
