@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_shell_syntax(path):
 
 
 def test_the_scripts_tell_how_they_are_used():
-  for script in ("tpu_vm.sh", "xpk.sh", "skypilot.sh"):
+  for script in ("compute_engine.sh", "tpu_vm.sh", "xpk.sh", "skypilot.sh"):
     for arguments in ([], ["name", "/a/folder/of/this/machine", *TRAIN]):
       child = bash(script, *arguments, check=False, DRY_RUN="1", CLUSTER="c")
       assert (child.returncode, child.stdout) == (2, "")
@@ -50,10 +51,10 @@ def test_dry_run_on_tpu_vms():
   check, create, state, archive, copy, set_up, train, delete = commands(
     "tpu_vm.sh", "run-a", "gs://b/r/", *TRAIN, ZONE="us-west4-a", PROJECT="p"
   )
-  where = ["--zone=us-west4-a", "--project=p"]
+  where = ["--zone=us-west4-a", "--project=p", "--quiet"]
   tpus = ["gcloud", "compute", "tpus"]
   ssh = [*tpus, "tpu-vm", "ssh", "run-a", "--worker=all"]
-  assert check == ["gcloud", "storage", "cat", "gs://b/r/result.json"]
+  assert check == ["gcloud", "storage", "cat", "gs://b/r/result.json", "--quiet"]
   assert create == [
     *(*tpus, "queued-resources", "create", "run-a", "--node-id=run-a"),
     *("--accelerator-type=v5litepod-256", "--runtime-version=v2-alpha-tpuv5-lite", "--spot"),
@@ -63,17 +64,23 @@ def test_dry_run_on_tpu_vms():
   assert state == [*tpus, "queued-resources", "describe", "run-a", state_format, *where]
   file = archive[-2].removeprefix("--output=")
   assert archive == ["git", "-C", str(ROOT), "archive", "--format=tar.gz", archive[-2], "HEAD"]
-  assert copy == [*tpus, "tpu-vm", "scp", file, "run-a:hornet.tar.gz", "--worker=all", *where]
+  options = ["-oBatchMode=yes", "-oServerAliveInterval=60"]
+  assert copy == [
+    *(*tpus, "tpu-vm", "scp", file, "run-a:hornet.tar.gz", "--worker=all"),
+    *(f"--scp-flag={option}" for option in options),
+    *where,
+  ]
   for command in (set_up, train):
-    assert command[:-3] + command[-2:] == [*ssh, *where]
+    assert command[: len(ssh)] == ssh
+    assert command[len(ssh) + 1 :] == [*(f"--ssh-flag={option}" for option in options), *where]
   assert (
     "~/hornet-env/bin/python -m hornet_jax train --workdir=gs://b/r "
     r"--config=configs/imagenet1k.py:variant=tiny_gf --config.data.data_dir=gs://b/a\ dir"
-  ) in [line.strip() for line in train[-3].splitlines()]
-  assert delete == [*tpus, "queued-resources", "delete", "run-a", "--force", "--quiet", *where]
+  ) in [line.strip() for line in train[len(ssh)].splitlines()]
+  assert delete == [*tpus, "queued-resources", "delete", "run-a", "--force", *where]
   # What is sent to the hosts is shell as well.
   for command in (set_up, train):
-    text = command[-3].removeprefix("--command=")
+    text = command[len(ssh)].removeprefix("--command=")
     options = [SHELLCHECK, "--shell=bash", "--severity=warning", "-"]
     child = subprocess.run(options, input=text, capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stdout
@@ -91,9 +98,19 @@ def test_dry_run_without_spot_that_keeps_the_slice():
 @pytest.mark.skipif(not GCLOUD, reason="gcloud is not installed")
 def test_gcloud_knows_the_flags(tmp_path):
   """By its own parser, which asks no server."""
-  lines = commands("tpu_vm.sh", "run-a", "gs://b/r", TRAIN[0], ZONE="us-west4-a")
-  lines = [" ".join(words) for words in lines if words[0] == "gcloud" and "ssh" not in words]
-  lines.append("gcloud compute tpus tpu-vm ssh run-a --worker=all --command=ls --zone=us-west4-a")
+  where = {"ZONE": "us-central1-c", "PROJECT": "p"}
+  engine = {"TOPOLOGY": "4x4", "MACHINE_TYPE": "ct6e-standard-4t", "RESERVATION": "r"}
+  # A gcloud of before 2026 knows neither bulk nor, but as beta, Flex-start.
+  newer = "--target-size-policy-mode=bulk"
+  models = ({"PROVISIONING": model} for model in ("spot", "standard", "reservation"))
+  runs = [("tpu_vm.sh", where), *(("compute_engine.sh", where | engine | m) for m in models)]
+  lines = []
+  for script, variables in runs:
+    for words in commands(script, "run-a", "gs://b/r", TRAIN[0], **variables):
+      words = ["--command=ls" if word.startswith("--command=") else word for word in words]
+      words = [word for word in words if word != newer]
+      lines += [shlex.join(words)] if words[0] == "gcloud" else []
+  lines = list(dict.fromkeys(lines))  # each takes two seconds
   page = (LAUNCH / "README.md").read_text().replace("\\\n", " ")
   lines += [line.split("|")[0] for line in page.splitlines() if line.startswith("gcloud ")]
   for line in lines:

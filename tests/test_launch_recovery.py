@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 
+import clouds
 import pytest
 import yaml
 from launching import LAUNCH, ROOT, TRAIN, bash, commands, program
@@ -19,79 +20,34 @@ from waiting import wait_for
 
 from hornet_jax import exit_status
 
-# Runs on this machine what is sent to the hosts; a host whose slice is gone answers with 255.
-FAKE_GCLOUD = r"""
-echo "${*:1:5}" >>"$PLAY/log"
-case "$*" in
-  "storage cat gs://b/r/result.json") cat "$PLAY/result.json" ;;
-  *" describe "*) [ ! -e "$PLAY/state" ] || cat "$PLAY/state"
-    [ "$(cat "$PLAY/state" 2>/dev/null)" != PROVISIONING ] || echo ACTIVE >"$PLAY/state" ;;
-  *" create "*) echo PROVISIONING >"$PLAY/state" ;;
-  *" delete "*) rm "$PLAY/state" ;;
-  *"hornet_jax train"*--workdir=gs://b/r*)
-    for word; do [[ $word != --command=* ]] || command=${word#--command=}; done
-    HOME=$PLAY/host bash -c "$command" && status=0 || status=$?
-    [ "$(cat "$PLAY/state")" = ACTIVE ] || exit 255
-    exit $status ;;
-esac
-"""
-# `hornet train`: acts are STATUS, STATUS@STEP where it writes result.json, or `preempted`.
-FAKE_TRAINING = r"""
-rm -f "$PLAY/result.json"
-read -r act <"$PLAY/acts"
-sed -i 1d "$PLAY/acts"
-echo "act $act" >>"$PLAY/log"
-if [ "$act" = preempted ]; then echo SUSPENDED >"$PLAY/state"; exit; fi
-status=${act%@*}
-complete=$([ "$status" = 0 ] && echo true || echo false)
-if [[ $act == *@* ]]; then
-  printf '{"complete": %s, "step": %s, "total_steps": 9}' "$complete" "${act#*@}" \
-    >"$PLAY/result.json"
-fi
-exit "$status"
-"""
 
-
-@pytest.fixture
-def play(tmp_path):
-  """tpu_vm.sh against a gcloud that lets each start of training end as told."""
-
-  def run(*acts, **variables):
-    (tmp_path / "acts").write_text("".join(f"{act}\n" for act in acts))
-    (tmp_path / "host" / "hornet").mkdir(parents=True)
-    program(tmp_path / "host" / "hornet-env" / "bin", "python", FAKE_TRAINING)
-    path = program(tmp_path / "bin", "gcloud", FAKE_GCLOUD)
-    variables = {"PATH": path, "PLAY": str(tmp_path), "POLL_SECONDS": "0"} | variables
-    child = bash("tpu_vm.sh", "run-a", "gs://b/r", *TRAIN, check=False, **variables)
-    log = (tmp_path / "log").read_text().splitlines()
-    words = {"create", "delete", "scp", "act"}
-    events = [word for line in log for word in line.split() if word in words]
-    return child, events, tmp_path
-
-  return run
+@pytest.fixture(params=clouds.SETTINGS)
+def play(request, tmp_path):
+  """Of both launchers that hold a slice."""
+  return clouds.Play(request.param, tmp_path)
 
 
 ONCE = ["create", "scp", "act"]
 
 
 def test_a_slice_that_is_taken_away_is_asked_for_again(play):
-  child, events, folder = play("preempted", "75@3", "preempted", "0@9")
+  child, events = play("preempted", "75@3", "preempted", "0@9", MAX_FAILURES="0")
   assert child.returncode == 0, child.stderr
   # A run that was told to stop goes on where it was, with the code that is there.
   assert events == [*ONCE, "delete", *ONCE, "act", "delete", *ONCE, "delete"]
   assert "complete: gs://b/r/result.json" in child.stderr
-  assert not (folder / "state").exists()
+  assert not (play.folder / "state").exists()
 
 
 def test_a_complete_run_asks_for_nothing(play, tmp_path):
   (tmp_path / "result.json").write_text(json.dumps({"complete": True, "step": 9}, indent=2))
-  child, events, _ = play()
+  child, events = play()
   assert (child.returncode, events) == (0, [])
 
 
 def test_a_result_that_is_not_complete_is_gone_on_with(play, tmp_path):
   (tmp_path / "result.json").write_text('{"complete": false, "step": 3}')
-  child, events, _ = play("0@9")
+  child, events = play("0@9")
   assert (child.returncode, events) == (0, [*ONCE, "delete"])
 
 
@@ -100,15 +56,15 @@ def test_a_result_that_is_not_complete_is_gone_on_with(play, tmp_path):
   [(exit_status.PERSON, 2, "says what to do"), (exit_status.BUG, 1, "a bug")],
 )
 def test_what_would_fail_again_ends_at_once_and_deletes_the_slice(play, act, status, said):
-  child, events, folder = play(act, "0@9")
+  child, events = play(act, "0@9")
   assert (child.returncode, events) == (status, [*ONCE, "delete"])
   assert said in child.stderr
-  assert not (folder / "state").exists()
+  assert not (play.folder / "state").exists()
 
 
 def test_stops_that_lead_on_are_not_counted(play):
   stops = [f"{exit_status.AGAIN}@{step}" for step in range(1, 6)]
-  child, events, _ = play(*stops, "0@9", MAX_FAILURES="0", KEEP="1")
+  child, events = play(*stops, "0@9", MAX_FAILURES="0", KEEP="1")
   assert child.returncode == 0, child.stderr
   assert events == [*ONCE, *["act"] * 5]
 
@@ -116,16 +72,16 @@ def test_stops_that_lead_on_are_not_counted(play):
 @pytest.mark.parametrize("act", ["75@3", "75", "134", "137", "143", "255"])
 def test_what_leads_nowhere_is_not_paid_for_ever(play, act):
   """A store that always fails, a process that is killed again and again, a connection lost."""
-  child, events, folder = play("75@3", *[act] * 9, MAX_FAILURES="2")
+  child, events = play("75@3", *[act] * 9, MAX_FAILURES="2")
   assert child.returncode == 1
   more = 1 if act == "75" else 0  # the step is not known: that may be progress, once
   assert events == ["create", "scp", *["act"] * (4 + more), "delete"]
   assert "given up" in child.stderr
-  assert not (folder / "state").exists()
+  assert not (play.folder / "state").exists()
 
 
 def test_failures_count_in_a_row_only(play):
-  child, events, _ = play("137", "75@3", "255", "75@6", "0@9", MAX_FAILURES="1", KEEP="1")
+  child, events = play("137", "75@3", "255", "75@6", "0@9", MAX_FAILURES="1", KEEP="1")
   assert child.returncode == 0, child.stderr
   assert events == [*ONCE, *["act"] * 4]
 
@@ -215,7 +171,7 @@ def test_the_lists_of_exit_statuses_are_ours():
   assert recovery["max_restarts_on_errors"] == 0
 
 
-@pytest.mark.parametrize("launcher", ["tpu_vm.sh", "xpk.sh", "skypilot.yaml"])
+@pytest.mark.parametrize("launcher", ["hosts.sh", "xpk.sh", "skypilot.yaml"])
 def test_what_a_bucket_needs_is_installed_in_the_versions_that_are_known_to_work(launcher):
   text = (LAUNCH / launcher).read_text()
   assert re.search(

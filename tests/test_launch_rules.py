@@ -74,13 +74,12 @@ def end_by_sigterm(process, folder, send):
   return status
 
 
-@pytest.fixture(scope="module")
-def jobset(tmp_path_factory):
+@pytest.fixture(scope="module", params=["v5litepod-256", "tpu7x-2x2x4"])
+def jobset(request, tmp_path_factory):
   """The manifest that xpk makes of what xpk.sh runs."""
   folder = tmp_path_factory.mktemp("xpk")
-  create = commands(
-    "xpk.sh", "run-a", "gs://b/r", *TRAIN, CLUSTER="c", PROJECT="p", ZONE="us-west4-a"
-  )[-1]
+  variables = {"CLUSTER": "c", "PROJECT": "p", "ZONE": "us-west4-a", "TPU_TYPE": request.param}
+  create = commands("xpk.sh", "run-a", "gs://b/r", *TRAIN, **variables)[-1]
   code = pathlib.Path(next(w for w in create if w.startswith("--script-dir=")).partition("=")[2])
   code.mkdir()
   manifest = folder / "jobset.yaml"

@@ -4,7 +4,7 @@
 # It needs xpk, gcloud, kubectl and crane, and sends the last commit of this repository.
 #   DRY_RUN=1               print the commands
 #   CLUSTER, PROJECT, ZONE  of the cluster; the first must be set
-#   TPU_TYPE=v5litepod-256  of a slice
+#   TPU_TYPE=v5litepod-256  of a slice; tpu7x-2x2x4 for TPU7x
 #   NUM_SLICES=1
 #   BASE_IMAGE=python:3.12  what the code is put into
 #   MAX_RESTARTS=1000       of the whole workload
