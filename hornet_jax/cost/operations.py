@@ -9,7 +9,7 @@ from jax.extend import core
 FOURIER_SCOPE = "fourier"
 """The name scope whose products belong to Fourier transforms."""
 
-_TRANSFORMS = ("rfft2", "irfft2")  # of hornet_jax.ops.fourier, from and to images [B, H, W, C]
+_TRANSFORMS = ("_rfft2", "_irfft2")  # of hornet_jax.ops.fourier, from and to images [B, H, W, C]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def operation_work(eqn: core.JaxprEqn, in_fourier: bool) -> Work:
       macs, is_depthwise = _dot_macs(eqn), False
     case "conv_general_dilated":
       macs, is_depthwise = _conv_macs(eqn), _is_depthwise(eqn)
-    case "custom_vjp_call" if in_fourier:
+    case "custom_jvp_call" if in_fourier:
       return _transform_work(eqn)
     case "fft" if not in_fourier:
       size = max(math.prod(_shape(var)) for var in (*eqn.invars, *eqn.outvars))
