@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from golden_data import assert_close
 
+from hornet_jax.cost.count import count, total
 from hornet_jax.models.dense import _matmul
 from hornet_jax.ops import depthwise_conv, gelu, layer_norm
 from hornet_jax.ops.fourier import irfft2, rfft2
@@ -202,3 +203,19 @@ def test_transforms_keep_nothing_for_the_backward_pass():
   for name in ("rfft2", "irfft2"):
     _, pullback = jax.vjp(OPS[name][0], *((x,) if name == "rfft2" else (re, im)))
     assert not [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= re.size]
+
+
+def test_forward_derivatives_count():
+  """One product for the value, and one for the tangent of each argument."""
+  conv = OPS["grouped"][0]
+  x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (X, KERNEL))
+  macs = 9 * np.prod(X)
+
+  def forward(x, kernel):
+    return jax.jvp(conv, (x, kernel), (x, kernel))
+
+  def of_first_alone(x, kernel):
+    return jax.jvp(lambda x: conv(x, kernel), (x,), (x,))
+
+  counted = [total(count(f, x, kernel).values()) for f in (conv, forward, of_first_alone)]
+  assert [work.depthwise_macs for work in counted] == [macs, 3 * macs, 2 * macs]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import unknown_name
@@ -62,14 +63,17 @@ def irfft2(spectrum: Spectrum, width: int, implementation: str = "dft") -> Float
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _rfft2(implementation: str, width: int, x: Array) -> Spectrum:
   del width
+  x = checkpoint_name(x, "rfft2")  # by which transforms are counted
   return _rfft2_fft(x) if implementation == "fft" else _rfft2_dft(implementation == "dft_bf16", x)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _irfft2(implementation: str, width: int, re: Array, im: Array) -> Array:
   if implementation == "fft":
-    return _irfft2_fft(width, re, im)
-  return _irfft2_dft(width, implementation == "dft_bf16", re, im)
+    x = _irfft2_fft(width, re, im)
+  else:
+    x = _irfft2_dft(width, implementation == "dft_bf16", re, im)
+  return checkpoint_name(x, "irfft2")
 
 
 def _transposed_rfft2(implementation: str, width: int, g: Spectrum) -> tuple[Array]:
