@@ -157,33 +157,44 @@ PATHS = [
 ]
 
 
-@pytest.mark.slow
-def test_every_path_has_the_derivatives_of_plain_forms(images, monkeypatch):
-  """Each way to compute a model against the library's functions and JAX's own derivatives."""
-  fields = {**NANO, "filters": ("7x7", (2, 2))}  # a spectrum that is not resized
-  build = functools.partial(create_model, "hornet_nano_gf", num_classes=3, **fields)
-  params, v = point_and_direction(build(), images)
+# A spectrum that is not resized.
+build = functools.partial(
+  create_model, "hornet_nano_gf", num_classes=3, **NANO, filters=("7x7", (2, 2))
+)
 
-  @functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)
-  def run(model, params, v):
-    gradient = jax.grad(loss_of(model, images))
+
+def quickly(model, images):
+  """Gradient and Hessian-vector products, little optimised."""
+  gradient = jax.grad(loss_of(model, images))
+
+  @functools.partial(jax.jit, compiler_options=QUICK)
+  def run(params, v):
     return {
       "gradient": gradient(params),
       "forward over reverse": jax.jvp(gradient, (params,), (v,))[1],
       "reverse over reverse": jax.grad(lambda p: dot(gradient(p), v))(params),
     }
 
-  with monkeypatch.context() as patch:
+  return run(*point_and_direction(build(), images))
+
+
+@pytest.fixture(scope="module")
+def of_plain_forms(images):
+  """What JAX derives of the library's functions."""
+  with pytest.MonkeyPatch.context() as patch:
     patch.setattr(layers, "depthwise_conv", library_conv)
     patch.setattr(layers, "layer_norm", library_norm)
     patch.setattr(layers, "gelu", functools.partial(jax.nn.gelu, approximate=False))
     patch.setattr(global_filter, "filter_spectrum", library_filter)
-    # Another model to jit than those below.
-    expected = run(build(head_init_scale=2.0), params, v)
-  for settings in PATHS:
-    found = run(build(**settings), params, v)
-    for mode, wanted in expected.items():
-      assert_trees_close(found[mode], wanted, 1e-4, f"{settings}, {mode}")
+    return quickly(build(), images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", PATHS, ids=str)
+def test_every_path_has_the_derivatives_of_plain_forms(settings, images, of_plain_forms):
+  found = quickly(build(**settings), images)
+  for mode, wanted in of_plain_forms.items():
+    assert_trees_close(found[mode], wanted, 1e-4, mode)
 
 
 @pytest.mark.slow
