@@ -66,10 +66,10 @@ def test_hornet_in_an_nnx_program():
 
 @pytest.mark.slow
 def test_loops_of_docs_own_loop_run_as_they_stand(tmp_path, monkeypatch):
-  """Three loops from the same parameters, over the same batches, and what they saved."""
+  """Three loops from the same parameters, over the same batches, what they saved, and curvature."""
   monkeypatch.chdir(tmp_path)
   blocks = re.findall(r"^```python\n(.*?)^```", OWN_LOOP.read_text(), re.DOTALL | re.MULTILINE)
-  assert len(blocks) == 7
+  assert len(blocks) == 8
   scope = {}
   for block in blocks:
     exec(block, scope)
@@ -87,6 +87,11 @@ def test_loops_of_docs_own_loop_run_as_they_stand(tmp_path, monkeypatch):
   trained = jax.device_get(scope["trained"])
   jax.tree.map(np.testing.assert_array_equal, scope["restored"], trained)
   jax.tree.map(np.testing.assert_array_equal, scope["loaded_params"], trained)
+  near = jax.tree.map(lambda p, d: p + 1e-5 * d, scope["loaded_params"], scope["direction"])
+  batch = scope["direction"], scope["images"], scope["labels"]
+  changed, _ = scope["hessian_vector_product"](near, *batch)
+  change = optax.tree.norm(optax.tree.sub(changed, scope["gradient"])) / 1e-5
+  np.testing.assert_allclose(optax.tree.norm(scope["product"]), change, rtol=0.05)
   images = scope["preprocessing"]([np.zeros((40, 30, 3), np.uint8)])
   assert images.shape == (1, 32, 32, 3)
   assert scope["loaded_model"].num_classes == 10

@@ -232,7 +232,7 @@ def _walk(jaxpr: core.Jaxpr, outer: Scopes) -> Iterator[tuple[Scopes, Work]]:
     own = operation_work(eqn, FOURIER_SCOPE in path)
     if own != Work():
       yield path, own
-    bodies = [list(_walk(body, path)) for body in core.jaxprs_in_params(eqn.params)]
+    bodies = [list(_walk(body, path)) for body in _bodies(eqn)]
     if eqn.primitive.name == "cond":
       bodies = [max(bodies, key=lambda body: total(work for _, work in body).macs)]
     elif eqn.primitive.name == "while" and any(bodies):
@@ -243,6 +243,15 @@ def _walk(jaxpr: core.Jaxpr, outer: Scopes) -> Iterator[tuple[Scopes, Work]]:
       )
     for path_inside, work in itertools.chain(*bodies):
       yield path_inside, work.times(_repeats(eqn))
+
+
+def _bodies(eqn: core.JaxprEqn) -> Iterable[core.Jaxpr]:
+  """Gives the jaxprs inside of an equation."""
+  if eqn.primitive.name != "custom_linear":
+    return core.jaxprs_in_params(eqn.params)
+  # A forward derivative of hornet_jax.ops.derivative, which is not traced before it is needed.
+  push = functools.partial(eqn.primitive.impl, **eqn.params)
+  return [jax.make_jaxpr(push)(*(var.aval for var in eqn.invars)).jaxpr]
 
 
 def _live(jaxpr: core.Jaxpr) -> list[core.JaxprEqn]:

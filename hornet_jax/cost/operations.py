@@ -9,7 +9,7 @@ from jax.extend import core
 FOURIER_SCOPE = "fourier"
 """The name scope whose products belong to Fourier transforms."""
 
-_TRANSFORMS = ("rfft2", "irfft2")  # of hornet_jax.ops.fourier, from and to images [B, H, W, C]
+_TRANSFORMS = ("rfft2", "irfft2")  # what hornet_jax.ops.fourier names: images [B, H, W, C]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def operation_work(eqn: core.JaxprEqn, in_fourier: bool) -> Work:
       macs, is_depthwise = _dot_macs(eqn), False
     case "conv_general_dilated":
       macs, is_depthwise = _conv_macs(eqn), _is_depthwise(eqn)
-    case "custom_vjp_call" if in_fourier:
+    case "name" if in_fourier:
       return _transform_work(eqn)
     case "fft" if not in_fourier:
       size = max(math.prod(_shape(var)) for var in (*eqn.invars, *eqn.outvars))
@@ -102,12 +102,11 @@ def _is_depthwise(eqn: core.JaxprEqn) -> bool:
 
 
 def _transform_work(eqn: core.JaxprEqn) -> Work:
-  """Counts a transform but for its MACs, which are counted in the jaxpr inside of it."""
-  name = next(core.jaxprs_in_params(eqn.params)).debug_info.func_name
+  """Counts a transform but for its MACs, which are those of its products."""
+  name, image = eqn.params["name"], _shape(eqn.outvars[0])
   if name not in _TRANSFORMS:
     return Work()
   is_inverse = name == _TRANSFORMS[1]
-  image = _shape(eqn.outvars[0] if is_inverse else eqn.invars[-1])  # constants come first
   size = math.prod(image)
   return Work(spectral_macs=_nominal(size, image[1:3]), elements=size if is_inverse else 0)
 

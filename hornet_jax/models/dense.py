@@ -11,6 +11,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from hornet_jax.models.execution import DENSE_OUTPUT, Execution
+from hornet_jax.ops.derivative import define_derivative, push_bilinear
 
 # Source: official hornet.py, `_init_weights`: trunc_normal_(std=0.02) whose cut at
 # an absolute +-2 lies 100 standard deviations out, so a plain normal.
@@ -83,17 +84,13 @@ def split_channels(x: Array, widths: Sequence[int], halved: bool = False) -> lis
   return [jnp.concatenate(pair, axis=-1) for pair in pairs]
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _matmul(inputs: Array, kernel: Array) -> Array:
   return inputs @ kernel.astype(inputs.dtype)
 
 
-def _forward_rule(inputs: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-  return _matmul(inputs, kernel), (inputs, kernel)
-
-
-def _backward_rule(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-  inputs, kernel = residuals
+def _pull(arguments: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+  inputs, kernel = arguments
   rows = tuple(range(inputs.ndim - 1))
   dkernel = lax.dot_general(
     inputs, g, ((rows, rows), ((), ())), preferred_element_type=jnp.float32
@@ -101,4 +98,4 @@ def _backward_rule(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Arr
   return g @ kernel.astype(g.dtype).T, dkernel.astype(kernel.dtype)
 
 
-_matmul.defvjp(_forward_rule, _backward_rule)
+define_derivative(_matmul, push_bilinear(_matmul), _pull)

@@ -1,4 +1,4 @@
-"""This package holds the numerics that the models call, each with its gradient."""
+"""This package holds the numerics that the models call, each with its derivatives."""
 
 from hornet_jax.ops.depthwise_conv import depthwise_conv
 from hornet_jax.ops.gelu import gelu

@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.ops.derivative import define_derivative, push_bilinear
 
 Implementation = Literal["auto", "shift", "grouped"]
 
@@ -56,27 +57,19 @@ def depthwise_conv(
   return _depthwise_conv(implementation, x, kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _depthwise_conv(implementation: str, x: Array, kernel: Array) -> Array:
   return _choose(implementation, _shift_forward, _grouped_forward, x, kernel)
 
 
-def _forward_rule(
-  implementation: str, x: Array, kernel: Array
-) -> tuple[Array, tuple[Array, Array]]:
-  return _depthwise_conv(implementation, x, kernel), (x, kernel)
-
-
-def _backward_rule(
-  implementation: str, residuals: tuple[Array, Array], g: Array
-) -> tuple[Array, Array]:
-  x, kernel = residuals
+def _pull(implementation: str, arguments: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+  x, kernel = arguments
   return _choose(
     implementation, _shift_backward, _grouped_backward, x, kernel, g, cuda=_gpu_backward
   )
 
 
-_depthwise_conv.defvjp(_forward_rule, _backward_rule)
+define_derivative(_depthwise_conv, push_bilinear(_depthwise_conv), _pull)
 
 
 def _choose(implementation, shift, grouped, *args, cuda=None):
@@ -104,7 +97,14 @@ def _shift_forward(x: Array, kernel: Array) -> Array:
 
 
 def _shift_backward(x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
-  kh, kw = kernel.shape[:2]
+  dkernel = _shift_weight_gradient(kernel.shape[:2], x, g)
+  # The transpose of a correlation is the correlation with the flipped filter.
+  return _depthwise_conv("shift", g, kernel[::-1, ::-1]), dkernel
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _shift_weight_gradient(size: tuple[int, int], x: Array, g: Array) -> Array:
+  kh, kw = size
   padded = _pad(x, kh, kw)
   g32 = g.astype(jnp.float32)
 
@@ -120,10 +120,21 @@ def _shift_backward(x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
 
   # A loop over taps: unrolled, XLA fuses the 49 reductions into one that is
   # several times slower.
-  dkernel = lax.map(tap_gradient, jnp.arange(kh * kw)).reshape(kernel.shape)
-  # The transpose of a correlation is the correlation with the flipped filter.
-  dx = _shift_forward(g, kernel[::-1, ::-1])
-  return dx, dkernel.astype(kernel.dtype)
+  return lax.map(tap_gradient, jnp.arange(kh * kw)).reshape(kh, kw, 1, c).astype(x.dtype)
+
+
+def _pull_weight_gradient(
+  size: tuple[int, int], arguments: tuple[Array, Array], g_kernel: Array
+) -> tuple[Array, Array]:
+  del size
+  x, g = arguments
+  flipped = g_kernel[::-1, ::-1]
+  return _depthwise_conv("shift", g, flipped), _depthwise_conv("shift", x, g_kernel)
+
+
+define_derivative(
+  _shift_weight_gradient, push_bilinear(_shift_weight_gradient), _pull_weight_gradient
+)
 
 
 def _grouped_forward(x: Array, kernel: Array) -> Array:

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import unknown_name
+from hornet_jax.ops.derivative import define_transpose
 
 Implementation = Literal["dft", "dft_bf16", "fft"]
 """`"dft"` multiplies by matrices of cosines and sines, in float32, which suits matrix units, is the
@@ -31,7 +33,6 @@ def check_fourier(name: str) -> None:
     raise unknown_name("global filter implementation", name, get_args(Implementation))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def rfft2(x: Float[Array, "B H W C"], implementation: str = "dft") -> Spectrum:
   """Computes the transform over H and W of every channel.
 
@@ -42,10 +43,9 @@ def rfft2(x: Float[Array, "B H W C"], implementation: str = "dft") -> Spectrum:
   Returns:
     The real and the imaginary part.
   """
-  return _rfft2_fft(x) if implementation == "fft" else _rfft2_dft(implementation == "dft_bf16", x)
+  return _rfft2(implementation, x.shape[2], x)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def irfft2(spectrum: Spectrum, width: int, implementation: str = "dft") -> Float[Array, "B H W C"]:
   """Computes the real image of a spectrum, which need not be that of a real image.
 
@@ -57,32 +57,38 @@ def irfft2(spectrum: Spectrum, width: int, implementation: str = "dft") -> Float
     width: W of the image.
     implementation: name of the method, see `Implementation`.
   """
+  return _irfft2(implementation, width, *spectrum)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _rfft2(implementation: str, width: int, x: Array) -> Spectrum:
+  del width
+  x = checkpoint_name(x, "rfft2")  # by which transforms are counted
+  return _rfft2_fft(x) if implementation == "fft" else _rfft2_dft(implementation == "dft_bf16", x)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _irfft2(implementation: str, width: int, re: Array, im: Array) -> Array:
   if implementation == "fft":
-    return _irfft2_fft(width, *spectrum)
-  return _irfft2_dft(width, implementation == "dft_bf16", *spectrum)
+    x = _irfft2_fft(width, re, im)
+  else:
+    x = _irfft2_dft(width, implementation == "dft_bf16", re, im)
+  return checkpoint_name(x, "irfft2")
 
 
-def _rfft2_forward(x: Array, implementation: str) -> tuple[Spectrum, int]:
-  return rfft2(x, implementation), x.shape[2]
-
-
-def _rfft2_backward(implementation: str, width: int, g: Spectrum) -> tuple[Array]:
+def _transposed_rfft2(implementation: str, width: int, g: Spectrum) -> tuple[Array]:
   weights = _mirrored(width)[None, None, :, None]
-  return (irfft2((g[0] / weights, g[1] / weights), width, implementation),)
+  return (_irfft2(implementation, width, g[0] / weights, g[1] / weights),)
 
 
-def _irfft2_forward(spectrum: Spectrum, width: int, implementation: str) -> tuple[Array, None]:
-  return irfft2(spectrum, width, implementation), None
-
-
-def _irfft2_backward(width: int, implementation: str, _: None, g: Array) -> tuple[Spectrum]:
+def _transposed_irfft2(implementation: str, width: int, g: Array) -> Spectrum:
   weights = _mirrored(width)[None, None, :, None]
-  re, im = rfft2(g, implementation)
-  return ((re * weights, im * weights),)
+  re, im = _rfft2(implementation, width, g)
+  return re * weights, im * weights
 
 
-rfft2.defvjp(_rfft2_forward, _rfft2_backward)
-irfft2.defvjp(_irfft2_forward, _irfft2_backward)
+define_transpose(_rfft2, _transposed_rfft2)
+define_transpose(_irfft2, _transposed_irfft2)
 
 
 def _product(rounded: bool, equation: str, x: Array, matrix: np.ndarray) -> Array:

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from hornet_jax.ops.derivative import define_derivative
+
 EPSILON = 1e-6
 """Added to the variance. Source: official hornet.py, every `LayerNorm`."""
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def layer_norm(
   x: Float[Array, "*batch C"], scale: Float[Array, "C"], bias: Float[Array, "C"]
 ) -> Float[Array, "*batch C"]:
@@ -37,12 +39,28 @@ def _row(parameter: Array, x: Array) -> Array:
   return jnp.expand_dims(parameter, tuple(range(x.ndim - 1)))
 
 
-def _forward_rule(x: Array, scale: Array, bias: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-  return layer_norm(x, scale, bias), (x, scale, bias)
+def _push(
+  arguments: tuple[Array, Array, Array],
+  tangents: tuple[Array | None, Array | None, Array | None],
+) -> Array:
+  x, scale, _ = arguments
+  dx, dscale, dbias = tangents
+  normalized, factor = _normalized(x)
+  dy = jnp.zeros_like(normalized)
+  if dx is not None:
+    dx = dx.astype(jnp.float32)
+    along = jnp.mean(dx * normalized, -1, keepdims=True)
+    dnormalized = factor * (dx - jnp.mean(dx, -1, keepdims=True) - normalized * along)
+    dy += dnormalized * _row(scale, x)
+  if dscale is not None:
+    dy += normalized * _row(dscale, x)
+  if dbias is not None:
+    dy += _row(dbias, x)
+  return dy.astype(x.dtype)
 
 
-def _backward_rule(residuals: tuple[Array, Array, Array], g: Array) -> tuple[Array, Array, Array]:
-  x, scale, bias = residuals
+def _pull(arguments: tuple[Array, Array, Array], g: Array) -> tuple[Array, Array, Array]:
+  x, scale, bias = arguments
   normalized, factor = _normalized(x)
   g = g.astype(jnp.float32)
   rows = tuple(range(g.ndim - 1))
@@ -53,4 +71,4 @@ def _backward_rule(residuals: tuple[Array, Array, Array], g: Array) -> tuple[Arr
   return dx.astype(x.dtype), dscale.astype(scale.dtype), dbias.astype(bias.dtype)
 
 
-layer_norm.defvjp(_forward_rule, _backward_rule)
+define_derivative(layer_norm, _push, _pull)

@@ -1,0 +1,232 @@
+"""Derivatives of whole models, of the first two orders and in every mode."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+from golden_data import assert_close
+
+import hornet_jax
+from hornet_jax import create_model
+from hornet_jax.models import global_filter, layers
+from hornet_jax.pretrained.model_io import ModelSpec, write_model
+
+# Both kinds of filter, and a stage of two blocks.
+NANO = {"base_dim": 4, "orders": (1, 2), "depths": (1, 2), "layer_scale_init": 0.5}
+LABELS = np.array([0, 2])
+QUICK = {"xla_backend_optimization_level": 0}  # to compile
+
+
+def random_like(tree, seed, size):
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(lambda p: jnp.asarray(size * rng.standard_normal(p.shape), p.dtype), tree)
+
+
+@pytest.fixture(scope="module")
+def images():
+  return jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 3), np.float32))
+
+
+def loss_of(model, images):
+  def loss(params):
+    logits, _ = model.apply({"params": params}, images)
+    return -jnp.mean(jax.nn.log_softmax(logits)[np.arange(2), LABELS])
+
+  return loss
+
+
+def point_and_direction(model, images):
+  shapes = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+  direction = random_like(shapes, 1, 1.0)
+  length = jnp.sqrt(dot(direction, direction))
+  return random_like(shapes, 0, 0.5), jax.tree.map(lambda leaf: leaf / length, direction)
+
+
+def dot(a, b):
+  return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def derivatives(loss, params, v):
+  """Along v: value, slope, curvature; the gradient; the Hessian times v by pairs of modes."""
+  gradient = jax.grad(loss)
+
+  def slope(params):
+    return jax.jvp(loss, (params,), (v,))[1]
+
+  return {
+    "value": loss(params),
+    "slope": slope(params),
+    "curvature": jax.jvp(slope, (params,), (v,))[1],
+    "gradient": gradient(params),
+    "forward over reverse": jax.jvp(gradient, (params,), (v,))[1],
+    "reverse over reverse": jax.grad(lambda p: dot(gradient(p), v))(params),
+    "reverse over forward": jax.grad(slope)(params),
+  }
+
+
+def difference(function, params, v, step=1e-2):
+  """The derivative along v, by finite differences."""
+  ahead = function(jax.tree.map(lambda p, d: p + step * d, params, v))
+  behind = function(jax.tree.map(lambda p, d: p - step * d, params, v))
+  return jax.tree.map(lambda a, b: (a - b) / (2 * step), ahead, behind)
+
+
+def assert_trees_close(actual, expected, tolerance, what=""):
+  """Relative to the largest entry of the whole tree."""
+  flat = (
+    jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(t)]) for t in (actual, expected)
+  )
+  assert_close(*flat, tolerance, what)
+
+
+def assert_derivatives_agree(loss, found, params, v):
+  by_differences = difference(jax.jit(jax.value_and_grad(loss)), params, v)
+  assert_close(found["slope"], by_differences[0], 5e-3, "slope")
+  assert_close(dot(found["gradient"], v), found["slope"], 1e-4, "gradient")
+  products = [found[name] for name in found if " over " in name]
+  assert len(products) == 3
+  for product in products:
+    assert_trees_close(product, by_differences[1], 5e-3)
+    assert_trees_close(product, products[0], 1e-4)
+    assert_close(dot(product, v), found["curvature"], 1e-4, "curvature")
+
+
+def test_nothing_lacks_a_forward_derivative(images):
+  """As functions with `jax.custom_vjp` do; the numbers are in the slow tests and of the ops."""
+  model = create_model("hornet_nano_gf", num_classes=3, gradient_sum="float32", **NANO)
+  params, _ = point_and_direction(model, images)
+  jaxpr = str(jax.make_jaxpr(loss_of(model, images))(params))
+  assert "custom_jvp_call" in jaxpr
+  assert "custom_vjp_call" not in jaxpr
+
+
+@pytest.mark.slow
+def test_hessian_vector_products_of_a_block_in_a_loop(images):
+  """Both kinds of convolution, as a run is loaded; small enough to compile in seconds."""
+  block = {"base_dim": 4, "orders": (1,), "depths": (1,), "filters": ((4, 3),)}
+  model = create_model("hornet_nano_gf", scan=True, num_classes=3, **block)
+  loss = loss_of(model, images)
+  params, v = point_and_direction(model, images)
+  gradient = jax.jit(jax.grad(loss))
+  forward = jax.jit(lambda p, v: jax.jvp(gradient, (p,), (v,))[1])(params, v)
+  reverse = jax.jit(jax.grad(lambda p, v: dot(gradient(p), v)))(params, v)
+  assert_trees_close(forward, difference(gradient, params, v), 5e-3)
+  assert_trees_close(reverse, forward, 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hornet_nano_7x7", "hornet_nano_gf"])
+@pytest.mark.parametrize("scan", [False, True])
+def test_every_mode_agrees_with_finite_differences(name, scan, images):
+  model = create_model(name, scan=scan, num_classes=3, **NANO)
+  loss = loss_of(model, images)
+  params, v = point_and_direction(model, images)
+  run = jax.jit(lambda p, v: derivatives(loss, p, v), compiler_options=QUICK)
+  found = run(params, v)
+  assert_derivatives_agree(loss, found, params, v)
+
+
+def library_conv(x, kernel, _):
+  return jax.lax.conv_general_dilated(
+    *(x, kernel, (1, 1), "SAME"),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    feature_group_count=x.shape[-1],
+  )
+
+
+def library_norm(x, scale, bias):
+  centered = x - jnp.mean(x, -1, keepdims=True)
+  normalized = centered / jnp.sqrt(jnp.mean(centered**2, -1, keepdims=True) + 1e-6)
+  rows = tuple(range(x.ndim - 1))
+  return normalized * jnp.expand_dims(scale, rows) + jnp.expand_dims(bias, rows)
+
+
+def library_filter(x, filter_re, filter_im, _):
+  spectrum = jnp.fft.rfft2(x, axes=(1, 2)) * jax.lax.complex(filter_re, filter_im)[None]
+  return jnp.fft.irfft2(spectrum, x.shape[1:3], axes=(1, 2))
+
+
+PATHS = [
+  *({"scan": scan, "remat": remat} for scan in (False, True) for remat in ("none", "full")),
+  *({"scan": True, "remat": remat} for remat in ("dense", "dots")),
+  *({"depthwise": "shift", "global_filter": "fft"}, {"depthwise": "grouped"}),
+  *({"gradient_sum": "float32", "scan": scan} for scan in (False, True)),
+]
+
+
+# A spectrum that is not resized.
+build = functools.partial(
+  create_model, "hornet_nano_gf", num_classes=3, **NANO, filters=("7x7", (2, 2))
+)
+
+
+def quickly(model, images):
+  """Gradient and Hessian-vector products, little optimised."""
+  gradient = jax.grad(loss_of(model, images))
+
+  @functools.partial(jax.jit, compiler_options=QUICK)
+  def run(params, v):
+    return {
+      "gradient": gradient(params),
+      "forward over reverse": jax.jvp(gradient, (params,), (v,))[1],
+      "reverse over reverse": jax.grad(lambda p: dot(gradient(p), v))(params),
+    }
+
+  return run(*point_and_direction(build(), images))
+
+
+@pytest.fixture(scope="module")
+def of_plain_forms(images):
+  """What JAX derives of the library's functions."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(layers, "depthwise_conv", library_conv)
+    patch.setattr(layers, "layer_norm", library_norm)
+    patch.setattr(layers, "gelu", functools.partial(jax.nn.gelu, approximate=False))
+    patch.setattr(global_filter, "filter_spectrum", library_filter)
+    return quickly(build(), images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", PATHS, ids=str)
+def test_every_path_has_the_derivatives_of_plain_forms(settings, images, of_plain_forms):
+  found = quickly(build(**settings), images)
+  for mode, wanted in of_plain_forms.items():
+    assert_trees_close(found[mode], wanted, 1e-4, mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"dtype": jnp.bfloat16}, {"global_filter": "dft_bf16"}])
+def test_rounded_derivatives_are_near(settings, images):
+  model = create_model("hornet_nano_gf", num_classes=3, **NANO)
+  rounded = create_model("hornet_nano_gf", num_classes=3, **NANO, **settings, scan=True)
+  params, v = point_and_direction(model, images)
+  run = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)(
+    lambda model, p, v: derivatives(loss_of(model, images), p, v)
+  )
+  exact, near = run(model, params, v), run(rounded, params, v)
+  for mode in exact:
+    assert_trees_close(near[mode], exact[mode], 0.2, mode)
+
+
+@pytest.mark.slow
+def test_a_loaded_run_has_them_without_jit(tmp_path, images):
+  """As a run is loaded: blocks in a loop, parameters of numpy."""
+  settings = {"variant": "hornet_nano_gf", "dtype": "float32", "scan": True, **NANO}
+  spec = ModelSpec(
+    settings,
+    {
+      **{"image_size": 8, "eval_crop_fraction": 0.875, "eval_warp": False, "imaging": "turbo"},
+      **{"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
+    },
+    ["one", "two", "three"],
+  )
+  params, v = point_and_direction(create_model("hornet_nano_gf", num_classes=3, **NANO), images)
+  path = epath.Path(tmp_path / "model.safetensors")
+  write_model(path, spec, jax.device_get(params), {})
+  model, params, _ = hornet_jax.load(path)
+  assert model.execution.scan
+  loss = loss_of(model, images)
+  assert_derivatives_agree(loss, derivatives(loss, params, v), params, v)
