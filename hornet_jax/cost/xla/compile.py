@@ -166,7 +166,7 @@ def compile_program(
     cached = cache / f"{lowered.key}.json"
     if cached.exists():
       return lowered, _from_json(json.loads(cached.read_text()))
-    compiled = _read(folder, request.topology.num_chips, time.monotonic() - start)
+    compiled = _read(folder, request.topology.num_devices, time.monotonic() - start)
     keep_result(cached, dataclasses.asdict(compiled))
     return lowered, compiled
 

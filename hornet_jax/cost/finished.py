@@ -1,0 +1,93 @@
+"""Finished compiles of some train steps tell how many cycles others of the same family take.
+
+The compiler estimates cycles only when it finishes, after minutes. So `hornet plan --full` was run
+once for the programs below, and what it printed is scaled by the work of others.
+"""
+
+import dataclasses
+import re
+
+from hornet_jax.models import ALIASES
+
+_FAMILY = re.compile(r"hornet_(?:tiny|small|base|large)_(7x7|gf)(?:_img\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+  """A `Finished` holds what `hornet plan --full` printed of one train step.
+
+  Attributes:
+    variant: name of the model.
+    generation: TPU, a key of `CHIPS`.
+    dtype: name of the type of the computation.
+    remat: name of the remat policy.
+    images: images of a step on each chip.
+    cycles: time of the compiler's cycles at the chip's clock, in ms.
+    in_turn: time of matrix unit, vector unit and memory one after another, each at its peak, in ms.
+  """
+
+  variant: str
+  generation: str
+  dtype: str
+  remat: str
+  images: int
+  cycles: float
+  in_turn: float
+
+  @property
+  def ratio(self) -> float:
+    """Gives the time of the cycles over that of the units in turn."""
+    return self.cycles / self.in_turn
+
+
+# libtpu 0.0.52, images of 224 pixels; the commands are in experiments/performance.
+FINISHED = (
+  Finished("hornet_tiny_7x7", "v5e", "bfloat16", "none", 128, 213.5, 63.8),
+  Finished("hornet_tiny_gf", "v5e", "bfloat16", "none", 128, 260.7, 55.1),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+  """A scale makes an estimate of cycles of the time that the units take in turn.
+
+  Attributes:
+    ratio: time of the cycles over that of the units in turn.
+    source: the finished compile that it is of.
+    same_chip: whether that was for the same TPU.
+  """
+
+  ratio: float
+  source: Finished
+  same_chip: bool
+
+
+def find_scale(variant: str, generation: str, dtype: str, fourier: str) -> Scale | None:
+  """Returns the largest ratio among the finished compiles of a model's family.
+
+  A family is the HorNets of the paper with 7x7 filters, or those with global filters. Compiles for
+  the same TPU come first; where there are none, those for other TPUs are taken.
+
+  Args:
+    variant: name of the model.
+    generation: TPU, a key of `CHIPS`.
+    dtype: name of the type of the computation.
+    fourier: implementation of the global filter's Fourier transforms.
+
+  Returns:
+    The scale; None where no compile of the family in this type was finished.
+  """
+  family = _family(variant)
+  if family is None or (family == "gf" and fourier != "dft"):
+    return None
+  known = [row for row in FINISHED if _family(row.variant) == family and row.dtype == dtype]
+  same = [row for row in known if row.generation == generation]
+  if not known:
+    return None
+  source = max(same or known, key=lambda row: row.ratio)
+  return Scale(source.ratio, source, bool(same))
+
+
+def _family(variant: str) -> str | None:
+  found = _FAMILY.fullmatch(ALIASES.get(variant, variant))
+  return None if found is None else found[1]
