@@ -18,7 +18,7 @@ from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
 from hornet_jax.cost.plan import Plan, make_scenario
 from hornet_jax.cost.xla.collectives import read_collectives, totals
 from hornet_jax.cost.xla.compile import Compiled, Lowered
-from hornet_jax.cost.xla.cycles import estimated_cycles
+from hornet_jax.cost.xla.cycles import Slowest, estimated_cycles
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer
@@ -94,6 +94,7 @@ def test_the_compilers_refusal():
 
 def test_cycles_count_loops_and_no_operation_twice():
   cycles = '"estimated_cycles":"{}"'.format
+  name = 'op_name="jit(step)/stage_0/conv"'
   text = f"""%fused (p: f32[]) -> f32[] {{
   ROOT %n = f32[] negate(%p), backend_config={{{cycles(9)}}}
 }}
@@ -102,14 +103,14 @@ def test_cycles_count_loops_and_no_operation_twice():
   ROOT %lt = pred[] compare(%p, %c), direction=LT
 }}
 %body (p: s32[]) -> s32[] {{
-  %f = f32[] fusion(%p), kind=kLoop, calls=%fused, backend_config={{{cycles(10)}}}
+  %f = f32[] fusion(%p), calls=%fused, metadata={{{name}}}, backend_config={{{cycles(10)}}}
 }}
 ENTRY %main (p: s32[]) -> s32[] {{
   %w = s32[] while(%p), condition=%cond, body=%body
   %g = f32[] fusion(%p), kind=kLoop, calls=%fused, backend_config={{{cycles(7)}}}
 }}
 """
-  assert estimated_cycles(text) == 18 * 10 + 7
+  assert estimated_cycles(text) == (18 * 10 + 7, Slowest(18 * 10, "jit(step)/stage_0/conv"))
 
 
 def step_of(work, topology="v5e:2x4", images=128, **known):
@@ -144,7 +145,7 @@ def test_a_step_takes_its_busiest_unit_at_peak_or_the_compilers_cycles():
   assert counted.seconds.low == step.seconds.low
   few = step_of(work, cycles=1)
   assert few.seconds.high == pytest.approx(in_turn + 0.02)
-  scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft")
+  scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft", "none", 128)
   scaled = step_of(work, scale=scale)
   assert scaled.seconds.high == pytest.approx(scale.ratio * in_turn + 0.02)
   assert "hornet_tiny_7x7" in scaled.cycles.basis
@@ -167,20 +168,29 @@ def test_default_ranges_contain_what_finished_compiles_said(row):
     element_bytes={"bfloat16": 2, "float32": 4}[row.dtype],
     state_bytes=16 * params,
     gradient_bytes=4 * params,
-    scale=find_scale(row.variant, row.generation, row.dtype, "dft"),
+    scale=find_scale(row.variant, row.generation, row.dtype, "dft", row.remat, row.images),
   )
   assert 1e3 * step.in_turn == pytest.approx(row.in_turn, abs=0.15)
-  assert step.seconds.low * 1e3 < row.cycles < (step.seconds.high + 1e-4) * 1e3
+  assert step.seconds.low * 1e3 < row.cycles < step.seconds.high * 1e3 - 1e3 * step.wire.high
 
 
 def test_models_of_no_finished_compile_have_no_upper_end():
-  assert find_scale("hornet_nano_gf", "v5e", "bfloat16", "dft") is None
-  assert find_scale("postcard", "v5e", "bfloat16", "dft") is None
-  assert find_scale("hornet_tiny_gf", "v5e", "bfloat16", "fft") is None
-  assert find_scale("hornet-tiny", "v5e", "bfloat16", "fft").same_chip
-  other = find_scale("hornet_base_7x7", "v4", "bfloat16", "dft")
+  assert find_scale("hornet_nano_gf", "v5e", "bfloat16", "dft", "none", 128) is None
+  assert find_scale("postcard", "v5e", "bfloat16", "dft", "none", 128) is None
+  assert find_scale("hornet_tiny_gf", "v5e", "bfloat16", "fft", "none", 128) is None
+  assert find_scale("hornet-tiny", "v5e", "bfloat16", "fft", "none", 128).same_chip
+  other = find_scale("hornet_base_7x7", "v4", "bfloat16", "dft", "none", 128)
   assert not other.same_chip
   assert "as none was for this TPU" in scaled_basis(other)
+
+
+def test_an_operation_that_is_stuck_counts_for_the_step_in_which_it_was_seen():
+  large = ("hornet_large_gf", "v5e", "bfloat16", "dft", "full")
+  stuck, other = find_scale(*large, 64), find_scale(*large, 128)
+  assert stuck.ratio > 40
+  assert "6804 ms of it in one operation" in scaled_basis(stuck)
+  assert other.ratio < 6
+  assert "of it in one operation" not in scaled_basis(other)
 
 
 def test_devices_of_a_chip():
@@ -203,7 +213,7 @@ def test_the_network_between_slices(config):
   assert plan.gradient_bytes == 4 * 10**8  # float32
   assert plan.between_bytes == pytest.approx(2 * 3 / 4 * 4 * 10**8 / 8)
   work = training_work(create_model("hornet_tiny_7x7"), 224)
-  scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft")
+  scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft", "none", 128)
   alone, together = step_of(work, scale=scale), step_of(work, scale=scale, between_bytes=3.125e9)
   assert together.between == 1.0
   assert together.seconds.low == 1.0
@@ -257,8 +267,7 @@ def test_no_batch_fits_or_none_was_seen_not_to(config):
   found = largest_batch(
     made_up(config, 16, 2**27, 2**34), lambda n: made_up(config, n, 2**27, 2**34)
   )
-  assert found.fitting is None
-  assert not found.is_next or found.exceeding.scenario.images <= 2
+  assert (found.fitting, found.exceeding.scenario.images, found.is_next) == (None, 2, True)
   start = made_up(config, 16, 2**27)
   found = largest_batch(start, lambda n: made_up(config, n, 2**27), tries=0)
   assert (found.fitting, found.exceeding, found.is_next) == (start, None, False)

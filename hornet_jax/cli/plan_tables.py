@@ -142,6 +142,10 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
     counts.append(["data-centre network", f"{1e3 * step.between:.1f} ms"])
   if step.cycles is not None:
     counts.append(["compiler's cycles", f"{1e3 * step.cycles.seconds:.1f} ms"])
+  compiled = plan.compiled
+  if step.cycles and compiled and compiled.slowest and compiled.cycles:
+    part = compiled.slowest.cycles / compiled.cycles
+    counts.append(["  in one operation", f"{1e3 * part * step.cycles.seconds:.1f} ms"])
   hours = step.seconds.times(plan.lowered.total_steps / 3600)
   rows = [
     ["step", *_ends(step.seconds.times(1e3), 1, " ms")],
@@ -155,7 +159,10 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
     rows.append(["price", *_ends(price, 0)])
   headers = ["estimate", "at peak", "by cycles"]
   done = tabulate(counts, headers=["a chip in a step", ""], disable_numparse=True)
-  return f"{done}\n\n{tabulate(rows, headers=headers, disable_numparse=True, stralign='right')}"
+  slowest = compiled.slowest if compiled else None
+  where = f"\nthat operation: {slowest.scopes}" if slowest else ""
+  table = tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
+  return f"{done}{where}\n\n{table}"
 
 
 def between_slices(plan: Plan) -> str:

@@ -22,7 +22,9 @@ its peak, the others hidden behind it. By cycles, the upper end: {cycles}, then 
 all units one after another at their peaks, where that is more.
 What neither end knows: how far a chip hides one unit's work behind another's, its waits for \
 memory, and how the clock holds. The compiler's cycles rank programs; single operations were seen \
-off by factors of two to four in both directions, and collectives have none. Input, evaluation, \
+off by factors of two to four in both directions, and collectives have none. It may cut an \
+operation into windows of one pixel, which take seconds by its own cycles: only --full sees that. \
+Input, evaluation, \
 checkpoints and hosts that wait for each other are left out. No TPU was timed.
 Work: linear layers on the matrix unit, depthwise convolutions (2 operations a MAC) on the vector \
 unit, Fourier transforms as float32 products of {passes} passes, or one where they are rounded; \
@@ -171,11 +173,12 @@ def estimate_step(
 def scaled_basis(scale: Scale) -> str:
   """Tells in a phrase which finished compile cycles were scaled from."""
   row = scale.source
+  stuck = f", {row.stuck:.0f} ms of it in one operation" if scale.same_step and row.stuck else ""
   what = f"{row.variant}, {row.images} images, {row.dtype}, remat {row.remat}, {row.generation}"
   other = "" if scale.same_chip else ", as none was for this TPU"
   return (
-    f"{scale.ratio:.2f} times matrix unit, vector unit and memory in turn, the most that the "
-    f"compiler's cycles came to in finished compiles of this model's family ({what}{other}; "
+    f"{scale.ratio:.1f} times matrix unit, vector unit and memory in turn, the most that the "
+    f"compiler's cycles came to in finished compiles of this model's family ({what}{stuck}{other}; "
     "--full finishes this one)"
   )
 

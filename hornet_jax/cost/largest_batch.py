@@ -37,9 +37,10 @@ def largest_batch(plan: Plan, plan_of: Callable[[int], Plan], tries: int = 8) ->
     tries: number of programs that are compiled at most.
   """
   fitting, exceeding = (plan, None) if plan.fits else (None, plan)
+  smallest = 2 * plan.scenario.topology.chip.devices  # images are mixed in pairs on a device
   last, guess = plan, _rounded(plan.proportional_batch or 1)
   for _ in range(tries):
-    least = _next(fitting.scenario.images) if fitting else 1
+    least = _next(fitting.scenario.images) if fitting else smallest
     most = _previous(exceeding.scenario.images) if exceeding else None
     if most is not None and least > most:
       break
@@ -55,7 +56,7 @@ def largest_batch(plan: Plan, plan_of: Callable[[int], Plan], tries: int = 8) ->
     last = tried
     room = int(guess + (tried.limit - tried.peak) / slope) if slope > 0 else guess // 2
     guess = _rounded(max(room, 1))
-  least = _next(fitting.scenario.images) if fitting else 1
+  least = _next(fitting.scenario.images) if fitting else smallest
   is_next = exceeding is not None and least > _previous(exceeding.scenario.images)
   return Largest(fitting, exceeding, is_next)
 

@@ -283,7 +283,12 @@ def make_plan(
     between_bytes=plan.between_bytes,
     cycles=compiled.cycles,
     scale=find_scale(
-      settings["variant"], topology.generation, settings["dtype"], settings["global_filter"]
+      settings["variant"],
+      topology.generation,
+      settings["dtype"],
+      settings["global_filter"],
+      settings["remat"],
+      scenario.images,
     ),
   )
   utilisation = mfu(topology, forward_work(model, image_size), scenario.images, step.seconds)
