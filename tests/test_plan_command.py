@@ -99,6 +99,7 @@ def test_only_what_was_compiled_is_called_fitting(plan):
   _, printed = plan("--batch=64")
   assert "largest batch: not compiled" in printed.out
   _, printed = plan("--batch=64", "--largest")
+  assert "not compiled" not in printed.out
   assert (
     "largest batch found to fit: 144 images a chip, remat none: 15.40 of 15.75 GiB; 152 do not "
     "fit (16.20 GiB)" in printed.out

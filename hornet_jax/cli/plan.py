@@ -88,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
   (only,) = plans
   print(plan_tables.report(only, prices))
-  if only.fits is None or (only.fits and not args.largest):
+  if only.fits is None:
+    return 0
+  if only.fits and not args.largest:
+    print(plan_tables.larger_guess(only))
     return 0
   print(_what_fits(only, plan))
   return 0 if only.fits else 1

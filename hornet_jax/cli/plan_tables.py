@@ -47,6 +47,14 @@ def largest(found: Largest) -> str:
   return f"{line}; {more}" if found.is_next else f"{line}; {more}, between them nothing is known"
 
 
+def larger_guess(plan: Plan) -> str:
+  """Tells, in one line, that no larger batch was compiled, and where a search would start."""
+  return (
+    "largest batch: not compiled; --largest compiles larger ones, from a guess of "
+    f"{plan.proportional_batch} images a chip, until the next does not fit"
+  )
+
+
 def report(plan: Plan, prices: Mapping[str, float]) -> str:
   """Writes all that is known of one plan.
 
@@ -100,11 +108,6 @@ def _memory(plan: Plan) -> str:
     lines.append(
       f"state as the compiler lays it out: {plan.state_layout / GIB:.3f} GiB, "
       f"{more:+.1f} % of arithmetic"
-    )
-  if plan.fits:
-    lines.append(
-      "largest batch: not compiled; --largest compiles larger ones, from a guess of "
-      f"{plan.proportional_batch} images a chip, until the next does not fit"
     )
   return "\n".join(lines)
 
