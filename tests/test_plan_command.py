@@ -114,6 +114,7 @@ def test_the_upper_end_is_scaled_from_a_finished_compile(plan):
   _, printed = plan("--batch=64", *PAPERS)
   ends = re.search(r"step +([\d.]+) ms +([\d.]+) ms\n", printed.out)
   assert float(ends[2]) > float(ends[1])
+  assert re.search(r"compiler's cycles, scaled +[\d.]+ ms\n", printed.out)
   assert re.search(r"By cycles, the upper end: [\d.]+ times matrix unit", printed.out)
   assert re.search(r"finished compiles of this model's family \(hornet_tiny_7x7", printed.out)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from tabulate import tabulate
 
-from hornet_jax.cost.estimate import UNKNOWN, Range, methods
+from hornet_jax.cost.estimate import COUNTED, UNKNOWN, Range, methods
 from hornet_jax.cost.largest_batch import Largest
 from hornet_jax.cost.plan import Plan, Scenario
 from hornet_jax.cost.xla.collectives import totals
@@ -144,7 +144,8 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
   if step.between:
     counts.append(["data-centre network", f"{1e3 * step.between:.1f} ms"])
   if step.cycles is not None:
-    counts.append(["compiler's cycles", f"{1e3 * step.cycles.seconds:.1f} ms"])
+    name = "compiler's cycles" if step.cycles.basis == COUNTED else "compiler's cycles, scaled"
+    counts.append([name, f"{1e3 * step.cycles.seconds:.1f} ms"])
   compiled = plan.compiled
   if step.cycles and compiled and compiled.slowest and compiled.cycles:
     part = compiled.slowest.cycles / compiled.cycles

@@ -45,6 +45,7 @@ FINISHED = (
   Finished("hornet_tiny_7x7", "v5e", "float32", "none", 64, 143.6, 47.4),
   Finished("hornet_tiny_gf", "v5e", "bfloat16", "none", 128, 260.7, 55.1),
   Finished("hornet_tiny_gf", "v5e", "bfloat16", "none", 16, 45.5, 7.8),
+  Finished("hornet_tiny_gf", "v5e", "float32", "none", 64, 174.0, 43.0),
   Finished("hornet_large_gf", "v5e", "bfloat16", "full", 64, 7311.7, 179.6, 6803.9),
 )
 
