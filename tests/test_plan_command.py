@@ -243,7 +243,26 @@ def test_a_full_compile_has_cycles(capsys, monkeypatch, tmp_path):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
   command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=8", "--full"]
   assert main(command) == 0
-  assert re.search(r"compiler's cycles +[\d.]+ ms", capsys.readouterr().out)
+  printed = capsys.readouterr().out
+  assert re.search(r"compiler's cycles +[\d.]+ ms\n +in one operation +[\d.]+ ms\n", printed)
+  assert re.search(r"^that operation: jit\(train_step\)/", printed, re.MULTILINE)
+  assert re.search(r"step +[\d.]+ ms +[\d.]+ ms\n", printed)
+
+
+@pytest.mark.plan
+@pytest.mark.parametrize(
+  ("topology", "memory"), [("v4:2x2x2", "30.75 GiB"), ("tpu7x:2x2x1", "94.74 GiB")]
+)
+def test_chips_whose_devices_the_compiler_has_to_be_told(
+  topology, memory, capsys, monkeypatch, tmp_path
+):
+  """A mesh of 8 devices: 8 chips of v4, 4 chips of TPU7x, with the memory of a device."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=16"]
+  assert main([*command, f"--topology={topology}"]) == 0
+  printed = capsys.readouterr().out
+  assert "mesh 1x8, 16 images" in printed
+  assert re.search(rf"^fits: [\d.]+ of {memory}$", printed, re.MULTILINE)
 
 
 @pytest.mark.plan

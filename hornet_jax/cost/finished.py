@@ -26,7 +26,7 @@ class Finished:
     cycles: time of the compiler's cycles at the chip's clock, in ms.
     in_turn: time of matrix unit, vector unit and memory one after another, each at its peak, in ms.
     stuck: part of `cycles` in an operation that the compiler cut into windows of one pixel and one
-      weight, as it found no room for larger ones; other programs need not have such.
+      weight; whether another program has such an operation is not known before it is finished.
   """
 
   variant: str
@@ -47,6 +47,8 @@ FINISHED = (
   Finished("hornet_tiny_gf", "v5e", "bfloat16", "none", 16, 45.5, 7.8),
   Finished("hornet_tiny_gf", "v5e", "float32", "none", 64, 174.0, 43.0),
   Finished("hornet_large_gf", "v5e", "bfloat16", "full", 64, 7311.7, 179.6, 6803.9),
+  Finished("hornet_large_gf", "v5e", "bfloat16", "dense", 64, 7299.0, 140.2, 6803.9),
+  Finished("hornet_tiny_gf", "v6e", "bfloat16", "none", 128, 141.0, 25.8),
 )
 
 
