@@ -143,6 +143,8 @@ def test_a_step_takes_its_busiest_unit_at_peak_or_the_compilers_cycles():
   counted = step_of(work, cycles=1_500_000_000)
   assert counted.seconds.high == pytest.approx(1.0 + 0.02)
   assert counted.seconds.low == step.seconds.low
+  # In what scaling costs, the networks weigh most beside the shortest step.
+  assert counted.at_peak_networks_shown == pytest.approx(step.seconds.low + 0.02)
   few = step_of(work, cycles=1)
   assert few.seconds.high == pytest.approx(in_turn + 0.02)
   scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft", "none", 128)
