@@ -91,10 +91,11 @@ def weak_scaling(plans: Sequence[Plan]) -> str:
   table = tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
   chip = plans[0].scenario.topology.chip
   assumption = (
-    "Efficiency: speed of a chip to that in the first row, at peak, with nothing that is sent hidden "
-    f"behind other work and with all of it hidden. Assumed: {chip.link_gbps:.0f} GB/s in each direction of each of a chip's "
-    f"{chip.links} links, all of them at work at that rate on rings that close; no latency, no "
-    "waiting for a slow host, no input that falls short."
+    "Efficiency: speed of a chip to that in the first row, at peak, with nothing that is sent "
+    "hidden behind other work and with all of it hidden. Assumed: "
+    f"{chip.link_gbps:.0f} GB/s in each direction of each of a chip's {chip.links} links, all of "
+    "them at work at that rate on rings that close; no latency, no waiting for a slow host, no "
+    "input that falls short."
   )
   if plans[0].scenario.slices > 1 and first is not None:
     assumption += "\n" + between_slices(plans[0])
