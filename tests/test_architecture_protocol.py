@@ -256,19 +256,22 @@ def test_blocks_beside_other_modules_are_told():
     stack_blocks(tree)
 
 
+IMAGES = {"image_size": 16, "channels": 3}
+
+
 def test_an_architecture_that_is_incomplete(monkeypatch, untyped):
   """It is told before anything is trained."""
   monkeypatch.delattr(Postcard, "pictures")
   settings = {"variant": NAME, "dtype": "float32", "patch_size": 4}
   with pytest.raises(InputError, match=r"must be an `Architecture`.*missing pictures"):
-    build_model(settings, 16, 3)
+    build_model(settings, IMAGES, 3)
 
 
 def test_settings_that_an_architecture_does_not_have(caplog):
   register("postcard_fixed", lambda execution, num_classes: Postcard(num_classes), image_size=16)
   settings = {"variant": "postcard_fixed", "dtype": "float32", "patch_size": 4}
   with caplog.at_level("INFO", "hornet_jax"):
-    assert build_model(settings | {"drop_path_rate": 0.0}, 16, 3).num_classes == 3
+    assert build_model(settings | {"drop_path_rate": 0.0}, IMAGES, 3).num_classes == 3
   del VARIANTS["postcard_fixed"]
   assert "postcard_fixed has no patch_size: the config's is not used" in caplog.text
   assert "drop_path_rate" not in caplog.text

@@ -1,22 +1,24 @@
 """Plans: what is read from the compiler's texts, and the arithmetic beside it."""
 
-import dataclasses
+import math
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from hornet_jax import create_model
 from hornet_jax.cli import config as config_flag
-from hornet_jax.cost.count import training_work
-from hornet_jax.cost.estimate import estimate_step
-from hornet_jax.cost.hardware import parse_topology
+from hornet_jax.cost.count import count_params, training_work
+from hornet_jax.cost.estimate import estimate_step, scaled_basis
+from hornet_jax.cost.finished import FINISHED, find_scale
+from hornet_jax.cost.hardware import CHIPS, PEAK_FLOPS, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
 from hornet_jax.cost.plan import Plan, make_scenario
 from hornet_jax.cost.xla.collectives import read_collectives, totals
 from hornet_jax.cost.xla.compile import Compiled, Lowered
-from hornet_jax.cost.xla.cycles import estimated_cycles
+from hornet_jax.cost.xla.cycles import Slowest, estimated_cycles
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer
@@ -92,6 +94,7 @@ def test_the_compilers_refusal():
 
 def test_cycles_count_loops_and_no_operation_twice():
   cycles = '"estimated_cycles":"{}"'.format
+  name = 'op_name="jit(step)/stage_0/conv"'
   text = f"""%fused (p: f32[]) -> f32[] {{
   ROOT %n = f32[] negate(%p), backend_config={{{cycles(9)}}}
 }}
@@ -100,35 +103,125 @@ def test_cycles_count_loops_and_no_operation_twice():
   ROOT %lt = pred[] compare(%p, %c), direction=LT
 }}
 %body (p: s32[]) -> s32[] {{
-  %f = f32[] fusion(%p), kind=kLoop, calls=%fused, backend_config={{{cycles(10)}}}
+  %f = f32[] fusion(%p), calls=%fused, metadata={{{name}}}, backend_config={{{cycles(10)}}}
 }}
 ENTRY %main (p: s32[]) -> s32[] {{
   %w = s32[] while(%p), condition=%cond, body=%body
   %g = f32[] fusion(%p), kind=kLoop, calls=%fused, backend_config={{{cycles(7)}}}
 }}
 """
-  assert estimated_cycles(text) == 18 * 10 + 7
+  assert estimated_cycles(text) == (18 * 10 + 7, Slowest(18 * 10, "jit(step)/stage_0/conv"))
 
 
-def test_a_step_takes_its_busiest_unit_or_all_in_turn():
-  work = training_work(create_model("hornet_tiny_7x7"), 224)
-  step = estimate_step(
-    parse_topology("v5e:2x4"),
+def step_of(work, topology="v5e:2x4", images=128, **known):
+  return estimate_step(
+    parse_topology(topology),
     work,
-    128,
-    fourier_passes=6,
-    element_bytes=2,
-    state_bytes=10**9,
-    gradient_bytes=10**8,
-    wire_bytes=2e9,
-    cycles=None,
+    images,
+    **{
+      "fourier_passes": 6,
+      "element_bytes": 2,
+      "state_bytes": 10**9,
+      "gradient_bytes": 10**8,
+      "wire_bytes": 2e9,
+      "between_bytes": 0.0,
+      "cycles": None,
+      "scale": None,
+    }
+    | known,
   )
+
+
+def test_a_step_takes_its_busiest_unit_at_peak_or_the_compilers_cycles():
+  work = training_work(create_model("hornet_tiny_7x7"), 224)
+  step = step_of(work)
   assert step.matrix == pytest.approx(6 * 128 * work.matmul_macs / 3 / 197e12)
   assert (step.wire.low, step.wire.high) == pytest.approx((0.01, 0.02))
   assert step.seconds.low == max(step.matrix, step.vector, step.memory, 0.01)
-  assert step.seconds.high == pytest.approx(step.matrix + step.vector + step.memory + 0.02)
-  slow = dataclasses.replace(step, compiler=1.0)
-  assert slow.seconds.high == pytest.approx(1.02)
+  assert step.seconds.high == math.inf  # nothing was compiled to the end
+  in_turn = step.matrix + step.vector + step.memory
+  counted = step_of(work, cycles=1_500_000_000)
+  assert counted.seconds.high == pytest.approx(1.0 + 0.02)
+  assert counted.seconds.low == step.seconds.low
+  # In what scaling costs, the networks weigh most beside the shortest step.
+  assert counted.at_peak_networks_shown == pytest.approx(step.seconds.low + 0.02)
+  few = step_of(work, cycles=1)
+  assert few.seconds.high == pytest.approx(in_turn + 0.02)
+  scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft", "none", 128)
+  scaled = step_of(work, scale=scale)
+  assert scaled.seconds.high == pytest.approx(scale.ratio * in_turn + 0.02)
+  assert "hornet_tiny_7x7" in scaled.cycles.basis
+  assert step_of(work, scale=scale, cycles=1_500_000_000).seconds == counted.seconds
+
+
+@pytest.mark.parametrize(
+  "row", FINISHED, ids=lambda r: f"{r.variant} {r.generation} {r.dtype} {r.images}"
+)
+def test_default_ranges_contain_what_finished_compiles_said(row):
+  """What is scaled was divided by the work as it is counted today, and reaches every compile."""
+  model = create_model(row.variant, remat=row.remat)
+  params = count_params(
+    jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 224, 224, 3))))
+  )
+  step = step_of(
+    training_work(model, 224),
+    {"v5p": "v5p:2x2x2", "v4": "v4:2x2x2"}.get(row.generation, f"{row.generation}:2x4"),
+    row.images,
+    element_bytes={"bfloat16": 2, "float32": 4}[row.dtype],
+    state_bytes=16 * params,
+    gradient_bytes=4 * params,
+    scale=find_scale(row.variant, row.generation, row.dtype, "dft", row.remat, row.images),
+  )
+  assert 1e3 * step.in_turn == pytest.approx(row.in_turn, abs=0.15)
+  assert step.seconds.low * 1e3 < row.cycles < step.seconds.high * 1e3 - 1e3 * step.wire.high
+
+
+def test_models_of_no_finished_compile_have_no_upper_end():
+  assert find_scale("hornet_nano_gf", "v5e", "bfloat16", "dft", "none", 128) is None
+  assert find_scale("postcard", "v5e", "bfloat16", "dft", "none", 128) is None
+  assert find_scale("hornet_tiny_gf", "v5e", "bfloat16", "fft", "none", 128) is None
+  assert find_scale("hornet-tiny", "v5e", "bfloat16", "fft", "none", 128).same_chip
+  other = find_scale("hornet_base_7x7", "v4", "bfloat16", "dft", "none", 128)
+  assert not other.same_chip
+  assert "as none was for this TPU" in scaled_basis(other)
+
+
+def test_an_operation_that_is_stuck_counts_for_the_step_in_which_it_was_seen():
+  large = ("hornet_large_gf", "v5e", "bfloat16", "dft", "full")
+  stuck, other = find_scale(*large, 64), find_scale(*large, 128)
+  assert stuck.ratio > 40
+  assert "6804 ms of it in one operation" in scaled_basis(stuck)
+  assert other.ratio < 6
+  assert "of it in one operation" not in scaled_basis(other)
+
+
+def test_devices_of_a_chip():
+  """A chip of TPU7x is two JAX devices; one of v4 is one, though the compiler's default is two."""
+  ironwood, v4 = parse_topology("tpu7x:2x2x1"), parse_topology("v4:2x2x2")
+  assert (ironwood.num_chips, ironwood.num_devices) == (4, 8)
+  assert (v4.num_chips, v4.num_devices, v4.chip.chip_config) == (8, 8, "megacore")
+  assert PEAK_FLOPS["TPU7x"] == 2307e12 / 2
+  assert CHIPS["v6e"].link_gbps * CHIPS["v6e"].links * 8 == 3200  # Gbit/s one way
+
+
+def test_the_network_between_slices(config):
+  """Each chip sums its part of the gradients with its like in the other slices, in a ring."""
+  topology = parse_topology("v5e:2x4")
+  scenario = make_scenario(config, topology, images=128, slices=4)
+  assert scenario.config["data"]["batch_size"] == 4 * 8 * 128
+  assert scenario.mesh == (32, 1)
+  lowered = Lowered("", 2**28, 2**28, 2**29, 0, 10**8, 10)
+  plan = Plan(scenario, lowered, None, None, None)
+  assert plan.gradient_bytes == 4 * 10**8  # float32
+  assert plan.between_bytes == pytest.approx(2 * 3 / 4 * 4 * 10**8 / 8)
+  work = training_work(create_model("hornet_tiny_7x7"), 224)
+  scale = find_scale("hornet_tiny_7x7", "v5e", "bfloat16", "dft", "none", 128)
+  alone, together = step_of(work, scale=scale), step_of(work, scale=scale, between_bytes=3.125e9)
+  assert together.between == 1.0
+  assert together.seconds.low == 1.0
+  assert together.seconds.high == pytest.approx(alone.seconds.high + 1)
+  with pytest.raises(InputError, match=r"network is stated: expected one of v5e, .* got v4"):
+    make_scenario(config, parse_topology("v4:2x2x2"), images=128, slices=2)
 
 
 def test_mixing_groups_are_made_to_fit(config):
@@ -153,24 +246,33 @@ def made_up(config, images, bytes_an_image, constant=2**30):
   return Plan(scenario, lowered, Compiled(memory, [], None, None, 0.0), None, None)
 
 
-@pytest.mark.parametrize("start", [8, 64, 4096])
-def test_largest_batch(config, start):
+@pytest.mark.parametrize("start", [8, 64, 104, 112, 4096])
+@pytest.mark.parametrize("bend", [0, 60, 100])
+def test_largest_batch_and_the_next_are_both_compiled(config, start, bend):
+  """Also where memory jumps, as it does when the compiler finds another order."""
   tried = []
 
   def plan_of(images):
     tried.append(images)
-    return made_up(config, images, 2**27)
+    return made_up(config, images, 2**27, 2**30 + (images > bend > 0) * 2**31)
 
-  found = largest_batch(made_up(config, start, 2**27), plan_of)
-  assert found.scenario.images == 104  # 110 have room; a multiple of 8
-  assert len(tried) <= 4
+  found = largest_batch(plan_of(start), plan_of)
+  # 110 have room, or 94, or all before the jump; a multiple of 8.
+  assert found.fitting.scenario.images == {0: 104, 60: 88, 100: 96}[bend]
+  assert found.exceeding.scenario.images == found.fitting.scenario.images + 8
+  assert found.is_next
+  assert {found.fitting.scenario.images, found.exceeding.scenario.images} <= set(tried)
+  assert len(tried) == len(set(tried)) <= 9
 
 
-def test_a_larger_batch_than_stated_as_safe_may_fit_but_that_one_does(config):
-  plan = made_up(config, 16, 2**27)
-  assert plan.proportional_batch == int(16 * 14.75 / 3)
-  assert made_up(config, plan.proportional_batch, 2**27).fits
-  assert not made_up(config, 4096, 2**27).fits
+def test_no_batch_fits_or_none_was_seen_not_to(config):
+  found = largest_batch(
+    made_up(config, 16, 2**27, 2**34), lambda n: made_up(config, n, 2**27, 2**34)
+  )
+  assert (found.fitting, found.exceeding.scenario.images, found.is_next) == (None, 2, True)
+  start = made_up(config, 16, 2**27)
+  found = largest_batch(start, lambda n: made_up(config, n, 2**27), tries=0)
+  assert (found.fitting, found.exceeding, found.is_next) == (start, None, False)
 
 
 SMALL_FSDP = {

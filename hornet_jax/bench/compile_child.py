@@ -5,9 +5,9 @@ import sys
 import time
 
 import jax
-from jax.experimental import topologies
 
 from hornet_jax.config.imports import import_modules
+from hornet_jax.cost.xla.describe import describe_devices
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer, compiler_options
@@ -17,8 +17,7 @@ def main(request: dict) -> None:
   """Times what a run does before its first step, in two parts."""
   devices = jax.devices()
   if request["topology"]:
-    described = topologies.get_topology_desc(topology_name=request["topology"], platform="tpu")
-    devices = described.devices
+    devices = describe_devices(request["topology"])
   try:
     import_modules(request["config"]["imports"])
     trainer = Trainer(

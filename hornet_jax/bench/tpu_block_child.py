@@ -11,24 +11,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
 from hornet_jax.bench.convnext import ConvNextBlock
 from hornet_jax.cost.xla.cycles import estimated_cycles
+from hornet_jax.cost.xla.describe import describe_devices
 from hornet_jax.models import Execution, create_model
 
 
 def main(request: dict[str, Any], cache: pathlib.Path) -> None:
   """Lowers a block and, if the program is new, compiles it."""
-  described = topologies.get_topology_desc(topology_name=request["topology"], platform="tpu")
-  lowered = lower_block(request["block"], request["images"], described.devices[0])
+  device = describe_devices(request["topology"])[0]
+  lowered = lower_block(request["block"], request["images"], device)
   content = f"{request['libtpu']} {request['topology']} {lowered.as_text()}"
   found: dict[str, Any] = {"key": f"block-{hashlib.sha256(content.encode()).hexdigest()}"}
   if not (cache / f"{found['key']}.json").exists():
     compiled = lowered.compile()
     cost: Any = compiled.cost_analysis()
-    found["cycles"] = estimated_cycles(compiled.as_text() or "")
+    found["cycles"], _ = estimated_cycles(compiled.as_text() or "")
     found["bytes"], found["flops"] = int(cost["bytes accessed"]), int(cost["flops"])
   print(json.dumps(found))
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from hornet_jax.cli import config as config_flag
-from hornet_jax.cli import plan_tables
+from hornet_jax.cli import plan_comparison, plan_tables
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.config.check import check_config
 from hornet_jax.config.fit import fit
@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--topology", default="v5e:2x4", help="TPU:SIDES, such as v5e:16x16 (default: %(default)s)"
   )
+  parser.add_argument(
+    "--slices",
+    type=positive_int,
+    default=1,
+    help="number of such slices, the data centre's network between them (default: %(default)s)",
+  )
   parser.add_argument("--batch", help="images of a step on each chip (default: the config's batch)")
   parser.add_argument("--mesh", help="DATAxFSDP, or FSDP alone (default: the config's)")
   parser.add_argument("--remat", help="none, full, dense or dots (default: the config's)")
@@ -41,8 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--weak_scaling", action="store_true", help="8 to 256 chips with the same images a chip"
   )
-  parser.add_argument("--largest", action="store_true", help="look for the largest batch that fits")
-  parser.add_argument("--full", action="store_true", help="finish the compile, for its estimates")
+  parser.add_argument(
+    "--largest", action="store_true", help="compile larger batches until the next does not fit"
+  )
+  parser.add_argument(
+    "--full", action="store_true", help="finish the compile, for its cycles: minutes"
+  )
   parser.add_argument("--lower_only", action="store_true", help="arithmetic alone, in seconds")
   parser.add_argument("--price", help="of a chip-hour: a number, or TPU=NUMBER,... for several")
   parser.add_argument("--num_examples", type=positive_int, help="of the training split")
@@ -72,14 +82,17 @@ def run(args: argparse.Namespace) -> int:
 
   plans = [plan(scenario) for scenario in scenarios]
   if args.weak_scaling:
-    print(plan_tables.weak_scaling(plans))
+    print(plan_comparison.weak_scaling(plans))
     return 0
   if args.compare:
-    print(plan_tables.comparison(plans, prices))
+    print(plan_comparison.comparison(plans, prices))
     return 0
   (only,) = plans
   print(plan_tables.report(only, prices))
-  if only.fits is None or (only.fits and not args.largest):
+  if only.fits is None:
+    return 0
+  if only.fits and not args.largest:
+    print(plan_tables.larger_guess(only))
     return 0
   print(_what_fits(only, plan))
   return 0 if only.fits else 1
@@ -89,24 +102,22 @@ def _what_fits(planned: Plan, plan: Any) -> str:
   """Tells which batch would fit, and whether recomputing all would make this one fit."""
   scenario = planned.scenario
 
-  def with_images(images: int) -> Plan:
-    return plan(make_scenario(scenario.config, scenario.topology, images=images))
+  def again(images: int | None = None, remat: str | None = None) -> Plan:
+    return plan(
+      make_scenario(
+        scenario.config, scenario.topology, images=images, remat=remat, slices=scenario.slices
+      )
+    )
 
-  lines = []
-  largest = largest_batch(planned, with_images)
-  if largest is not None:
-    lines.append(f"largest batch found to fit: {plan_tables.memory_line(largest)}")
+  lines = [plan_tables.largest(largest_batch(planned, again))]
   if not planned.fits and scenario.config["model"]["remat"] != "full":
-    again = plan(make_scenario(scenario.config, scenario.topology, remat="full"))
-    if not again.fits:
-      again = largest_batch(again, lambda images: plan(_full(scenario, images))) or again
-    verb = "fits" if again.fits else "does not fit either"
-    lines.append(f"with --remat=full {verb}: {plan_tables.memory_line(again)}")
-  return "\n".join(lines or ["no batch was found that fits"])
-
-
-def _full(scenario: Scenario, images: int) -> Scenario:
-  return make_scenario(scenario.config, scenario.topology, images=images, remat="full")
+    full = again(remat="full")
+    if full.fits:
+      lines.append(f"with --remat=full this batch fits: {plan_tables.memory_line(full)}")
+    else:
+      found = largest_batch(full, lambda images: again(images, "full"))
+      lines.append(f"with --remat=full it does not fit either; {plan_tables.largest(found)}")
+  return "\n".join(lines)
 
 
 def _scenarios(args: argparse.Namespace, config: dict[str, Any]) -> list[Scenario]:
@@ -129,21 +140,31 @@ def _scenarios(args: argparse.Namespace, config: dict[str, Any]) -> list[Scenari
     if len(values) > 1 and (args.weak_scaling or not args.compare):
       raise InputError(f"--{name} must be one: got {len(values)}. Hint: --compare takes several.")
   return [
-    make_scenario(config, topology, images=images, fsdp=_fsdp(mesh, topology), remat=policy)
+    make_scenario(
+      config,
+      topology,
+      images=images,
+      fsdp=_fsdp(mesh, topology, args.slices),
+      remat=policy,
+      slices=args.slices,
+    )
     for topology, mesh, policy, images in itertools.product(topologies, meshes, policies, batches)
   ]
 
 
-def _fsdp(mesh: str | None, topology: Topology) -> int | None:
+def _fsdp(mesh: str | None, topology: Topology, slices: int) -> int | None:
   if mesh is None:
     return None
   if not re.fullmatch(r"([1-9]\d*x)?[1-9]\d*", mesh):
     raise InputError(f"--mesh must be DATAxFSDP or FSDP: expected such as 32x8 or 8, got {mesh!r}.")
   data, _, fsdp = mesh.rpartition("x")
-  if data and int(data) * int(fsdp) != topology.num_chips:
+  devices = topology.num_devices * slices
+  if data and int(data) * int(fsdp) != devices:
+    of_each = f", {topology.chip.devices} devices each" if topology.chip.devices > 1 else ""
+    of_slices = f"{slices} slices of " if slices > 1 else ""
     raise InputError(
-      f"--mesh must have the {topology.num_chips} chips of {topology.name}: got {mesh}, "
-      f"{int(data) * int(fsdp)}."
+      f"--mesh must have the {topology.num_chips * slices} chips of {of_slices}{topology.name}"
+      f"{of_each}: got {mesh}, {int(data) * int(fsdp)}."
     )
   return int(fsdp)
 

@@ -10,18 +10,24 @@ from hornet_jax.errors import InputError, unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """A `Chip` describes one chip of a TPU generation, as the vendor states it.
+  """A `Chip` describes one chip of a TPU generation; `CHIPS` names the sources.
 
   Attributes:
     tflops: peak of the matrix units in bfloat16, TFLOP/s.
-    vector_tflops: peak of the vector units, TFLOP/s, see `CHIPS`.
-    hbm_gib: memory that a program can have, GiB, as the compiler counts it.
-    hbm_gbps: bandwidth of that memory, GB/s.
+    vector_tflops: peak of the vector units, TFLOP/s.
+    hbm_gib: memory that a program can have on one JAX device, GiB, as the compiler counts it.
+    hbm_gbps: bandwidth of the chip's memory, GB/s.
     link_gbps: bandwidth of one link to another chip in one direction, GB/s.
     links: number of links of each chip, two for each axis of the torus.
-    clock_ghz: clock of the compute units, GHz, see `CHIPS`.
+    clock_ghz: clock of the compute units, GHz.
+    dcn_gbps: the chip's part of the data-centre network between slices, GB/s in one direction;
+      None where no source states it.
+    max_chips: number of chips of the largest slice.
     accelerator_type: Cloud TPU's name of a slice, with `{}` for its chips times `cores`.
     cores: TensorCores that the name counts for each chip.
+    devices: JAX devices of a chip.
+    chip_config: name of the compiler's setting that makes `devices` of a chip; None where that
+      is the default.
   """
 
   tflops: float
@@ -31,33 +37,60 @@ class Chip:
   link_gbps: float
   links: int
   clock_ghz: float
+  dcn_gbps: float | None
+  max_chips: int
   accelerator_type: str
   cores: int = 1
+  devices: int = 1
+  chip_config: str | None = None
 
 
-# Source: docs.cloud.google.com/tpu/docs/v5e, v5p and v6e, "key specifications": peak in bf16,
-# bandwidth of the memory, and the interconnect's 1,600, 4,800 and 3,584 Gbit/s a chip over its 4, 6
-# and 4 links, one direction (later pages give v5e's as 400 GB/s both ways, and 1,600 GB/s of memory
-# and 3,200 Gbit/s for v6e). `hbm_gib` is the limit that the compiler names when it is exceeded.
-# Derived: the clock, from the peak and the matrix units; the vector units' peak, as 8 * 128 lanes
-# times 4 operations a cycle of each core (v5p has two).
+# Sources. "The page" is docs.cloud.google.com/tpu/docs/GENERATION, read in 2026, as a search engine
+# had stored it; "JAX" is the table in jax/_src/pallas/mosaic/tpu_info.py of jax 0.10. Where both
+# differ the page's figure is taken. Common to all:
+# - `hbm_gib`: the limit that the compiler (libtpu 0.0.52) names when a program exceeds it.
+# - `link_gbps`: what the page gives for a chip both ways, over its links and two directions.
+# - `clock_ghz`: no page states one. Derived as peak / (2 * multipliers), with four matrix units of
+#   128x128 a core (v4, v5e, v5p) or as many multipliers as four of 256x256 (v6e, TPU7x).
+# - `vector_tflops`: derived, 8 * 128 lanes times 4 operations a cycle of each core.
 CHIPS: dict[str, Chip] = {
-  "v5e": Chip(197.0, 6.1, 15.75, 819.0, 50.0, 4, 1.5, "v5litepod-{}"),
-  "v5p": Chip(459.0, 14.3, 95.73, 2765.0, 100.0, 6, 1.75, "v5p-{}", 2),
-  "v6e": Chip(918.0, 7.2, 31.24, 1640.0, 112.0, 4, 1.75, "v6e-{}"),
+  # Page: 275 TFLOP/s, 32 GiB, 1,200 GB/s (JAX: 1,230), pods of 4,096, two cores. Links of 50 GB/s
+  # and a clock of 1.05 GHz: arXiv 2304.01433, table 4; the page's 1.1 PB/s of all-reduce of a pod
+  # would be 45 a link. No source for the data-centre network. One device a chip is what Cloud TPU
+  # has ("megacore"); the compiler's default is two.
+  "v4": Chip(
+    275.0, 8.6, 30.75, 1200.0, 50.0, 6, 1.05, None, 4096, "v4-{}", 2, chip_config="megacore"
+  ),
+  # Page: 197 TFLOP/s, 16 GB, 819 GB/s (later versions 800, JAX 820), 400 GB/s over 4 links both
+  # ways (1,600 Gbit/s one way), 6.4 Tbit/s of data-centre network a pod of 256.
+  "v5e": Chip(197.0, 6.1, 15.75, 819.0, 50.0, 4, 1.5, 3.125, 256, "v5litepod-{}"),
+  # Page: 459 TFLOP/s, 95 GiB, 2,765 GB/s (other versions 2,575 GiB/s, which is the same; JAX
+  # 2,460), 1,200 GB/s over 6 links both ways, 50 Gbit/s of data-centre network a chip, jobs of up
+  # to 6,144 chips.
+  "v5p": Chip(459.0, 14.3, 95.73, 2765.0, 100.0, 6, 1.75, 6.25, 6144, "v5p-{}", 2),
+  # Page of TPU7x: 918 TFLOP/s (JAX 920), 32 GiB, 1,638 GB/s (page of v6e 1,600, earlier 1,640),
+  # 800 GB/s over 4 links both ways (page of v6e 3,200 Gbit/s one way, earlier 3,584), 100 Gbit/s
+  # of data-centre network a chip (page of v6e 25.6 Tbit/s a pod of 256). It counts two matrix
+  # units; with two of 256x256 the clock would have to be 3.5 GHz.
+  "v6e": Chip(918.0, 7.2, 31.24, 1638.0, 100.0, 4, 1.75, 12.5, 256, "v6e-{}"),
+  # Page: 2,307 TFLOP/s (JAX 2,310), 192 GiB, 7,380 GB/s (JAX 7,400), 1,200 GB/s over the 6 links of
+  # a 3D torus both ways, 100 Gbit/s of data-centre network a chip, pods of 9,216; each of the two
+  # cores is a JAX device with half the memory.
+  "tpu7x": Chip(2307.0, 18.0, 94.74, 7380.0, 100.0, 6, 2.2, 12.5, 9216, "tpu7x-{}", 2, devices=2),
 }
 
-# `device_kind` in JAX -> dense bf16 FLOP/s of one JAX device, which is half a chip of a TPU v3
-# and a whole one of the others. What is not here has no MFU.
-# Source: "peak compute per chip" in cloud.google.com/tpu/docs/v3 and v4; `CHIPS`; NVIDIA's
-# data sheets of A100, H100 and H200 (SXM), halved where they count sparsity. The names are those
-# of jax/_src/pallas/mosaic/tpu_info.py and of CUDA.
+# `device_kind` in JAX -> dense bf16 FLOP/s of one JAX device, which is half a chip of a TPU v3 and
+# of a TPU7x and a whole one of the others. What is not here has no MFU.
+# Source: "peak compute per chip" in cloud.google.com/tpu/docs/v3; `CHIPS`; NVIDIA's data sheets of
+# A100, H100 and H200 (SXM), halved where they count sparsity. The names are those of
+# jax/_src/pallas/mosaic/tpu_info.py and of CUDA.
 PEAK_FLOPS = {
   "TPU v3": 123e12 / 2,
-  "TPU v4": 275e12,
+  "TPU v4": 1e12 * CHIPS["v4"].tflops,
   **dict.fromkeys(["TPU v5 lite", "TPU v5e"], 1e12 * CHIPS["v5e"].tflops),
   **dict.fromkeys(["TPU v5", "TPU v5p"], 1e12 * CHIPS["v5p"].tflops),
   **dict.fromkeys(["TPU v6 lite", "TPU v6e"], 1e12 * CHIPS["v6e"].tflops),
+  "TPU7x": 1e12 * CHIPS["tpu7x"].tflops / CHIPS["tpu7x"].devices,
   "NVIDIA A100-SXM4-40GB": 312e12,
   "NVIDIA A100-SXM4-80GB": 312e12,
   "NVIDIA H100 80GB HBM3": 989e12,
@@ -112,6 +145,11 @@ class Topology:
     return math.prod(self.sides)
 
   @property
+  def num_devices(self) -> int:
+    """Counts the JAX devices of the slice."""
+    return self.num_chips * self.chip.devices
+
+  @property
   def accelerator_type(self) -> str:
     """Gives Cloud TPU's name of the slice, such as `v5litepod-256`."""
     return self.chip.accelerator_type.format(self.num_chips * self.chip.cores)
@@ -156,19 +194,20 @@ def _distance(sides: tuple[int, ...], others: tuple[int, ...]) -> float:
 def slices(generation: str) -> list[tuple[int, ...]]:
   """Lists the sides of every slice of a TPU generation.
 
-  Source: docs.cloud.google.com/tpu/docs/v5e, v6e and v5p, on configurations: of v5p, beside the
-  small ones, every torus of cubes of 4x4x4 up to 6,144 chips.
+  Source: docs.cloud.google.com/tpu/docs on configurations of v4, v5e, v5p, v6e and TPU7x: where
+  the torus has three axes, beside the small ones every torus of cubes of 4x4x4 up to the largest.
 
   Args:
     generation: key of `CHIPS`.
   """
-  if CHIPS[generation].links == 4:
+  chip = CHIPS[generation]
+  if chip.links == 4:
     return [(1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)]
-  lengths = range(4, 6144 // 16 + 1, 4)
+  lengths = range(4, chip.max_chips // 16 + 1, 4)
   cubes = [
     (a, b, c)
     for a, b in itertools.combinations_with_replacement(lengths, 2)
-    if a * b * b <= 6144
-    for c in range(b, 6144 // (a * b) + 1, 4)
+    if a * b * b <= chip.max_chips
+    for c in range(b, chip.max_chips // (a * b) + 1, 4)
   ]
   return [(2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), *cubes]

@@ -8,7 +8,8 @@ from typing import Any
 
 from hornet_jax.cost.count import forward_work, training_work
 from hornet_jax.cost.estimate import FOURIER_PASSES, Range, Step, estimate_step, mfu
-from hornet_jax.cost.hardware import Topology
+from hornet_jax.cost.finished import find_scale
+from hornet_jax.cost.hardware import CHIPS, Topology
 from hornet_jax.cost.xla.compile import (
   Compiled,
   Lowered,
@@ -29,23 +30,35 @@ class Scenario:
   Attributes:
     config: nested dictionary with the keys of `config.schema`.
     topology: slice of TPU chips.
+    slices: number of such slices.
     notes: changes that the devices forced on the config, one line each.
   """
 
   config: Mapping[str, Any]
   topology: Topology
+  slices: int = 1
   notes: tuple[str, ...] = ()
 
   @property
   def images(self) -> int:
     """Gives the number of images of a step on each chip."""
-    return self.config["data"]["batch_size"] // self.topology.num_chips
+    return self.config["data"]["batch_size"] // self.num_chips
+
+  @property
+  def num_chips(self) -> int:
+    """Counts the chips of all slices."""
+    return self.topology.num_chips * self.slices
+
+  @property
+  def num_devices(self) -> int:
+    """Counts the JAX devices of all slices."""
+    return self.topology.num_devices * self.slices
 
   @property
   def mesh(self) -> tuple[int, int]:
     """Gives the sizes of the mesh axes `data` and `fsdp`."""
     fsdp = self.config["mesh"]["fsdp"]
-    return self.topology.num_chips // fsdp, fsdp
+    return self.num_devices // fsdp, fsdp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +98,12 @@ class Plan:
 
   @property
   def limit(self) -> int:
-    """Gives the bytes of memory that a chip has."""
+    """Gives the bytes of memory that a device has: a chip, or a part of one."""
     return round(self.scenario.topology.chip.hbm_gib * 2**30)
 
   @property
   def peak(self) -> int | None:
-    """Gives the bytes of memory that a chip needs; None if the compiler was not asked.
+    """Gives the bytes of memory that a device needs; None if the compiler was not asked.
 
     Where the compiler gave up, these are the temporary arrays that it wanted, and the arguments.
     """
@@ -103,7 +116,7 @@ class Plan:
 
   @property
   def fits(self) -> bool | None:
-    """Tells whether a chip has the memory; None if the compiler was not asked."""
+    """Tells whether a device has the memory; None if the compiler was not asked."""
     return None if self.peak is None else self.peak <= self.limit
 
   @property
@@ -117,8 +130,7 @@ class Plan:
   def proportional_batch(self) -> int | None:
     """Gives the images a chip that would fill the memory, if all but the state grew with them.
 
-    Above the planned batch that is a safe figure: part of the rest does not grow. Below it is
-    a guess.
+    This is a guess: what a program of another batch needs, only its own compile can tell.
     """
     if self.peak is None:
       return None
@@ -127,10 +139,28 @@ class Plan:
 
   @property
   def wire_bytes(self) -> float | None:
-    """Gives the bytes that each chip sends in a step; None where not known."""
+    """Gives the bytes that each device sends in a slice in a step; None where not known."""
     if self.compiled is None or self.compiled.collectives is None:
       return None
     return sum((c.wire_bytes for c in self.compiled.collectives), 0.0)
+
+  @property
+  def gradient_bytes(self) -> int:
+    """Gives the bytes of all gradients, in the type in which those of linear kernels are summed."""
+    settings = self.scenario.config["model"]
+    kind = "float32" if settings["gradient_sum"] == "float32" else settings["dtype"]
+    return self.lowered.num_params * _ELEMENT_BYTES[kind]
+
+  @property
+  def between_bytes(self) -> float:
+    """Gives the bytes that each chip sends to other slices in a step.
+
+    The sums of gradients of a slice lie in equal parts on its chips, each of which sums its part
+    with its like in the other slices, in a ring.
+    """
+    slices = self.scenario.slices
+    part = self.gradient_bytes / self.scenario.topology.num_chips
+    return 2 * (1 - 1 / slices) * part
 
   @property
   def images_per_second(self) -> Range | None:
@@ -143,7 +173,7 @@ class Plan:
     """Gives the chip-hours of the whole run, without evaluation, checkpoints and waiting."""
     if self.step is None:
       return None
-    chips = self.scenario.topology.num_chips
+    chips = self.scenario.num_chips
     return self.step.seconds.times(self.lowered.total_steps * chips / 3600)
 
 
@@ -154,6 +184,7 @@ def make_scenario(
   images: int | None = None,
   fsdp: int | None = None,
   remat: str | None = None,
+  slices: int = 1,
 ) -> Scenario:
   """Fits a config to devices.
 
@@ -163,13 +194,21 @@ def make_scenario(
     images: images of a step on each chip; None for the config's batch.
     fsdp: size of the mesh axis `fsdp`; None for the config's.
     remat: name of a remat policy; None for the config's.
+    slices: number of such slices, with the network of the data centre between them.
 
   Raises:
-    InputError: if the batch cannot be dealt out to the chips.
+    InputError: if the batch cannot be dealt out to the chips, or there are several slices and no
+      source states the speed of the network between them.
   """
   changed = copy.deepcopy(dict(config))
   notes = []
-  chips = topology.num_chips
+  chips = topology.num_chips * slices
+  if slices > 1 and topology.chip.dcn_gbps is None:
+    known = ", ".join(name for name, chip in CHIPS.items() if chip.dcn_gbps is not None)
+    raise InputError(
+      f"several slices need a TPU whose share of the data-centre network is stated: expected one "
+      f"of {known}, got {topology.generation}."
+    )
   if images is not None:
     changed["data"]["batch_size"] = images * chips
   if fsdp is not None:
@@ -177,11 +216,13 @@ def make_scenario(
   if remat is not None:
     changed["model"]["remat"] = remat
   rows, rest = divmod(
-    changed["data"]["batch_size"], chips * changed["optimizer"]["accumulation_steps"]
+    changed["data"]["batch_size"],
+    chips * topology.chip.devices * changed["optimizer"]["accumulation_steps"],
   )
   if rest or rows < 1:
+    of_two = f" of {topology.chip.devices} devices each" if topology.chip.devices > 1 else ""
     raise InputError(
-      f"`data.batch_size` must be a multiple of the {chips} chips: got "
+      f"`data.batch_size` must be a multiple of the {chips} chips{of_two}: got "
       f"{changed['data']['batch_size']}. Hint: --batch takes the images of one chip."
     )
   mix = changed["mix"]
@@ -190,20 +231,22 @@ def make_scenario(
     size = max((n for n in range(2, mix["group_size"] + 1, 2) if rows % n == 0), default=0)
     if not size:
       raise InputError(
-        f"`batch` must be even where images are mixed: expected whole groups, got {rows} a chip."
+        f"`batch` must be even where images are mixed: expected whole groups, got {rows} a device."
       )
     notes.append(
       f"mix.group_size {mix['group_size']} does not divide {rows} images: planned with {size}, "
       "another augmentation"
     )
     mix["group_size"] = size
-  return Scenario(changed, topology, tuple(notes))
+  return Scenario(changed, topology, slices, tuple(notes))
 
 
 def make_plan(
   scenario: Scenario, num_classes: int, num_examples: int, limits: Limits, progress: Progress
 ) -> Plan:
   """Compiles a scenario as far as `limits` say, and estimates the time of a step.
+
+  Of several slices, the program of one is compiled, with its part of the batch and of the examples.
 
   Args:
     scenario: config and devices.
@@ -216,23 +259,38 @@ def make_plan(
     InputError: if the config does not suit the devices, the compiler is missing or too slow.
   """
   config, topology = scenario.config, scenario.topology
-  request = Request(config, topology, num_classes, num_examples, limits.full, limits.lower_only)
+  slices = scenario.slices
+  part = copy.deepcopy(dict(config))
+  part["data"]["batch_size"] //= slices
+  request = Request(
+    part, topology, num_classes, num_examples // slices, limits.full, limits.lower_only
+  )
   lowered, compiled = compile_program(request, limits.time_limit, limits.cache, progress)
   plan = Plan(scenario, lowered, compiled, None, None)
   if compiled is None or plan.wire_bytes is None:
     return plan
-  image_size, channels = config["data"]["image_size"], config["data"]["channels"]
+  data, settings = config["data"], config["model"]
+  image_size, channels = data["image_size"], data["channels"]
   _, model = build_task(config, num_classes)
   step = estimate_step(
     topology,
     training_work(model, image_size, channels),
     scenario.images,
-    fourier_passes=FOURIER_PASSES[config["model"]["global_filter"]],
-    element_bytes=_ELEMENT_BYTES[config["model"]["dtype"]],
-    state_bytes=lowered.state,
-    gradient_bytes=lowered.params,
-    wire_bytes=plan.wire_bytes,
+    fourier_passes=FOURIER_PASSES[settings["global_filter"]],
+    element_bytes=_ELEMENT_BYTES[settings["dtype"]],
+    state_bytes=lowered.state * topology.chip.devices,
+    gradient_bytes=lowered.params * topology.chip.devices,
+    wire_bytes=plan.wire_bytes * topology.chip.devices,
+    between_bytes=plan.between_bytes,
     cycles=compiled.cycles,
+    scale=find_scale(
+      settings["variant"],
+      topology.generation,
+      settings["dtype"],
+      settings["global_filter"],
+      settings["remat"],
+      scenario.images,
+    ),
   )
   forward = forward_work(model, image_size, channels)
   utilisation = mfu(topology, forward, scenario.images, step.seconds)

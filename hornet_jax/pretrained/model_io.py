@@ -217,8 +217,9 @@ def check_file(file: epath.Path) -> None:
 
 
 def evaluation_settings(spec: ModelSpec) -> dict[str, Any]:
-  """Returns those of the data settings that evaluation depends on."""
-  return {key: spec.data[key] for key in _DATA_KEYS}
+  """Returns those of the data settings that evaluation depends on, with what keys of now add."""
+  settings = upgrade_section("data", dict(spec.data), _DATA_KEYS)
+  return {key: settings[key] for key in _DATA_KEYS}
 
 
 def write_model(file: epath.Path, spec: ModelSpec, params: Any, notes: Mapping[str, str]) -> None:

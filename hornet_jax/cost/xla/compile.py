@@ -20,7 +20,7 @@ from typing import Any
 from hornet_jax.cost.hardware import Topology
 from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
 from hornet_jax.cost.xla.collectives import Collective, read_collectives
-from hornet_jax.cost.xla.cycles import estimated_cycles
+from hornet_jax.cost.xla.cycles import Slowest, estimated_cycles
 from hornet_jax.errors import InputError
 from hornet_jax.paths import cache_folder
 
@@ -91,6 +91,7 @@ class Compiled:
     needs: bytes that it wanted for temporary arrays when it gave up; None if it did not.
     cycles: cycles of a step, summed over the compiler's estimates; None unless it finished.
     seconds: time that it took, lowering included.
+    slowest: operation that has most of the cycles; None where that is not known.
   """
 
   memory: Memory | None
@@ -98,6 +99,7 @@ class Compiled:
   needs: int | None
   cycles: int | None
   seconds: float
+  slowest: Slowest | None = None
 
 
 def check_compiler() -> str:
@@ -166,7 +168,7 @@ def compile_program(
     cached = cache / f"{lowered.key}.json"
     if cached.exists():
       return lowered, _from_json(json.loads(cached.read_text()))
-    compiled = _read(folder, request.topology.num_chips, time.monotonic() - start)
+    compiled = _read(folder, request.topology.num_devices, time.monotonic() - start)
     keep_result(cached, dataclasses.asdict(compiled))
     return lowered, compiled
 
@@ -253,8 +255,11 @@ def _read(folder: pathlib.Path, num_devices: int, seconds: float) -> Compiled:
   if len(reports) == 3:
     memory = read_memory(*reports[:2])
     finished = folder / "compiled.txt"
-    cycles = estimated_cycles(finished.read_text()) if finished.exists() else None
-    return Compiled(memory, read_collectives(reports[2], num_devices), None, cycles, seconds)
+    collectives = read_collectives(reports[2], num_devices)
+    if not finished.exists():
+      return Compiled(memory, collectives, None, None, seconds)
+    cycles, slowest = estimated_cycles(finished.read_text())
+    return Compiled(memory, collectives, None, cycles, seconds, slowest)
   # Far too much memory is noticed before there are reports.
   message = json.loads((folder / "failed.json").read_text())["message"]
   needs = read_exceeded(message)
@@ -267,4 +272,6 @@ def _from_json(content: dict[str, Any]) -> Compiled:
   if content["memory"] is not None:
     content["memory"] = Memory(**content["memory"])
     content["collectives"] = [Collective(**fields) for fields in content["collectives"]]
+  if content.get("slowest") is not None:
+    content["slowest"] = Slowest(**content["slowest"])
   return Compiled(**content)

@@ -13,9 +13,9 @@ import sys
 from typing import Any
 
 import jax
-from jax.experimental import topologies
 
 from hornet_jax.config.imports import import_modules
+from hornet_jax.cost.xla.describe import describe_devices
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer, compiler_options
@@ -54,8 +54,7 @@ def main(folder: pathlib.Path) -> None:
 def _trainer(request: dict[str, Any]) -> Trainer:
   config = request["config"]
   import_modules(config["imports"])
-  described = topologies.get_topology_desc(topology_name=request["topology"], platform="tpu")
-  mesh = make_mesh(described.devices, config["mesh"]["fsdp"])
+  mesh = make_mesh(describe_devices(request["topology"]), config["mesh"]["fsdp"])
   trainer = Trainer(
     config, mesh, num_classes=request["num_classes"], num_examples=request["num_examples"]
   )
