@@ -246,8 +246,8 @@ def test_a_full_compile_has_cycles(capsys, monkeypatch, tmp_path):
   command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, "--batch=8", "--full"]
   assert main(command) == 0
   printed = capsys.readouterr().out
-  assert re.search(r"compiler's cycles +[\d.]+ ms\n +in one operation +[\d.]+ ms\n", printed)
-  assert re.search(r"^that operation: jit\(train_step\)/", printed, re.MULTILINE)
+  assert re.search(r"compiler's cycles +[\d.]+ ms\nin one operation +[\d.]+ ms\n", printed)
+  assert re.search(r"^that operation: \S+", printed, re.MULTILINE)
   assert re.search(r"step +[\d.]+ ms +[\d.]+ ms\n", printed)
 
 

@@ -149,7 +149,7 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
   compiled = plan.compiled
   if step.cycles and compiled and compiled.slowest and compiled.cycles:
     part = compiled.slowest.cycles / compiled.cycles
-    counts.append(["  in one operation", f"{1e3 * part * step.cycles.seconds:.1f} ms"])
+    counts.append(["in one operation", f"{1e3 * part * step.cycles.seconds:.1f} ms"])
   hours = step.seconds.times(plan.lowered.total_steps / 3600)
   rows = [
     ["step", *_ends(step.seconds.times(1e3), 1, " ms")],
