@@ -84,8 +84,9 @@ def known_options():
   keys = {f"--config.{key}" for key in SCHEMA}
   found = {}
   for name in COMMANDS:
-    parser = argparse.ArgumentParser()
-    importlib.import_module(f"hornet_jax.cli.{name}").add_arguments(parser)
+    module = importlib.import_module(f"hornet_jax.cli.{name}")
+    parser = argparse.ArgumentParser(add_help=not hasattr(module, "OWN_HELP"))
+    module.add_arguments(parser)
     found[name] = options(parser) | {"--imports"}  # of all of them
     if "--config" in found[name]:
       found[name] |= keys

@@ -71,6 +71,7 @@ def make_report(name="hornet_micro_gf", num_classes=10, **changes):
     config='{"seed": 0}',
     model=model,
     image_size=32,
+    channels=3,
     params=random_params(model, 32),
     records=records(),
     seconds=431.2,
