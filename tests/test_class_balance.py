@@ -17,10 +17,11 @@ from hornet_jax.data.class_balance import (
   read_labels,
 )
 from hornet_jax.data.datasets import Split, open_split
+from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import train_batches
 from hornet_jax.data.schema import Field
 from hornet_jax.errors import InputError
-from hornet_jax.tasks.losses import soft_cross_entropy
+from hornet_jax.tasks import Classification
 from hornet_jax.train.set_up import set_up
 
 COUNTS = np.array([100, 1, 0, 10])
@@ -82,16 +83,16 @@ def test_the_order_depends_on_the_seed_and_the_position_alone():
   np.testing.assert_array_equal(batches(balance, start_step=4)[:5], whole[4:])
 
 
-def test_weighted_loss():
+def test_an_image_is_weighed_by_its_classes_and_smoothing_is_not():
+  """Smoothed, a frequent class would lose to a rare one: 0.025 times 29 exceeds 0.9 times 0.3."""
   logits = jnp.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
-  targets = jnp.array([[0.0, 1.0, 0.0], [0.25, 0.75, 0.0]])
-  weights = (0.5, 4.0, 1.0)
-  expected = -(targets * jnp.array(weights)[None] * jnp.log(jnp.exp(logits))).sum(1)
-  expected += (targets * jnp.array(weights)[None]).sum(1) * jnp.log(jnp.exp(logits).sum(1))
-  got = soft_cross_entropy(logits, targets, weights)
-  np.testing.assert_allclose(got, expected, rtol=1e-5)
+  shares = jnp.array([[0.0, 1.0, 0.0], [0.25, 0.75, 0.0]])
+  targets = optax.smooth_labels(shares, 0.1)
   plain = optax.softmax_cross_entropy(logits, targets)
-  np.testing.assert_array_equal(soft_cross_entropy(logits, targets), plain)
+  for weights, factors in (((), [1, 1]), ((0.5, 4.0, 90.0), [4.0, 3.125])):
+    task = Classification(3, EvalView(8, 1.0), label_smoothing=0.1, class_weights=weights)
+    got = task.loss((logits, {}), {"target": targets})
+    np.testing.assert_allclose(got, plain * jnp.array(factors), rtol=1e-5)
 
 
 def test_labels_are_kept_beside_the_files(data_dir, monkeypatch):
@@ -120,6 +121,8 @@ def test_a_config_says_so(data_dir):
   trainer, inputs = set_up(config)
   weights = trainer.config["loss"]["class_weights"]
   assert len(weights) == 10
+  shares = ClassBalance(read_labels(inputs.splits.train), 0.5).shares(10)
+  assert weights == class_weights(shares, "effective")
   assert trainer.task.class_weights == weights
   assert set_up(trainer.config)[0].config == trainer.config  # as evaluation reads it
   seen = np.concatenate([b["label"] for b in itertools.islice(inputs.train_batches(0), 11)])

@@ -49,7 +49,11 @@ def test_a_table_with_splits(images, separator, encoding):
     "validation": [("b.png", 1)],
     "test": [("sub/c.png", 0)],
   }
-  assert found.left_out == {images / "sub/none.png": "named in the table, but not there"}
+  write(images / "unnamed.png", encoded())
+  assert find_by_labels(images, images.parent / "labels.csv").left_out == {
+    images / "sub/none.png": "named in the table, but not there",
+    images / "unnamed.png": "not named in the table",
+  }
   assert found.rule == "by the column Split of labels.csv"
 
 
@@ -71,12 +75,23 @@ def test_a_table_without_splits_is_split_by_rule(images):
     ("path,label\na.png,x\na.png,y\n", "line 3: 'a.png' must have one label: got 'y' after 'x'"),
     ("path,label,split\na.png,x,trane\n", "line 2: expected a split, .* got 'trane'"),
     ("path,label,split\na.png,x,train\n", "must have train and val or test .*: got train"),
+    ("path,label\na.png,x\n./sub/../a.png,y\n", "line 3: 'a.png' must have one label"),
+    ("path,label\n../a.png,x\n", r"line 2: expected a path within .*got '\.\./a\.png'"),
     ("path,label\nnone.png,x\n", "found none of 1, such as .*none.png.*relative to --path"),
   ],
 )
 def test_what_is_no_table(images, text, message):
   with pytest.raises(InputError, match=message):
     find_by_labels(images, table(images, text))
+
+
+def test_absolute_paths_in_the_folder(images, monkeypatch):
+  rows = "".join(f"{images / name},{name[0]}\n" for name in ("a.png", "b.png", "sub/c.png"))
+  file = table(images, f"path,label\n{rows}{images / 'sub/d é.png'},s\n")
+  monkeypatch.chdir(images.parent)
+  found = find_by_labels(images.relative_to(images.parent), file)
+  assert named(found)["all"] == [("a.png", 0), ("b.png", 1), ("sub/c.png", 2), ("sub/d é.png", 2)]
+  assert not found.left_out
 
 
 def test_a_folder_elsewhere_to_evaluate_on(tmp_path):
@@ -91,5 +106,7 @@ def test_a_folder_elsewhere_to_evaluate_on(tmp_path):
   write(tmp_path / "split/val/cat/1.png", encoded())
   with pytest.raises(InputError, match="`eval_path` is not used where folders make the split"):
     find_in_folders(tmp_path / "split", tmp_path / "theirs")
+  with pytest.raises(InputError, match="must be another folder than `path`"):
+    find_in_folders(tmp_path / "mine", tmp_path / "mine")
   with pytest.raises(InputError, match=r"must be a folder of class folders: .*nowhere is none"):
     find_in_folders(tmp_path / "mine", tmp_path / "nowhere")

@@ -68,6 +68,8 @@ def _report(images: OwnImages) -> None:
       f"the brightest value of all images is {images.brightest} of 255: files of 10 to 14 bits in "
       "16 need --max_value, such as 4095 for 12"
     )
+  if images.is_cut_off:
+    print("nearly all values are the largest: a larger --max_value keeps what differs")
   if images.left_out:
     print(f"left out, {len(images.left_out):,} in all, every one named in {LEFT_OUT}:")
     for path, reason in list(images.left_out.items())[:_NAMED_AT_MOST]:

@@ -1,6 +1,7 @@
 """This module reads images that are arrays of any number of channels: TIFF and NumPy files."""
 
 import io
+import math
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,19 @@ def is_npy(encoded: bytes) -> bool:
 def is_tiff(encoded: bytes) -> bool:
   """Tells whether bytes are a TIFF or BigTIFF file."""
   return encoded.startswith(_TIFF)
+
+
+def tiff_channels(encoded: bytes) -> int | None:
+  """Counts the channels of a TIFF: samples, planes or pages; None where it cannot be read so."""
+  try:
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(encoded)) as file:
+      series = file.series[0]
+      sides = dict(zip(series.axes, series.shape, strict=True))
+      return math.prod(series.shape) // (sides["Y"] * sides["X"])
+  except Exception:  # Pillow may read it, or says what is wrong
+    return None
 
 
 def decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
@@ -80,7 +94,7 @@ def scaled(values: np.ndarray, pixel_format: PixelFormat) -> np.ndarray:
   if values.dtype != np.uint8:
     largest = pixel_format.max_value or _LARGEST.get(values.dtype)
     if not largest:
-      raise ValueError(f"pixels of {values.dtype} have no fixed range: tell their max_value")
+      raise ValueError(f"pixels of {values.dtype} have no fixed range: give max_value")
     numbers = np.nan_to_num(values.astype(np.float64), nan=0.0)
     values = np.round(np.clip(numbers, 0, largest) * (255 / largest)).astype(np.uint8)
   if wanted == got:

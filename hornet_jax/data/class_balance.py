@@ -67,7 +67,7 @@ def class_weights(counts: np.ndarray, weighting: str) -> tuple[float, ...]:
   Source: arXiv 1901.05555, section 3, for the effective number, with beta 0.999.
 
   Args:
-    counts: images of each class, int [K].
+    counts: images of each class that a pass has, int [K].
     weighting: name of a kind of weights: `"inverse"`, 1 / n for a class of n images;
       `"effective"`, 1 / effective number; `"none"`, 1. A class without images has weight 1, which
       has no effect.

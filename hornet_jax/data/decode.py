@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from hornet_jax.data.arrays import decode_array, is_npy, is_tiff, read_array, scaled
+from hornet_jax.data.arrays import decode_array, is_npy, is_tiff, read_array, scaled, tiff_channels
 from hornet_jax.data.jpeg_segments import metadata, without_metadata
 from hornet_jax.data.pixel_format import RGB, PixelFormat, padded_channels
 
@@ -109,6 +109,8 @@ def decode_pixels_with_pillow(encoded: bytes, pixel_format: PixelFormat = RGB) -
   are read as arrays.
   """
   if is_npy(encoded) or pixel_format.mode is None:
+    return _decode_array(encoded, pixel_format)
+  if is_tiff(encoded) and (tiff_channels(encoded) or 1) > 4:  # Pillow would take a part of it
     return _decode_array(encoded, pixel_format)
   try:
     return to_pixels(decode(encoded, pixel_format))

@@ -33,6 +33,8 @@ def find_in_folders(path: pathlib.Path, eval_path: pathlib.Path | None = None) -
   for folder in filter(None, (path, eval_path)):
     if not folder.is_dir():
       raise InputError(f"`path` must be a folder of class folders: {folder} is none.")
+  if eval_path is not None and path.samefile(eval_path):
+    raise InputError(f"`eval_path` must be another folder than `path`: got {path} for both.")
   roots = _split_roots(path)
   if eval_path is not None:
     if ALL not in roots:

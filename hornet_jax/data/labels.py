@@ -1,6 +1,7 @@
 """This module reads a table of image files and their labels."""
 
 import csv
+import os
 import pathlib
 
 from hornet_jax.data.found_images import ALL, SPLIT_NAMES, FoundImages, Item
@@ -28,6 +29,8 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
   """
   if not path.is_dir():
     raise InputError(f"`path` must be the folder of the images: {path} is none.")
+  if not table.is_file():
+    raise InputError(f"`labels` must be a CSV file: {table} is none.")
   rows = _read(table)
   header = list(rows[0])
   of_path, of_label = (_column(table, header, names) for names in (_PATH, _LABEL))
@@ -40,6 +43,7 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
       raise InputError(
         f"{table}, line {number}: expected a path and a label, got {name!r} and {label!r}."
       )
+    name = _within(path, table, number, name)
     if entries.setdefault((split, name), label) != label:
       raise InputError(
         f"{table}, line {number}: {name!r} must have one label: got {label!r} after "
@@ -62,6 +66,10 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
       f"`labels` must name files of {path}: found none of {len(entries)}, such as "
       f"{next(iter(left_out))}. Hint: paths in the table are relative to --path."
     )
+  named = {path / name for _, name in entries}
+  for file in sorted(path.rglob("*")):
+    if file not in named and file.is_file() and file.resolve() != table.resolve():
+      left_out[file] = "not named in the table"
   if of_split and not {"train"} < splits.keys():
     raise InputError(
       f"`labels` must have train and val or test in its column {of_split!r}: got "
@@ -72,6 +80,14 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
   return FoundImages(path, class_names, order, left_out, rule)
 
 
+def _within(path: pathlib.Path, table: pathlib.Path, number: int, name: str) -> str:
+  """Returns the one path of a file within the folder, however the table spells it."""
+  inside = os.path.relpath(os.path.abspath(path / name), os.path.abspath(path))
+  if inside.startswith(".."):
+    raise InputError(f"{table}, line {number}: expected a path within {path}, got {name!r}.")
+  return inside
+
+
 def _read(table: pathlib.Path) -> list[dict[str, str]]:
   try:
     text = table.read_text(encoding="utf-8-sig")
@@ -79,7 +95,8 @@ def _read(table: pathlib.Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
   except (OSError, ValueError, csv.Error) as error:
     raise InputError(
-      f"`labels` must be a CSV file with a row of names: {table}: {error}."
+      f"`labels` must be a CSV file with a row of names: {table}: {error}. Hint: save it as "
+      "UTF-8 with commas."
     ) from error
   if not rows:
     raise InputError(f"`labels` must have a row for each image: {table} has none.")

@@ -16,6 +16,7 @@ from hornet_jax.errors import InputError
 
 _EVAL_FRACTION = 0.1
 _DARK = 64  # of 255
+_CUT_OFF = 0.98
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,11 @@ class OwnImages:
   def is_dark(self) -> bool:
     """Tells whether the values of the files seem to be of fewer bits than their type."""
     return self.brightest < _DARK
+
+  @property
+  def is_cut_off(self) -> bool:
+    """Tells whether nearly all values are the largest."""
+    return min(self.image_info.mean) > _CUT_OFF
 
 
 def check_and_split(

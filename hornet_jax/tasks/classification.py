@@ -140,8 +140,21 @@ class Classification(Task):
     return {**batch, "image": images, "target": targets, "ratio": ratio}
 
   def loss(self, outputs: Outputs, inputs: Mapping[str, Array]) -> Float[Array, "B"]:
-    """Computes the cross-entropy with the mixed and smoothed targets, of weighted classes."""
-    return soft_cross_entropy(outputs[0], inputs["target"], self.class_weights)
+    """Computes the cross-entropy with the mixed and smoothed targets, weighed by the classes.
+
+    The weight of an image is that of its own class, or of those that are mixed in it. Label
+    smoothing is not weighed: what it gives to a rare class would outweigh a frequent one.
+    """
+    losses = soft_cross_entropy(outputs[0], inputs["target"])
+    if not self.class_weights:
+      return losses
+    shares = self._shares(inputs["target"])
+    return losses * jnp.sum(shares * jnp.asarray(self.class_weights, shares.dtype)[None], axis=1)
+
+  def _shares(self, targets: Any) -> Any:
+    """Gives the share of each class in targets before label smoothing, [B, K]."""
+    smoothing = self.label_smoothing
+    return (targets - smoothing / self.num_classes) / (1 - smoothing)
 
   def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Gives the label and `example_results`."""
@@ -177,8 +190,7 @@ class Classification(Task):
 
   def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
     """Writes the share of each class in the target, before label smoothing."""
-    smoothing = self.label_smoothing
-    shares = (inputs["target"] - smoothing / self.num_classes) / (1 - smoothing)
+    shares, smoothing = self._shares(inputs["target"]), self.label_smoothing
     mixed = np.sum(inputs["ratio"] < 1)
     return Captions(
       "after cropping, flipping, erasing and mixing, as the model sees them. Beside each class its "

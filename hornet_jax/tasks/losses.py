@@ -1,7 +1,5 @@
 """Loss functions: one value an example."""
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
@@ -18,22 +16,12 @@ def cross_entropy(
 
 
 def soft_cross_entropy(
-  logits: Float[Array, "B K"],
-  targets: Float[Array, "B K"],
-  class_weights: Sequence[float] = (),
+  logits: Float[Array, "B K"], targets: Float[Array, "B K"]
 ) -> Float[Array, "B"]:
-  """-sum_k w_k t_k log softmax(logits)_k for probabilities t.
+  """-sum_k t_k log softmax(logits)_k for probabilities t.
 
-  Source: official engine, timm 0.4.12 `SoftTargetCrossEntropy`; the weights as in PyTorch's
-  `CrossEntropyLoss`, but for its mean over a batch, which divides by those that occur in it.
-
-  Args:
-    logits: logits of the classes.
-    targets: probabilities of the classes.
-    class_weights: weight w of each class; empty for 1.
+  Source: official engine, timm 0.4.12 `SoftTargetCrossEntropy`.
   """
-  if class_weights:
-    targets = targets * jnp.asarray(class_weights, targets.dtype)[None]
   return optax.softmax_cross_entropy(logits, targets)
 
 

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from hornet_jax.config.check import check_config
 from hornet_jax.config.fit import fit
-from hornet_jax.data.class_balance import class_weights, read_labels
+from hornet_jax.data.class_balance import ClassBalance, class_weights, read_labels
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.image_info import check_channels
 from hornet_jax.parallel.mesh import make_mesh
@@ -51,6 +50,7 @@ def _weighted(config: Mapping[str, Any], split: Split) -> Mapping[str, Any]:
   loss = config["loss"]
   if loss["class_weighting"] == "none" or loss["class_weights"]:
     return config
-  counts = np.bincount(read_labels(split), minlength=len(split.class_names))
+  balance = ClassBalance(read_labels(split), config["data"]["class_balance"])
+  counts = balance.shares(len(split.class_names))  # of a pass
   weights = class_weights(counts, loss["class_weighting"])
   return {**config, "loss": {**loss, "class_weights": weights}}
