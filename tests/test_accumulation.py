@@ -22,6 +22,7 @@ def batch():
   }
 
 
+@pytest.mark.slow
 def test_four_parts_of_eight_equal_thirty_two(state, batch):  # noqa: F811
   """With drop path, mixing, erasing and an image that does not count, over three updates."""
   settings = {"mixing": MixSettings(0.8, 1.0, 1.0, 0.5, 4), "erasing_rate": 0.5}

@@ -180,6 +180,7 @@ def test_pictures_reach_the_page():
   assert (panel["title"], panel["channels"], len(panel["tiles"])) == ("First of all", 8, 8)
 
 
+@pytest.mark.slow
 def test_training_in_parts_is_training_whole(monkeypatch):
   """With kernels in parts, gathered block by block, the loss is that of one device."""
   monkeypatch.setattr("hornet_jax.parallel.sharding.MIN_SIZE", 1)

@@ -118,6 +118,7 @@ def test_readme_and_docs_show_every_command():
   assert shown - {"test"} == set(COMMANDS) - {"doctor"}  # which the text tells of
 
 
+@pytest.mark.slow
 def test_table_of_variants():
   rows = {}
   for line in README.splitlines():

@@ -198,7 +198,7 @@ def test_every_path_has_the_derivatives_of_plain_forms(settings, images, of_plai
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{"dtype": jnp.bfloat16}, {"global_filter": "dft_bf16"}])
+@pytest.mark.parametrize("settings", [{"dtype": jnp.bfloat16, "global_filter": "dft_bf16"}])
 def test_rounded_derivatives_are_near(settings, images):
   model = create_model("hornet_nano_gf", num_classes=3, **NANO)
   rounded = create_model("hornet_nano_gf", num_classes=3, **NANO, **settings, scan=True)
@@ -212,7 +212,7 @@ def test_rounded_derivatives_are_near(settings, images):
 
 
 @pytest.mark.slow
-def test_a_loaded_run_has_them_without_jit(tmp_path, images):
+def test_a_loaded_run_has_them_without_jit(tmp_path, images, untyped):
   """As a run is loaded: blocks in a loop, parameters of numpy."""
   settings = {"variant": "hornet_nano_gf", "dtype": "float32", "scan": True, **NANO}
   spec = ModelSpec(

@@ -205,6 +205,7 @@ def test_unknown_names():
     create_model("hornet_tiny_7x7", num_classes=-1)
 
 
+@pytest.mark.slow
 def test_scan_and_remat_change_nothing(images):
   """One compile, which need not optimise: blocks dropped at random, with every policy, unrolled
   and looped over, with parameters apart and stacked."""

@@ -69,6 +69,7 @@ def test_every_image_is_there_under_its_class(prepared):
     assert validation.class_names[example["label"]] == labels[number - 1]
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line(prepared, tmp_path, capfd):
   train_a_little("imagenet1k.py:variant=base_gf", prepared, tmp_path, capfd)
 

@@ -286,6 +286,7 @@ SMALL_FSDP = {
 }
 
 
+@pytest.mark.slow
 def test_collectives_of_fsdp_on_cpu(monkeypatch):
   """Kernels are gathered and their gradients scattered, block by block; nothing changes sides."""
   monkeypatch.setattr("hornet_jax.parallel.sharding.MIN_SIZE", 4096)
