@@ -85,8 +85,12 @@ def _resize(words, height, width, top, left, rows, columns, flip, channels):
   for y in range(rows):
     for x in range(columns):
       source = 4 * (columns - 1 - x if flip else x)
-      for c in range(channels):
-        result[y, x, c] = pixels[y, source + c]
+      if channels == 3:  # as a constant, it is unrolled
+        for c in range(3):
+          result[y, x, c] = pixels[y, source + c]
+      else:
+        for c in range(channels):
+          result[y, x, c] = pixels[y, source + c]
   return result
 
 
