@@ -99,6 +99,10 @@ def test_labels_are_kept_beside_the_files(data_dir, monkeypatch):
   split = open_split("digits", "train[:50%]", data_dir)
   labels = read_labels(split)
   assert labels.tolist() == [int(split.source[i]["label"]) for i in range(len(split.source))]
+  # Another part of the same length has labels of its own.
+  first, last = (open_split("digits", name, data_dir) for name in ("train[:99]", "train[99:198]"))
+  assert read_labels(first).tolist() == [int(first.source[i]["label"]) for i in range(99)]
+  assert read_labels(last).tolist() == [int(last.source[i]["label"]) for i in range(99)]
   monkeypatch.setattr(type(split.source), "__getitem__", None)
   np.testing.assert_array_equal(read_labels(split), labels)
 

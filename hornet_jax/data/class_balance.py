@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import io
 import multiprocessing.pool
-import re
+import urllib.parse
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -57,8 +57,8 @@ def read_labels(split: Split) -> np.ndarray:
 def _kept(split: Split) -> epath.Path | None:
   if not split.files:
     return None
-  name = re.sub(r"\W+", "_", split.name.rpartition("/")[2])
-  return epath.Path(split.files[0]).parent / f"labels_{name}.npy"
+  name = split.name.rpartition("/")[2]
+  return epath.Path(split.files[0]).parent / f"labels_{urllib.parse.quote(name, safe='')}.npy"
 
 
 def class_weights(counts: np.ndarray, weighting: str) -> tuple[float, ...]:
