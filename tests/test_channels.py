@@ -116,13 +116,21 @@ def test_numbers_without_a_largest_value():
     (tiff(bands(13))[:200], None),
     (b"II*\0", None),
     (npy(np.zeros((2, 3, 4, 5))), "expected height, width, channels"),
-    (npy(np.array([{}], object)), "allow_pickle"),
+    (npy(np.array([[{}]], object)), "allow_pickle"),
     (b"nothing", "no image format|cannot identify"),
   ],
 )
 def test_what_is_no_image_of_thirteen_channels(content, message):
   with pytest.raises(UndecodableImageError, match=message):
     decode_pixels(content, PixelFormat(13))
+
+
+@pytest.mark.parametrize("write", [npy, tiff, tiff_pages])
+def test_size_is_checked_before_the_pixels_are_read(monkeypatch, write):
+  content = write(bands(13))
+  monkeypatch.setattr("hornet_jax.data.decode.decode_array", None)
+  with pytest.raises(UndecodableImageError, match="320 pixels are more than max_pixels, 319"):
+    decode_pixels(content, PixelFormat(13, max_pixels=319))
 
 
 @pytest.mark.parametrize("channels", [1, 4, 13])

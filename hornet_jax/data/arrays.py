@@ -23,17 +23,39 @@ def is_tiff(encoded: bytes) -> bool:
   return encoded.startswith(_TIFF)
 
 
-def tiff_channels(encoded: bytes) -> int | None:
-  """Counts the channels of a TIFF: samples, planes or pages; None where it cannot be read so."""
-  try:
+def array_shape(encoded: bytes) -> tuple[int, int, int]:
+  """Reads the shape of a TIFF, (H, W, C), or of a NumPy file, likewise or (C, H, W).
+
+  No pixel is read: a file may be larger than the memory.
+
+  Raises:
+    ValueError: if it is no image.
+  """
+  if is_npy(encoded):
+    shape = _npy_shape(encoded)
+  else:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(encoded)) as file:
       series = file.series[0]
-      sides = dict(zip(series.axes, series.shape, strict=True))
-      return math.prod(series.shape) // (sides["Y"] * sides["X"])
-  except Exception:  # Pillow may read it, or says what is wrong
-    return None
+      sides = dict(zip(series.axes, series.shape, strict=False))
+    if series.axes.count("Y") != 1 or series.axes.count("X") != 1:
+      raise ValueError(f"a TIFF of axes {series.axes}, not an image")
+    height, width = sides["Y"], sides["X"]
+    shape = (height, width, math.prod(series.shape) // max(height * width, 1))
+  if len(shape) != 3 or 0 in shape:
+    raise ValueError(f"an array of shape {list(shape)}, expected height, width, channels")
+  return shape[0], shape[1], shape[2]
+
+
+def _npy_shape(encoded: bytes) -> tuple[int, ...]:
+  file = io.BytesIO(encoded)
+  version = np.lib.format.read_magic(file)
+  read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+  if version not in read:
+    raise ValueError(f"a NumPy file of version {version}, expected one of 1.0 or 2.0")
+  shape = read[version](file)[0]
+  return (*shape, 1) if len(shape) == 2 else shape
 
 
 def decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
@@ -45,12 +67,8 @@ def decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
   Raises:
     ValueError: if there are other channels than expected, or the values have no fixed range.
   """
-  return scaled(_channels_last(read_array(encoded), pixel_format.channels), pixel_format)
-
-
-def read_array(encoded: bytes) -> np.ndarray:
-  """Reads the numbers of a TIFF, [H, W, C], or NumPy file, [H, W, C] or [C, H, W]."""
-  return _read_npy(encoded) if is_npy(encoded) else _read_tiff(encoded)
+  values = _read_npy(encoded) if is_npy(encoded) else _read_tiff(encoded)
+  return scaled(_channels_last(values, pixel_format.channels), pixel_format)
 
 
 def _read_npy(encoded: bytes) -> np.ndarray:
@@ -64,16 +82,12 @@ def _read_tiff(encoded: bytes) -> np.ndarray:
   with tifffile.TiffFile(io.BytesIO(encoded)) as file:
     series = file.series[0]
     values, axes = series.asarray(), series.axes
-  if axes.count("Y") != 1 or axes.count("X") != 1:
-    raise ValueError(f"a TIFF of axes {axes}, not an image")
   values = np.moveaxis(values, (axes.index("Y"), axes.index("X")), (0, 1))
   return values.reshape(*values.shape[:2], -1)
 
 
 def _channels_last(values: np.ndarray, channels: int) -> np.ndarray:
   """Returns an array [H, W, C] as it is or of its first axis, whichever C is expected."""
-  if values.ndim != 3 or not values.size:
-    raise ValueError(f"an array of shape {list(values.shape)}, expected height, width, channels")
   wanted = PILLOW_MODES if channels in PILLOW_MODES else (channels,)
   if values.shape[2] not in wanted and values.shape[0] in wanted:
     return np.moveaxis(values, 0, 2)

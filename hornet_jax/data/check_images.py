@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from hornet_jax.data.decode import UndecodableImageError, count_channels, decode_pixels
 from hornet_jax.data.image_info import ImageInfo
-from hornet_jax.data.pixel_format import PILLOW_MODES, PixelFormat
+from hornet_jax.data.pixel_format import PILLOW_MODES, RGB, PixelFormat
 
 _THREADS = 4
 _SIDE = 256  # pixels, about, that are enough for the statistics of an image
@@ -57,7 +57,8 @@ def check_images(
     max_value: largest value of a pixel, see `PixelFormat`.
     max_pixels: pixels of the largest image, see `PixelFormat`.
   """
-  channels = channels or next(filter(None, map(_unusual_channels, files[:1])), 3)
+  if channels is None:
+    channels = (_unusual_channels(files[0]) if files else None) or RGB.channels
   pixel_format = PixelFormat(channels, max_value, max_pixels)
   check = functools.partial(_check, pixel_format)
   with multiprocessing.pool.ThreadPool(_THREADS) as pool:

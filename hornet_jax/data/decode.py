@@ -4,16 +4,16 @@ import contextlib
 import io
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from hornet_jax.data.arrays import decode_array, is_npy, is_tiff, read_array, scaled, tiff_channels
+from hornet_jax.data.arrays import array_shape, decode_array, is_npy, is_tiff, scaled
 from hornet_jax.data.jpeg_segments import metadata, without_metadata
-from hornet_jax.data.pixel_format import RGB, PixelFormat, padded_channels
+from hornet_jax.data.pixel_format import PILLOW_MODES, RGB, PixelFormat, padded_channels
 
 _UNKNOWN = "no image format that Pillow knows"
 _LIMIT = threading.Lock()
@@ -110,7 +110,7 @@ def decode_pixels_with_pillow(encoded: bytes, pixel_format: PixelFormat = RGB) -
   """
   if is_npy(encoded) or pixel_format.mode is None:
     return _decode_array(encoded, pixel_format)
-  if is_tiff(encoded) and (tiff_channels(encoded) or 1) > 4:  # Pillow would take a part of it
+  if is_tiff(encoded) and _has_unusual_channels(encoded):  # of which Pillow would take a part
     return _decode_array(encoded, pixel_format)
   try:
     return to_pixels(decode(encoded, pixel_format))
@@ -120,13 +120,20 @@ def decode_pixels_with_pillow(encoded: bytes, pixel_format: PixelFormat = RGB) -
   return _decode_array(encoded, pixel_format)
 
 
+def _has_unusual_channels(encoded: bytes) -> bool:
+  try:
+    return count_channels(encoded) > max(PILLOW_MODES)
+  except (ImportError, UndecodableImageError):  # Pillow may read it, or says what is wrong
+    return False
+
+
 def _decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
   if not (is_npy(encoded) or is_tiff(encoded)):
     got = count_channels(encoded)
     raise UndecodableImageError(f"{got} channels, expected {pixel_format.channels}")
   try:
+    _check_size(sorted(array_shape(encoded))[1:], pixel_format)  # before memory is taken
     values = decode_array(encoded, pixel_format)
-    _check_size(values.shape[:2], pixel_format)
   except ImportError:
     raise
   except Exception as error:  # whatever a damaged file made a reader raise
@@ -142,10 +149,10 @@ def count_channels(encoded: bytes) -> int:
   """
   try:
     if is_npy(encoded):
-      shape = read_array(encoded).shape
-      return min(shape[0], shape[2])  # whichever axis the channels have
+      first, _, last = array_shape(encoded)
+      return min(first, last)  # whichever axis the channels have
     if is_tiff(encoded):
-      return read_array(encoded).shape[2]
+      return array_shape(encoded)[2]
     with _open(encoded) as image:
       return len(image.getbands())
   except ImportError:
@@ -170,7 +177,7 @@ def pad_channels(values: np.ndarray) -> np.ndarray:
   return np.ascontiguousarray(np.pad(values, ((0, 0), (0, 0), (0, padding))))
 
 
-def _check_size(size: tuple[int, ...], pixel_format: PixelFormat) -> None:
+def _check_size(size: Sequence[int], pixel_format: PixelFormat) -> None:
   count, limit = math.prod(size), pixel_format.max_pixels
   if limit and count > limit:
     raise UndecodableImageError(
