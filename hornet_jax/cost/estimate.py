@@ -23,9 +23,9 @@ all units one after another at their peaks, where that is more.
 What neither end knows: how far a chip hides one unit's work behind another's, its waits for \
 memory, and how the clock holds. The compiler's cycles rank programs; single operations were seen \
 off by factors of two to four in both directions, and collectives have none. It may cut an \
-operation into windows of one pixel, as in HorNet-L GF with 64 images and blocks recomputed, which \
-takes seconds by its own cycles: only --full sees that. Input, evaluation, \
-checkpoints and hosts that wait for each other are left out. No TPU was timed.
+operation into windows of one pixel, which takes seconds by its own cycles: only --full sees \
+that. Input, evaluation, checkpoints and hosts that wait for each other are left out. \
+No TPU was timed.
 Work: linear layers on the matrix unit, depthwise convolutions (2 operations a MAC) on the vector \
 unit, Fourier transforms as float32 products of {passes} passes, or one where they are rounded; \
 norms, gates and GELU left out. \

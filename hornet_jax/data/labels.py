@@ -68,7 +68,7 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
     )
   named = {path / name for _, name in entries}
   for file in sorted(path.rglob("*")):
-    if file not in named and file.is_file() and file.resolve() != table.resolve():
+    if file not in named and file.is_file() and not file.samefile(table):
       left_out[file] = "not named in the table"
   if of_split and not {"train"} < splits.keys():
     raise InputError(
@@ -82,7 +82,7 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
 
 def _within(path: pathlib.Path, table: pathlib.Path, number: int, name: str) -> str:
   """Returns the one path of a file within the folder, however the table spells it."""
-  inside = os.path.relpath(os.path.abspath(path / name), os.path.abspath(path))
+  inside = os.path.relpath(path / name, path)
   if inside.startswith(".."):
     raise InputError(f"{table}, line {number}: expected a path within {path}, got {name!r}.")
   return inside
