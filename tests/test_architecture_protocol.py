@@ -12,7 +12,7 @@ from PIL import Image
 from postcard import NAME, Postcard
 
 import hornet_jax
-from hornet_jax import Execution, create_model, register, reset_classifier
+from hornet_jax import Execution, create_model, list_models, register, reset_classifier
 from hornet_jax.cli.main import main
 from hornet_jax.config.build import build_model, on_mesh
 from hornet_jax.data.eval_view import EvalView
@@ -57,7 +57,7 @@ def flat(tree):
   return traverse_util.flatten_dict(tree, sep="/")
 
 
-@pytest.mark.parametrize("name", [NAME, "hornet_nano_gf", "hornet_micro_7x7"])
+@pytest.mark.parametrize("name", [NAME, "hornet_nano_gf", *list_models("*micro*")])
 def test_what_an_architecture_says_of_itself_is_so(name):
   model = create_model(name, num_classes=5)
   assert isinstance(model, Architecture)

@@ -26,7 +26,7 @@ from hornet_jax.convert.checkpoint import read_checkpoint
 from hornet_jax.convert.published import PUBLISHED, is_published, locate, variant_of
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.errors import InputError
-from hornet_jax.models import VARIANTS
+from hornet_jax.models import VARIANTS, list_models
 from hornet_jax.pretrained.class_map import read_class_map
 from hornet_jax.pretrained.initialize import initialize_from
 from hornet_jax.pretrained.model_io import spec_of_checkpoint, to_pretrained
@@ -140,7 +140,9 @@ def test_names_of_keras_cv_attention_models(golden, state_dict, tmp_path):
     read_checkpoint(file)
 
 
-@pytest.mark.parametrize("name", [n for n, v in VARIANTS.items() if v.origin == "paper"])
+@pytest.mark.parametrize(
+  "name", [n for n in list_models("hornet_*") if VARIANTS[n].origin == "paper"]
+)
 def test_every_published_model_is_told_by_its_shapes(name):
   model = create_model(name, depthwise="grouped", global_filter="fft")
   images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 
-from hornet_jax.bench.convnext import ConvNextBlock
 from hornet_jax.cost.xla.cycles import estimated_cycles
 from hornet_jax.cost.xla.describe import describe_devices
-from hornet_jax.models import Execution, create_model
+from hornet_jax.models import create_model
 
 
 def main(request: dict[str, Any], cache: pathlib.Path) -> None:
@@ -35,11 +34,8 @@ def main(request: dict[str, Any], cache: pathlib.Path) -> None:
 
 def lower_block(block: dict[str, Any], images: int, device: jax.Device) -> jax.stages.Lowered:
   """Lowers output and all gradients of a block, in bfloat16 with float32 parameters."""
-  if block["variant"] is None:
-    module: Any = ConvNextBlock(Execution(jnp.bfloat16))
-  else:
-    model: Any = create_model(block["variant"], dtype=jnp.bfloat16, **block["settings"])
-    module = model.block(block["stage"])(execution=model.execution)
+  model: Any = create_model(block["variant"], dtype=jnp.bfloat16, **block["settings"])
+  module: Any = model.block(block["stage"])(execution=model.execution)
   sharding = SingleDeviceSharding(device)
   shape = (images, block["side"], block["side"], block["dim"])
   x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)

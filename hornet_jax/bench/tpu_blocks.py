@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hornet_jax.bench.convnext import BASE_DIM, DEPTHS
 from hornet_jax.bench.result import Result
 from hornet_jax.cost.hardware import Chip, parse_topology
 from hornet_jax.cost.xla.compile import (
@@ -46,14 +45,14 @@ class Block:
   Attributes:
     dim: number of channels.
     side: side of the square features.
-    variant: name of the model that it is of; None for a ConvNeXt block.
+    variant: name of the model that it is of.
     stage: number of the stage, from 0.
     settings: arguments of `create_model` that differ from the variant's.
   """
 
   dim: int
   side: int
-  variant: str | None = None
+  variant: str
   stage: int = 0
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -122,8 +121,8 @@ def compare_models(variants: Sequence[str], images: int, topology: str) -> Resul
     images: number of images on a chip.
     topology: topology of one chip, such as v5e:1x1.
   """
-  models = {CONVNEXT: [(_convnext(stage), depth) for stage, depth in enumerate(DEPTHS)]}
-  for variant in variants:
+  models = {}
+  for variant in (CONVNEXT, *variants):
     depths = create_model(variant).stacks().values()
     models[variant] = [(_block(variant, stage), depth) for stage, depth in enumerate(depths)]
   blocks = [block for stages in models.values() for block, _ in stages]
@@ -143,10 +142,6 @@ def _block(variant: str, stage: int, changes: Mapping[str, Any] | None = None) -
   feature = create_model(variant).features()[stage]
   side = get_variant(variant).image_size // feature.stride
   return Block(feature.channels, side, variant, stage, changes or {})
-
-
-def _convnext(stage: int) -> Block:
-  return Block(BASE_DIM * 2**stage, 56 // 2**stage)
 
 
 def _row(kind: str, name: str, counts: Counts, base: Counts, chip: Chip) -> dict[str, Any]:

@@ -10,13 +10,8 @@ from flax import traverse_util
 from tabulate import tabulate
 
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.convert.checkpoint import (
-  WEIGHTS,
-  Converted,
-  MismatchError,
-  in_words,
-  read_checkpoint,
-)
+from hornet_jax.convert.checkpoint import WEIGHTS, read_checkpoint
+from hornet_jax.convert.converted import Converted, MismatchError, in_words
 from hornet_jax.convert.published import PUBLISHED, is_published, locate, variant_of
 from hornet_jax.cost.count import count_params
 from hornet_jax.errors import InputError
@@ -28,8 +23,8 @@ from hornet_jax.pretrained.model_io import check_file, spec_of_checkpoint, write
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "file",
-    help="official or mmpretrain .pth, keras_cv_attention_models .h5, or one of "
-    f"{', '.join(PUBLISHED)}",
+    help="official or mmpretrain .pth, keras_cv_attention_models .h5, timm's model.safetensors, "
+    f"timm:NAME for the model of that name on its hub, or one of {', '.join(PUBLISHED)}",
   )
   parser.add_argument("--out", required=True, help="file to write, such as model.safetensors")
   parser.add_argument(

@@ -2,14 +2,14 @@
 
 import collections
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from hornet_jax.convert.official import official_shapes
-from hornet_jax.models import VARIANTS, HorNet, create_model, get_variant
+from hornet_jax.models import VARIANTS, Architecture, HorNet, create_model, get_variant
 
 _NUM_STAGES = 4
 
@@ -45,12 +45,14 @@ def read_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
   return fields
 
 
-def nearest_variant(fields: Mapping[str, Any]) -> str:
-  """Returns the published HorNet that agrees with most of the fields."""
+def nearest_variant(
+  fields: Mapping[str, Any], constructor: Callable[..., Architecture] = HorNet
+) -> str:
+  """Returns the published model of an architecture that agrees with most of the fields."""
   published = [
     name
     for name, variant in VARIANTS.items()
-    if variant.constructor is HorNet and variant.origin == "paper"
+    if variant.constructor is constructor and variant.origin == "paper"
   ]
   return max(published, key=lambda name: len(fields) - len(other_fields(name, fields)))
 

@@ -1,9 +1,8 @@
 """This module reads a published checkpoint of any library as a model of this package."""
 
-import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,54 +16,20 @@ from hornet_jax.convert.architecture import (
   problems_of,
   read_fields,
 )
+from hornet_jax.convert.converted import Converted, MismatchError, in_words, listed
 from hornet_jax.convert.keras_cv_attention_models import read_keras_file
 from hornet_jax.convert.mmpretrain import is_mmpretrain, official_from_mmpretrain
 from hornet_jax.convert.official import params_from_official
+from hornet_jax.convert.timm_file import read_timm_file
 from hornet_jax.convert.torch_file import read_torch_file
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models import get_variant
 
-SUFFIXES = (".pth", ".pt", ".h5")
+SUFFIXES = (".pth", ".pt", ".h5", ".safetensors")
 WEIGHTS = ("raw", "ema")
-_LISTED = 20
 # What DistributedDataParallel, torch.compile and Lightning put before names, in any order.
 _WRAPPERS = re.compile(r"^((module|_orig_mod|model)\.)+")
 _IMAGENET_CLASSES = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Converted:
-  """A `Converted` is a model from a published checkpoint.
-
-  Attributes:
-    variant: name of the model.
-    overrides: fields in which it differs from the variant.
-    num_classes: width K of its head; 0 for none.
-    image_size: side of the variant's images in pixels.
-    params: parameter tree of this package, float32.
-    sources: path in the tree -> name in the file of the array that it was made of.
-  """
-
-  variant: str
-  overrides: dict[str, Any]
-  num_classes: int
-  image_size: int
-  params: dict[str, Any]
-  sources: dict[str, str]
-
-
-class MismatchError(InputError):
-  """A `MismatchError` says that a checkpoint does not hold the model that it should.
-
-  Attributes:
-    problems: lines on every array that is missing, left over or of another shape; the message has
-      the first few.
-  """
-
-  def __init__(self, message: str, problems: Sequence[str]):
-    """Keeps all problems beside the message, which has no room for them."""
-    super().__init__(message)
-    self.problems = problems
 
 
 def read_checkpoint(
@@ -74,7 +39,7 @@ def read_checkpoint(
   variant: str | None = None,
   any_architecture: bool = False,
 ) -> Converted:
-  """Reads an official or mmpretrain `.pth`, or a keras_cv_attention_models `.h5`.
+  """Reads an official or mmpretrain `.pth`, keras_cv_attention_models' `.h5`, timm's safetensors.
 
   Args:
     path: path of the file.
@@ -92,6 +57,8 @@ def read_checkpoint(
   """
   if weights not in WEIGHTS:
     raise unknown_name("weights", weights, WEIGHTS)
+  if path.suffix == ".safetensors":
+    return read_timm_file(path, variant=variant, any_architecture=any_architecture)
   entries = _read(path, weights)
   sources = {official: source for source, (official, _) in entries.items()}
   state_dict = dict(entries.values())
@@ -160,12 +127,6 @@ def _message(
   return message
 
 
-def in_words(variant: str, overrides: Mapping[str, Any]) -> str:
-  """Describes a model in words."""
-  differing = ", ".join(f"{key} {value}" for key, value in overrides.items())
-  return f"{variant}{f' with {differing}' if differing else ''}"
-
-
 def _select(content: Any, weights: str, path: pathlib.Path) -> dict[str, Any]:
   """Picks the state dict out of a checkpoint's content. Source: official main.py, --model_key."""
   keys = ("model_ema", "ema_state_dict") if weights == "ema" else ("model", "module", "state_dict")
@@ -185,23 +146,3 @@ def _select(content: Any, weights: str, path: pathlib.Path) -> dict[str, Any]:
       return dict(found)
   held = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
   raise InputError(f"{path} must hold weights under {' or '.join(keys)}: it holds {held[:200]}.")
-
-
-def differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-  """Lists the paths of two parameter trees that are missing, left over or of other shapes."""
-  expected = traverse_util.flatten_dict(dict(wanted), sep="/")
-  got = traverse_util.flatten_dict(dict(given), sep="/")
-  problems = [f"{path} is missing" for path in expected.keys() - got.keys()]
-  problems += [f"{path} is left over" for path in got.keys() - expected.keys()]
-  problems += [
-    f"{path} is {got[path].shape} instead of {leaf.shape}"
-    for path, leaf in expected.items()
-    if path in got and got[path].shape != leaf.shape
-  ]
-  return sorted(problems)
-
-
-def listed(problems: list[str]) -> str:
-  """Returns the first few problems as text, and the number of the others."""
-  more = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-  return f"{'; '.join(problems[:_LISTED])}{more}"

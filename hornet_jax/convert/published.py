@@ -16,6 +16,8 @@ from hornet_jax.paths import cache_folder, expanded
 
 _TIMEOUT = 20  # seconds without an answer
 _CHUNK = 1 << 20
+_TIMM = "timm"
+_HUB = "https://huggingface.co/timm"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,33 +90,39 @@ PUBLISHED = {
 
 def is_published(name: str) -> bool:
   """Returns whether a name is that of a published checkpoint, and not of a file."""
-  return name.partition(":")[0] in {known.partition(":")[0] for known in PUBLISHED}
+  return name.partition(":")[0] in {_TIMM, *(known.partition(":")[0] for known in PUBLISHED)}
 
 
-def variant_of(name: str) -> str:
-  """Returns the name of the model that a published checkpoint holds."""
-  return name.partition(":")[2].removesuffix("_in22k")
+def variant_of(name: str) -> str | None:
+  """Returns the name of the model that a published checkpoint holds; None if its file tells."""
+  source, _, rest = name.partition(":")
+  return None if source == _TIMM else rest.removesuffix("_in22k")
 
 
 def locate(name: str) -> pathlib.Path:
   """Returns the local file of a published checkpoint, and downloads it where it is missing.
 
-  The file lies in $HORNET_CACHE, or else in `cache_folder`.
+  The file lies in $HORNET_CACHE, or else in `cache_folder`. Of `timm:NAME` it lies in a folder of
+  its own, with timm's `config.json`.
 
   Raises:
     InputError: if the name is unknown, the download failed or the checksum is wrong.
   """
+  chosen = os.environ.get("HORNET_CACHE")
+  cache = pathlib.Path(expanded(chosen, "$HORNET_CACHE")) if chosen else cache_folder()
+  stem = name.replace(":", "_")
+  source, _, model = name.partition(":")
+  if source == _TIMM:
+    # Weights last: once they are there, all is.
+    weights = cache / stem / "model.safetensors"
+    for place in (weights.with_name("config.json"), weights):
+      _get(name, f"{_HUB}/{model}/resolve/main/{place.name}", place)
+    return weights
   if name not in PUBLISHED:
     raise unknown_name("published checkpoint", name, PUBLISHED)
   published = PUBLISHED[name]
-  chosen = os.environ.get("HORNET_CACHE")
-  cache = pathlib.Path(expanded(chosen, "$HORNET_CACHE")) if chosen else cache_folder()
-  suffix = ".h5" if published.url.endswith(".h5") else ".pth"
-  path = cache / f"{name.replace(':', '_')}{suffix}"
-  if not path.exists():
-    with locked(epath.Path(f"{path}.lock"), name, wait=True):
-      if not path.exists():  # another process may have got it meanwhile
-        _download(name, published.url, path)
+  path = cache / f"{stem}{'.h5' if published.url.endswith('.h5') else '.pth'}"
+  _get(name, published.url, path)
   with path.open("rb") as file:
     digest = hashlib.file_digest(file, published.algorithm).hexdigest()
   if not digest.startswith(published.digest):
@@ -123,6 +131,16 @@ def locate(name: str) -> pathlib.Path:
       "Hint: delete it, and get it again."
     )
   return path
+
+
+def _get(name: str, url: str, path: pathlib.Path) -> None:
+  """Downloads a file where it is missing."""
+  if path.exists():
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with locked(epath.Path(f"{path}.lock"), name, wait=True):
+    if not path.exists():  # another process may have got it meanwhile
+      _download(name, url, path)
 
 
 def _download(name: str, url: str, path: pathlib.Path) -> None:

@@ -1,6 +1,14 @@
 """This room holds the architectures and the layers that they are made of."""
 
-import hornet_jax.models.hornet_variants  # noqa: F401  (registers them)
+# Families register their models when they are imported, and are listed in this order.
+# isort: off
+import hornet_jax.models.hornet_variants
+import hornet_jax.models.convnext
+import hornet_jax.models.swin
+import hornet_jax.models.vit
+import hornet_jax.models.ablations  # noqa: F401
+
+# isort: on
 from hornet_jax.models.api import Architecture
 from hornet_jax.models.classifier import reset_classifier
 from hornet_jax.models.execution import Execution

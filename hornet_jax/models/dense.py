@@ -19,7 +19,7 @@ kernel_init = nn.initializers.normal(0.02)
 
 
 class Dense(nn.Module):
-  """A `Dense` layer is a 1x1 convolution of channels-last features, with bias.
+  """A `Dense` layer is a 1x1 convolution of channels-last features.
 
   Channels may be asked for in the order of `halves` (even ones first, then odd ones): then the
   small kernel is reordered instead of the features. The stored parameters keep their own order.
@@ -27,12 +27,14 @@ class Dense(nn.Module):
   Attributes:
     features: width of the result.
     execution: the way in which it is computed.
+    use_bias: whether a bias is added.
     halved_inputs: whether the input's channels come in the order of `halves`.
     halved_outputs: number of the result's channels, from the first on, that leave in that order.
   """
 
   features: int
   execution: Execution = Execution()
+  use_bias: bool = True
   halved_inputs: bool = False
   halved_outputs: int = 0
 
@@ -40,17 +42,20 @@ class Dense(nn.Module):
   def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch E"]:
     kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features))
     dtype = self.execution.dtype
-    bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(dtype)
     in_float32 = self.execution.gradient_sum == "float32"
     if not in_float32:
       kernel = kernel.astype(dtype)
     if self.halved_inputs:
       kernel = halves(kernel, 0)
     if self.halved_outputs:
-      kernel, bias = (self._reorder_outputs(parameter) for parameter in (kernel, bias))
+      kernel = self._reorder_outputs(kernel)
     x = x.astype(dtype)
     y = _matmul(x, kernel) if in_float32 else x @ kernel
-    y += jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(dtype)
+      if self.halved_outputs:
+        bias = self._reorder_outputs(bias)
+      y += jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
     return checkpoint_name(y, DENSE_OUTPUT)
 
   def _reorder_outputs(self, parameter: Array) -> Array:

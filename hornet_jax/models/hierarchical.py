@@ -1,8 +1,8 @@
 """Hierarchical classifiers share a frame: a stem, stages on ever coarser grids, a head."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -11,21 +11,14 @@ from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
 from hornet_jax.models.api import AnyArray, FeatureInfo, Picture
+from hornet_jax.models.decay_layers import block_layers
 from hornet_jax.models.execution import Execution
 from hornet_jax.models.layers import LayerNorm, drop_path_factors, drop_path_rates
 from hornet_jax.models.parallel import constrain_batch
 from hornet_jax.models.param_info import ParamInfo, Role, layer_param_info
-from hornet_jax.models.stage import Stage
+from hornet_jax.models.stage import BlockConstructors, Stage
 from hornet_jax.models.stem import Downsample, Stem
-
-# Layers for layer decay, of four stages: twelve and the head, two blocks of the third a layer.
-# Source: official optim_factory.py, `get_num_layer_for_convnext`.
-_STAGES_WITH_LAYERS = 4
-_NUM_LAYERS = 14
-_LAYERS = {
-  **{"stem": 0, "stage_0": 1, "downsample_1": 2, "stage_1": 2, "downsample_2": 3},
-  **{"downsample_3": 12, "stage_3": 12, "norm": 13, "head": 13},
-}
+from hornet_jax.ops.layer_norm import EPSILON
 
 
 class Hierarchical(nn.Module):
@@ -33,7 +26,8 @@ class Hierarchical(nn.Module):
 
   stem, stage_0, downsample_1, stage_1, ..., mean over H and W, norm, head.
   Stage s has width base_dim * 2^s; sizes are floored at every downsampling. A subclass says in
-  `block` what its stages are made of; all else is shared.
+  `block` what its stages are made of, and may replace `downsample` and `pool`; all else is shared.
+  With one stage the model is isotropic: all blocks work on the stem's grid.
 
   Source: arXiv 2201.03545 section 2; arXiv 2207.14284 section 3.3; official hornet.py, `HorNet`.
 
@@ -42,6 +36,7 @@ class Hierarchical(nn.Module):
     depths: number of blocks of each stage.
     num_classes: number of classes K; 0 for no head: the logits are then `pre_logits`.
     patch_size: side and stride of the stem's convolution, in pixels.
+    stem_norm: whether a norm follows that convolution.
     drop_path_rate: drop probability of the last block, in [0, 1).
     head_init_scale: factor on the initial weights of the head.
     in_channels: number of channels that images must have; None for as many as those have for
@@ -53,18 +48,24 @@ class Hierarchical(nn.Module):
   depths: Sequence[int]
   num_classes: int = 1000
   patch_size: int = 4
+  stem_norm: bool = True
   drop_path_rate: float = 0.0
   head_init_scale: float = 1.0
   in_channels: int | None = None
   execution: Execution = Execution()
+
+  stage_fields: ClassVar[tuple[str, ...]] = ()
+  """Names of the fields of a subclass that have one entry a stage, as `depths` has."""
+  epsilon: ClassVar[float] = EPSILON
+  """Number that the norms add to the variance."""
 
   def __post_init__(self) -> None:
     """Checks the fields when the model is made."""
     self.check_fields()
     super().__post_init__()
 
-  def block(self, stage: int) -> Callable[..., nn.Module]:
-    """Gives the constructor of the equal blocks of a stage.
+  def block(self, stage: int) -> BlockConstructors:
+    """Gives the constructor of the equal blocks of a stage, or those that take turns.
 
     It is called with `execution` and `name`; the module that it makes maps (x, factors) to x
     [B, h, w, C]. `factors` are what drop path multiplies the block's two residual branches by,
@@ -76,6 +77,32 @@ class Hierarchical(nn.Module):
       stage: number of the stage, from 0.
     """
     raise NotImplementedError(f"{type(self).__name__} must define `block`: got none.")
+
+  @nn.nowrap
+  def stem(self) -> nn.Module:
+    """Makes the module that is called on the images."""
+    how = self.execution
+    return Stem(self.base_dim, self.patch_size, self.stem_norm, self.epsilon, how, name="stem")
+
+  @nn.nowrap
+  def downsample(self, stage: int) -> nn.Module:
+    """Makes the module that is called before a stage, other than the first."""
+    return Downsample(self.base_dim * 2**stage, self.execution, name=f"downsample_{stage}")
+
+  @nn.nowrap
+  def pool(self, out: dict[str, Array]) -> Float[Array, "B C"]:
+    """Makes the input of the head, in float32, from the intermediates of `run_stages`."""
+    x = out[self.features()[-1].name]
+    return LayerNorm(epsilon=self.epsilon, name="norm")(
+      jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+    )
+
+  def layer(self, path: str) -> tuple[int, int] | None:
+    """Gives the number of a parameter's layer for layer decay, and the number of layers.
+
+    None where the architecture has no layers; see `hornet_jax.models.decay_layers`.
+    """
+    return block_layers(path, self.depths) if len(self.depths) == 1 else None
 
   @nn.compact
   def __call__(
@@ -102,9 +129,7 @@ class Hierarchical(nn.Module):
         missing or the parameters are those of other blocks.
     """
     out = self.run_stages(images, train, keys, len(self.depths))
-    x = out[self.features()[-1].name]
-    pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, C]
-    out["pre_logits"] = LayerNorm(name="norm")(pooled)
+    out["pre_logits"] = self.pool(out)
     if not self.num_classes:
       return out["pre_logits"], out
     kernel_init = nn.initializers.normal(0.02 * self.head_init_scale)
@@ -138,14 +163,14 @@ class Hierarchical(nn.Module):
       InputError: if `__call__` would raise it.
     """
     self.check_images(images)
-    factors = self._drop_path(keys, images.shape[0]) if train else [None] * len(self.depths)
+    factors = self.drop_path(keys, images.shape[0]) if train else [None] * len(self.depths)
     how = self.execution
     images = constrain_batch(images, how.batch_axes)
-    x = Stem(self.base_dim, self.patch_size, how, name="stem")(images)
+    x = self.stem()(images)
     out = {"stem": x}
     for s in range(num_stages):
       if s > 0:
-        x = Downsample(self.base_dim * 2**s, how, name=f"downsample_{s}")(x)
+        x = self.downsample(s)(x)
       stage = Stage(self.depths[s], self.block(s), how, name=f"stage_{s}")
       blocks = stage(constrain_batch(x, how.batch_axes), factors[s])
       if not how.scan:
@@ -153,8 +178,9 @@ class Hierarchical(nn.Module):
       x = out[f"stage_{s}"] = blocks[-1]
     return out
 
-  def _drop_path(self, keys: Key[Array, "B"] | None, batch: int) -> Sequence[Array | None]:
-    """Draws the factors of the blocks of each stage."""
+  @nn.nowrap
+  def drop_path(self, keys: Key[Array, "B"] | None, batch: int) -> Sequence[Array | None]:
+    """Draws the factors of the blocks of each stage; None for a stage that keeps all."""
     if self.drop_path_rate == 0:
       return [None] * len(self.depths)
     if keys is None and self.has_rng("drop_path"):
@@ -180,19 +206,13 @@ class Hierarchical(nn.Module):
     return {f"stage_{s}": depth for s, depth in enumerate(self.depths)}
 
   def param_info(self, path: str) -> ParamInfo:
-    """Tells what a parameter is; layers for layer decay are known for four stages alone."""
+    """Tells what a parameter is."""
     info = layer_param_info(path)
-    part, _, rest = path.partition("/")
+    part = path.partition("/")[0]
     if part == "stem" and info.role is Role.MATRIX:
       info = dataclasses.replace(info, role=Role.STEM)
-    info = dataclasses.replace(info, head=part == "head")
-    if len(self.depths) != _STAGES_WITH_LAYERS:
-      return info
-    if part == "stage_2":
-      layer = min(3 + int(rest.partition("/")[0].removeprefix("block_")) // 2, 11)
-    else:
-      layer = _LAYERS[part]
-    return dataclasses.replace(info, layer=layer, num_layers=_NUM_LAYERS)
+    layer, num_layers = self.layer(path) or (None, 0)
+    return dataclasses.replace(info, head=part == "head", layer=layer, num_layers=num_layers)
 
   def adapt(self, path: str, value: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     """Returns the value as it is: here no parameter depends on the image size."""
@@ -221,6 +241,14 @@ class Hierarchical(nn.Module):
 
   def check_fields(self) -> None:
     """Raises `InputError` where a field is out of range or contradicts another."""
+    names = ("depths", *self.stage_fields)
+    lengths = [len(getattr(self, name)) for name in names]
+    if len(set(lengths)) != 1:
+      *first, last = (f"`{name}`" for name in names)
+      raise InputError(
+        f"{', '.join(first)} and {last} must have one entry a stage: expected equal lengths, got "
+        f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}."
+      )
     if not isinstance(self.num_classes, int) or self.num_classes < 0:
       raise InputError(
         "`num_classes` must be a whole number: expected at least 1, or 0 for no head, got "
@@ -231,7 +259,7 @@ class Hierarchical(nn.Module):
         raise InputError(
           f"`{name}` must be positive: expected at least 1, got {getattr(self, name)}."
         )
-    if min(self.depths) < 1:
+    if min(self.depths, default=0) < 1:
       raise InputError(f"`depths` must be positive: expected at least 1, got {self.depths}.")
     if not 0 <= self.drop_path_rate < 1:
       raise InputError(

@@ -8,9 +8,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from hornet_jax.errors import InputError
 from hornet_jax.models.api import AnyArray, Picture
 from hornet_jax.models.block import Block
+from hornet_jax.models.decay_layers import grouped_layers
 from hornet_jax.models.global_filter import resize_filter
 from hornet_jax.models.gnconv import GnConv
 from hornet_jax.models.hierarchical import Hierarchical
@@ -41,6 +41,8 @@ class HorNet(Hierarchical):
   scale: float = 1 / 3
   layer_scale_init: float | None = 1e-6
 
+  stage_fields = ("orders", "filters")
+
   def block(self, stage: int) -> Callable[..., nn.Module]:
     """Gives the constructor of a stage's blocks, see `Stage`."""
     mixer = functools.partial(
@@ -52,6 +54,10 @@ class HorNet(Hierarchical):
     )
     return functools.partial(Block, mixer, layer_scale_init=self.layer_scale_init)
 
+  def layer(self, path: str) -> tuple[int, int] | None:
+    """Numbers the layers: two blocks of the third of four stages share one."""
+    return super().layer(path) or grouped_layers(path, self.depths, 2)
+
   def adapt(self, path: str, value: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     """Resizes a global filter to the grid of `shape`; returns any other parameter as it is."""
     if self.param_info(path).role is not Role.SPECTRAL:
@@ -62,20 +68,11 @@ class HorNet(Hierarchical):
     """Chooses the spatial filter of the last block of each stage."""
     pictures = []
     for s, depth in enumerate(self.depths):
-      weights = params[f"stage_{s}"][f"block_{depth - 1}"]["gnconv"]["dwconv"]
+      gnconv = params[f"stage_{s}"][f"block_{depth - 1}"]["gnconv"]
+      weights = gnconv.get("dwconv", {})  # a filter such as pooling has none
       if "kernel" in weights:
         pictures.append(Picture(f"Stage {s}", "kernel", weights["kernel"][:, :, 0]))
       if "filter_re" in weights:
         magnitudes = np.hypot(weights["filter_re"], weights["filter_im"])  # [h, w, C]
         pictures.append(Picture(f"Stage {s}", "spectrum", magnitudes))
     return pictures
-
-  def check_fields(self) -> None:
-    """Raises `InputError` where a field is out of range or contradicts another."""
-    lengths = {len(self.depths), len(self.orders), len(self.filters)}
-    if len(lengths) != 1:
-      raise InputError(
-        "`depths`, `orders` and `filters` must have one entry a stage: expected equal "
-        f"lengths, got {len(self.depths)}, {len(self.orders)} and {len(self.filters)}."
-      )
-    super().check_fields()

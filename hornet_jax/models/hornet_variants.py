@@ -1,7 +1,10 @@
 """This module registers the HorNets by name: those of the paper, and small ones of ours."""
 
+from typing import Any
+
 from hornet_jax.models.hornet import HorNet
 from hornet_jax.models.registry import ALIASES, register
+from hornet_jax.models.spatial_filter import SpatialFilter
 
 
 def _paper(name: str, base_dim: int, image_size: int, *late_filters) -> None:
@@ -26,6 +29,19 @@ def _small(
   )
 
 
+def _isotropic(
+  base_dim: int, depth: int, spatial_filter: SpatialFilter, patch_size: int = 16
+) -> dict[str, Any]:
+  return {
+    "base_dim": base_dim,
+    "depths": (depth,),
+    "orders": (5,),
+    "filters": (spatial_filter,),
+    "patch_size": patch_size,
+    "stem_norm": False,
+  }
+
+
 # Source of the paper's rows: official hornet.py, registered models. A spectral size is
 # (h, w // 2 + 1) of the stage's grid at the image size.
 _paper("hornet_tiny_7x7", 64, 224, "7x7", "7x7")
@@ -38,9 +54,15 @@ _paper("hornet_base_gf_img384", 128, 384, (24, 13), (12, 7))
 _paper("hornet_large_7x7", 192, 224, "7x7", "7x7")
 _paper("hornet_large_gf", 192, 224, (14, 8), (7, 4))
 _paper("hornet_large_gf_img384", 192, 384, (24, 13), (12, 7))
+# The isotropic models of the paper's comparison with ViT: our reconstruction, as neither the paper
+# nor the official code has the details.
+register("hornet_iso_small_7x7", HorNet, image_size=224, **_isotropic(384, 12, "7x7"))
+register("hornet_iso_small_gf", HorNet, image_size=224, **_isotropic(384, 12, (14, 8)))
 # For minutes on a CPU.
 _small("hornet_micro_7x7", 16, (1, 1, 2, 1), (2, 3, 4, 5), "7x7", "7x7", "7x7", "7x7")
 _small("hornet_micro_gf", 16, (1, 1, 2, 1), (2, 3, 4, 5), "7x7", "7x7", (4, 3), (2, 2))
+register("hornet_iso_micro_7x7", HorNet, image_size=32, **_isotropic(64, 3, "7x7", 4))
+register("hornet_iso_micro_gf", HorNet, image_size=32, **_isotropic(64, 3, (8, 5), 4))
 # For seconds: two stages, one block each.
 _small("hornet_nano_7x7", 8, (1, 1), (2, 3), "7x7", "7x7")
 _small("hornet_nano_gf", 8, (1, 1), (2, 3), "7x7", (8, 5))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from hornet_jax.models.dense import Dense, halves, kernel_init
 from hornet_jax.models.execution import Execution
 from hornet_jax.ops import depthwise_conv, gelu, layer_norm
+from hornet_jax.ops.layer_norm import EPSILON
 
 
 class LayerNorm(nn.Module):
@@ -19,11 +20,13 @@ class LayerNorm(nn.Module):
   Attributes:
     execution: the way in which it is computed. The input is cast to `execution.dtype`, which is
       the type of the result too; statistics are float32.
+    epsilon: number that is added to the variance.
     halved: whether the input's channels come in the order of `hornet_jax.models.dense.halves`;
       the stored parameters keep their own order.
   """
 
   execution: Execution = Execution()
+  epsilon: float = EPSILON
   halved: bool = False
 
   @nn.compact
@@ -32,7 +35,7 @@ class LayerNorm(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
     if self.halved:
       scale, bias = halves(scale, 0), halves(bias, 0)
-    return layer_norm(x.astype(self.execution.dtype), scale, bias)
+    return layer_norm(x.astype(self.execution.dtype), scale, bias, self.epsilon)
 
 
 class DepthwiseConv(nn.Module):
@@ -78,12 +81,12 @@ class LayerScale(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, "B H W C"], factors: Float[Array, "B"] | None = None
-  ) -> Float[Array, "B H W C"]:
+    self, x: Float[Array, "B *grid C"], factors: Float[Array, "B"] | None = None
+  ) -> Float[Array, "B *grid C"]:
     scale = self.param("scale", nn.initializers.constant(self.init), x.shape[-1:])
-    scale = scale[None, None, None]  # [1, 1, 1, C]
+    scale = jnp.expand_dims(scale, tuple(range(x.ndim - 1)))  # [1, 1, 1, C]
     if factors is not None:
-      scale = scale * factors[:, None, None, None]  # [B, 1, 1, C]
+      scale = scale * _per_example(factors, x)  # [B, 1, 1, C]
     return x * scale.astype(self.execution.dtype)
 
 
@@ -101,7 +104,7 @@ class Mlp(nn.Module):
   execution: Execution = Execution()
 
   @nn.compact
-  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+  def __call__(self, x: Float[Array, "*batch C"]) -> Float[Array, "*batch C"]:
     fc1 = Dense(self.hidden_dim, self.execution, name="fc1")
     fc2 = Dense(x.shape[-1], self.execution, name="fc2")
     return fc2(gelu(fc1(x)))
@@ -142,9 +145,14 @@ def drop_path_factors(keys: Key[Array, "B"], rates: Sequence[float]) -> Float[Ar
 
 
 def drop_path(
-  x: Float[Array, "B H W C"], factors: Float[Array, "B"] | None
-) -> Float[Array, "B H W C"]:
+  x: Float[Array, "B *grid C"], factors: Float[Array, "B"] | None
+) -> Float[Array, "B *grid C"]:
   """Scales the branch of each example by its factor (stochastic depth); None keeps all."""
   if factors is None:
     return x
-  return x * factors.astype(x.dtype)[:, None, None, None]
+  return x * _per_example(factors.astype(x.dtype), x)
+
+
+def _per_example(factors: Array, x: Array) -> Array:
+  """Reshapes factors [B] to as many axes as `x` has."""
+  return jnp.expand_dims(factors, tuple(range(1, x.ndim)))

@@ -60,7 +60,10 @@ _LAYERS = (
   (re.compile(r"(^|/)layer_scale\d*/scale$"), ParamInfo(Role.LAYER_SCALE)),
   (re.compile(r"(^|/)kernel$"), ParamInfo(Role.MATRIX, fan_in_axis=-2)),
   (re.compile(r"(^|/)scale$"), ParamInfo(Role.NORM)),
-  (re.compile(r"(^|/)bias$"), ParamInfo(Role.BIAS)),
+  (
+    re.compile(r"(^|/)(bias|relative_bias|positions|class_position|class_token)$"),
+    ParamInfo(Role.BIAS),
+  ),
 )
 
 

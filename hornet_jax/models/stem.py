@@ -9,19 +9,22 @@ from hornet_jax.models.api import AnyArray
 from hornet_jax.models.dense import kernel_init
 from hornet_jax.models.execution import Execution
 from hornet_jax.models.layers import LayerNorm
+from hornet_jax.ops.layer_norm import EPSILON
 
 
 class Stem(nn.Module):
-  """The stem embeds patches: a convolution of side and stride `patch_size`, then the norm."""
+  """The stem embeds patches: a convolution of side and stride `patch_size`, then a norm, if any."""
 
   dim: int
   patch_size: int
+  norm: bool = True
+  epsilon: float = EPSILON
   execution: Execution = Execution()
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
     x = _patch_conv(self.dim, self.patch_size, self.execution.dtype)(x)  # [B, h, w, D]
-    return LayerNorm(self.execution, name="norm")(x)
+    return LayerNorm(self.execution, self.epsilon, name="norm")(x) if self.norm else x
 
 
 def adapt_stem(kernel: Float[AnyArray, "p p I D"], channels: int) -> Float[AnyArray, "p p C D"]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from hornet_jax.convert.checkpoint import differences, listed
+from hornet_jax.convert.converted import differences, listed
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture, adapt_stem
 from hornet_jax.models.param_info import Role

@@ -16,7 +16,8 @@ from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.config.build import build_eval_view, build_model
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.config.upgrade import upgrade_section
-from hornet_jax.convert.checkpoint import SUFFIXES, Converted, read_checkpoint
+from hornet_jax.convert.checkpoint import SUFFIXES, read_checkpoint
+from hornet_jax.convert.converted import Converted
 from hornet_jax.convert.published import is_published, locate, variant_of
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD
@@ -69,9 +70,10 @@ def load(
   """Loads a trained model: `model, params, preprocessing = load(path)`.
 
   Args:
-    path: workdir of a run, file that `export` or `convert` wrote, published checkpoint
-      (`.pth`, `.h5`), or name of one, such as `official:hornet_tiny_gf`. A `.pth` or `.h5` of
-      another architecture than the published ones has to go through `convert`.
+    path: workdir of a run, file that `export` or `convert` wrote, published checkpoint (`.pth`,
+      `.h5`, timm's `.safetensors`), or name of one, such as `official:hornet_tiny_gf` or
+      `timm:swin_tiny_patch4_window7_224.ms_in1k`. One of another architecture than the published
+      ones has to go through `convert`.
     checkpoint: checkpoint of a workdir: `"last"`, `"best"` or the number of a step.
     raw: whether to load, of a workdir, the weights themselves instead of their moving average.
 
@@ -84,14 +86,14 @@ def load(
 def is_one_file(path: str | epath.PathLike) -> bool:
   """Tells whether a path for `load` is a file or a name, which has one set of weights."""
   name = os.fspath(path)
-  return is_published(name) or epath.Path(name).suffix in (_SUFFIX, *SUFFIXES)
+  return is_published(name) or epath.Path(name).suffix in SUFFIXES
 
 
 def check_is_weights(path: epath.Path) -> None:
   """Raises `InputError` where a path is a file that has no weights; what it is, is named."""
   if path.is_file():
     raise InputError(
-      f"`path` must be a workdir or a file of weights, {', '.join((_SUFFIX, *SUFFIXES))}: {path} "
+      f"`path` must be a workdir or a file of weights, {', '.join(SUFFIXES)}: {path} "
       f"is {file_kind(path)}."
     )
 
@@ -110,10 +112,10 @@ def read_model(
     )
   if is_published(name):
     return spec_of_checkpoint(read_checkpoint(locate(name), variant=variant_of(name)))
-  if path.suffix in SUFFIXES:
-    return spec_of_checkpoint(read_checkpoint(pathlib.Path(path)))
   if path.suffix == _SUFFIX:
     return _read(path)
+  if path.suffix in SUFFIXES:
+    return spec_of_checkpoint(read_checkpoint(pathlib.Path(path)))
   check_is_weights(path)
   spec = _spec_of_run(path)
   _, raw_params, ema_params = _load_stateless(path, checkpoint)
@@ -138,7 +140,7 @@ def to_pretrained(spec: ModelSpec, params: dict[str, Any]) -> PretrainedModel:
 def spec_of_checkpoint(
   checkpoint: Converted, image_size: int | None = None
 ) -> tuple[ModelSpec, dict[str, Any]]:
-  """Describes a published checkpoint, with the settings of the official evaluation.
+  """Describes a published checkpoint, with its own preprocessing or that of the official code.
 
   Args:
     checkpoint: checkpoint that `read_checkpoint` has read.
@@ -157,7 +159,9 @@ def spec_of_checkpoint(
     "max_value": 0.0,
     "mean": IMAGENET_MEAN,
     "std": IMAGENET_STD,
+    **checkpoint.data,
   }
+  data["image_size"] = size
   known = synsets()
   count = checkpoint.num_classes
   class_names = known if count == len(known) else [str(k) for k in range(count)]
@@ -247,19 +251,21 @@ def write_model(file: epath.Path, spec: ModelSpec, params: Any, notes: Mapping[s
 
 
 def _read(file: epath.Path) -> tuple[ModelSpec, dict[str, Any]]:
-  """Reads description and parameters from a file that `write_model` wrote."""
+  """Reads description and parameters from a file that `write_model` wrote, or timm."""
   try:
     content = retried(f"reading {file}", file.read_bytes)
     tensors = safetensors.numpy.load(content)
     length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    if not metadata.keys() & {"model", "data", "class_names"}:
+      return spec_of_checkpoint(read_checkpoint(pathlib.Path(file)))
     data = upgrade_section("data", json.loads(metadata["data"]), _DATA_KEYS)
     spec = ModelSpec(
       upgrade_section("model", json.loads(metadata["model"])),
       {key: data[key] for key in _DATA_KEYS},
       json.loads(metadata["class_names"]),
     )
-  except StorageError:
+  except (StorageError, InputError):
     raise
   except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
     reason = f"{error} is missing" if isinstance(error, KeyError) else error or "not readable"

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from hornet_jax.convert.checkpoint import differences, listed
+from hornet_jax.convert.converted import differences, listed
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, Architecture
