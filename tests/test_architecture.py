@@ -57,6 +57,7 @@ ALLOWED = {
     *("pretrained", "report", "runs", "tasks", "train.presentation", "train.task", "versions"),
   },
   "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", "train.task"},
+  "studies": {"config", "cost.count", "models", "runs", "tasks", "train.task"},
   "bench": {
     *("config", "cost", "cost.count", "cost.hardware", "data", "models", "ops", "parallel"),
     *("tasks", "train", "versions"),
@@ -68,6 +69,7 @@ ALLOWED = {
       "parallel",
       "pretrained",
       "runs",
+      "studies",
       "suite",
       "tasks",
       "train",

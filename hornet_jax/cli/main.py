@@ -30,6 +30,8 @@ COMMANDS = {
   "plan": "does a run fit a TPU, and what does it cost, before one is rented",
   "data": "look at the data as the model sees it",
   "prepare": "build a dataset's files",
+  "study": "train designs against each other, and write the table",
+  "match": "change models in size until they cost the same",
   "bench": "time what is claimed to be fast",
 }
 

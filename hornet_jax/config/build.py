@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from hornet_jax.config.model_fields import parse_fields
 from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pixel_format import MAX_PIXELS, PixelFormat
 from hornet_jax.errors import InputError, unknown_name
@@ -39,12 +40,20 @@ def build_model(
   variant, dtype = fields.pop("variant"), fields.pop("dtype")
   if dtype not in _DTYPES:
     raise unknown_name("dtype", dtype, _DTYPES)
+  others = parse_fields(fields.pop("fields", ""))
+  if twice := sorted(others.keys() & {*settings, "num_classes"}):
+    raise InputError(
+      f"`model.fields` must hold what has no key of its own: got {', '.join(twice)}. Hint: "
+      f"--config.model.{twice[0]}."
+    )
   # Lists, where they come from JSON; a model has to be hashable.
   fields = {key: _tuples(value) for key, value in fields.items()}
+  others = {key: _tuples(value) for key, value in others.items()}
   known = inspect.signature(get_variant(variant).constructor).parameters
   for name in _OPTIONAL - set(known):
     if fields.pop(name, None):
       _logger.info("%s has no %s: the config's is not used", variant, name)
+  fields |= others
   model = create_model(variant, num_classes=num_classes, dtype=_DTYPES[dtype], **fields)
   if not isinstance(model, Architecture):
     missing = sorted(set(_FACE) - set(dir(model)))

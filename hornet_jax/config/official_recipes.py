@@ -15,6 +15,7 @@ _TRANSFORMS = "transforms in float32"
 # Source: official main.py, its defaults.
 _EVERYWHERE: dict[str, Any] = {
   "seed": 0,
+  "model.fields": "",
   "model.patch_size": 4,
   "model.dtype": "float32",
   "model.global_filter": _TRANSFORMS,

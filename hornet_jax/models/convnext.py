@@ -19,10 +19,12 @@ class ConvNextBlock(nn.Module):
   Source: arXiv 2201.03545, figure 4; official convnext.py, `Block`.
 
   Attributes:
+    mlp_ratio: width inside the MLP, divided by C.
     layer_scale_init: initial layer scale; 0 or None for none.
     execution: the way in which it is computed.
   """
 
+  mlp_ratio: float = 4.0
   layer_scale_init: float | None = 1e-6
   execution: Execution = Execution()
 
@@ -34,7 +36,7 @@ class ConvNextBlock(nn.Module):
     how = self.execution
     branch = DepthwiseConv((7, 7), execution=how, name="dwconv")(x)
     branch = LayerNorm(how, name="norm")(branch)
-    branch = Mlp(4 * x.shape[-1], how, name="mlp")(branch)
+    branch = Mlp(round(self.mlp_ratio * x.shape[-1]), how, name="mlp")(branch)
     factors = None if factors is None else factors[0]
     if not self.layer_scale_init:
       return x + drop_path(branch, factors)
@@ -58,7 +60,7 @@ class ConvNext(Hierarchical):
   def block(self, stage: int) -> Callable[..., nn.Module]:
     """Gives the constructor of a stage's blocks, see `Stage`."""
     del stage
-    return functools.partial(ConvNextBlock, self.layer_scale_init)
+    return functools.partial(ConvNextBlock, self.mlp_ratio, self.layer_scale_init)
 
   def layer(self, path: str) -> tuple[int, int] | None:
     """Numbers the layers: three blocks of the third of four stages share one."""

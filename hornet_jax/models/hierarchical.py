@@ -37,6 +37,7 @@ class Hierarchical(nn.Module):
     num_classes: number of classes K; 0 for no head: the logits are then `pre_logits`.
     patch_size: side and stride of the stem's convolution, in pixels.
     stem_norm: whether a norm follows that convolution.
+    mlp_ratio: width inside the MLPs of the blocks, divided by C; a subclass hands it to them.
     drop_path_rate: drop probability of the last block, in [0, 1).
     head_init_scale: factor on the initial weights of the head.
     in_channels: number of channels that images must have; None for as many as those have for
@@ -49,6 +50,7 @@ class Hierarchical(nn.Module):
   num_classes: int = 1000
   patch_size: int = 4
   stem_norm: bool = True
+  mlp_ratio: float = 4.0
   drop_path_rate: float = 0.0
   head_init_scale: float = 1.0
   in_channels: int | None = None

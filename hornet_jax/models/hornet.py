@@ -52,7 +52,7 @@ class HorNet(Hierarchical):
       scale=self.scale,
       name="gnconv",
     )
-    return functools.partial(Block, mixer, layer_scale_init=self.layer_scale_init)
+    return functools.partial(Block, mixer, self.mlp_ratio, self.layer_scale_init)
 
   def layer(self, path: str) -> tuple[int, int] | None:
     """Numbers the layers: two blocks of the third of four stages share one."""

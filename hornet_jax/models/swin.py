@@ -73,7 +73,7 @@ class Swin(Hierarchical):
       mixer = functools.partial(
         WindowAttention, self.num_heads[stage], self.window, shift, name="attention"
       )
-      kinds.append(functools.partial(Block, mixer, layer_scale_init=None, epsilon=self.epsilon))
+      kinds.append(functools.partial(Block, mixer, self.mlp_ratio, None, self.epsilon))
     return tuple(kinds)
 
   @nn.nowrap

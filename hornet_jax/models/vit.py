@@ -74,7 +74,7 @@ class VisionTransformer(Hierarchical):
     """Gives the constructor of the blocks, see `Stage`."""
     del stage
     mixer = functools.partial(Attention, self.num_heads, name="attention")
-    return functools.partial(Block, mixer, layer_scale_init=None)
+    return functools.partial(Block, mixer, self.mlp_ratio, None)
 
   @nn.nowrap
   def run_stages(

@@ -4,6 +4,12 @@ from hornet_jax.config.key import AT_LEAST_ONE, FRACTION, Key, operation
 
 MODEL: dict[str, Key] = {
   "model.variant": Key("hornet_tiny_7x7", "Name of the model; `hornet info` lists them."),
+  "model.fields": Key(
+    "",
+    "Further fields of the model, otherwise than its name says, as in Python: base_dim=24, "
+    "depths=(1, 1, 3, 1).",
+    before="",
+  ),
   "model.patch_size": Key(4, "Side of the stem's patches, in pixels.", AT_LEAST_ONE),
   "model.drop_path_rate": Key(
     0.2, "Drop probability of the last block; it grows linearly from 0.", FRACTION

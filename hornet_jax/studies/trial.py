@@ -1,0 +1,115 @@
+"""A trial is one training run of a study, known by the content of its config."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from hornet_jax.config.files import load_file
+from hornet_jax.config.flat import flatten
+from hornet_jax.config.schema import SCHEMA
+from hornet_jax.errors import InputError, StorageError
+from hornet_jax.exit_status import AGAIN, COMPLETE, PERSON
+from hornet_jax.runs.result import RunResult, read_result
+
+_STARTS = 3  # of one trial, where a fault is one that a new start mends
+_DIGITS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+  """A `Trial` is a config with overrides.
+
+  Attributes:
+    config: name or path of a config file, with its argument, as `--config` takes it.
+    overrides: dotted key -> value.
+  """
+
+  config: str
+  overrides: Mapping[str, Any]
+
+  @functools.cached_property
+  def settings(self) -> dict[str, Any]:
+    """Gives the config with the overrides, by dotted keys.
+
+    Raises:
+      InputError: if a key is unknown or a value has another type.
+    """
+    config = load_file(self.config)
+    try:
+      config.update_from_flattened_dict(dict(self.overrides))
+    except (KeyError, TypeError, ValueError) as error:
+      raise InputError(f"`overrides` must be keys and values of a config: {error}.") from error
+    return flatten(config.to_dict())
+
+  @functools.cached_property
+  def name(self) -> str:
+    """Gives the first digits of the SHA-256 of all settings that touch the numbers of a run."""
+    what = {
+      name: value
+      for name, value in self.settings.items()
+      if SCHEMA[name].official or not SCHEMA[name].may_change
+    }
+    text = json.dumps(what, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+  def arguments(self) -> list[str]:
+    """Gives the arguments of `train` that it stands for, but for the workdir."""
+    return [
+      f"--config={self.config}",
+      *(f"--config.{name}={value}" for name, value in sorted(self.overrides.items())),
+    ]
+
+
+def run_trial(trial: Trial, folder: pathlib.Path) -> RunResult:
+  """Trains in a process of its own, or goes on where that was stopped.
+
+  Args:
+    trial: what to train.
+    folder: folder of all trials; each has a workdir there, and the output of its process in
+      `NAME.log`.
+
+  Returns:
+    The result of the finished run, or of one that ended by an error that would come again, such
+    as a loss that is not finite.
+
+  Raises:
+    StorageError: if it stopped, several times, by a fault that a new start may mend.
+    RuntimeError: if it ended without a result; the last line of its output is told.
+  """
+  workdir = epath.Path(folder / trial.name)
+  log = folder / f"{trial.name}.log"
+  for _ in range(_STARTS):
+    result = read_result(workdir)
+    if result and (result.complete or result.exit_status == PERSON):
+      return result
+    status = _start(trial, workdir, log)
+    if status not in (COMPLETE, PERSON, AGAIN) or read_result(workdir) is None:
+      last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+      raise RuntimeError(
+        f"trial {trial.name} ended with status {status}: {last} (all of it: {log})"
+      )
+  raise StorageError(f"trial {trial.name} stopped {_STARTS} times; what it said is in {log}.")
+
+
+def _start(trial: Trial, workdir: epath.Path, log: pathlib.Path) -> int:
+  root = pathlib.Path(__file__).parents[2]
+  path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+  log.parent.mkdir(parents=True, exist_ok=True)
+  with log.open("a") as output:
+    return subprocess.run(
+      [sys.executable, "-m", "hornet_jax", "train", *trial.arguments(), f"--workdir={workdir}"],
+      env={**os.environ, "PYTHONPATH": path},
+      stdin=subprocess.DEVNULL,
+      stdout=output,
+      stderr=subprocess.STDOUT,
+      check=False,
+    ).returncode
