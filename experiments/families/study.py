@@ -6,7 +6,7 @@ from hornet_jax.studies import Arm, Study
 ARMS = {
   "HorNet": Arm("hornet_micro_7x7", family="HorNet"),
   "ConvNeXt": Arm("convnext_micro", "depths=(1, 2, 3, 1), mlp_ratio=4.136", "ConvNeXt"),
-  "Swin": Arm("swin_micro", "base_dim=12, depths=(1, 2, 2, 1), mlp_ratio=3.566, window=7", "Swin"),
+  "Swin": Arm("swin_micro", "base_dim=12, depths=(2, 1, 2, 1), mlp_ratio=3.2709, window=7", "Swin"),
   "DeiT": Arm("deit_micro", "base_dim=36, depths=(3,), grid=(7, 7), mlp_ratio=3.9529", "DeiT"),
 }
 
