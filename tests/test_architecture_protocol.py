@@ -99,8 +99,6 @@ def test_settings_go_to_execution_or_to_the_architecture():
   )
   with pytest.raises(InputError, match=r"unknown model field 'depth'.*did you mean 'depths'"):
     create_model(NAME, depth=3)
-  with pytest.raises(InputError, match=r"False for 'postcard_nano'.*got Postcard"):
-    create_model(NAME, features_only=True)
 
 
 def test_a_name_belongs_to_one_constructor():
@@ -172,6 +170,18 @@ def test_another_head_and_another_image_size():
   assert flat(jax.tree.map(jnp.shape, reset_params)) == flat(
     jax.tree.map(jnp.shape, shapes_of(reset))
   )
+
+
+def test_it_is_a_backbone_without_a_word_of_its_own():
+  """The maps are the classifier's, with its parameters as they are, also inside of another."""
+  model, maps = create_model(NAME), create_model(NAME, features_only=True, out_indices=(1, 0))
+  params, images = random_params(model), jnp.ones((2, 16, 16, 3))
+  _, out = model.apply({"params": params}, images)
+  for name, value in zip(("late", "early"), maps.apply({"params": params}, images), strict=True):
+    np.testing.assert_array_equal(value, out[name])
+  assert (maps.channels, maps.strides) == ([8, 8], [4, 4])
+  shapes = jax.eval_shape(maps.init, jax.random.key(0), images)["params"]
+  assert shapes.keys() == params.keys() - {"addressee"}
 
 
 def test_pictures_reach_the_page():

@@ -183,7 +183,7 @@ def test_reset_classifier_errors(params, untyped):
     reset_classifier(tiny_features(), params, 5, key)
 
 
-@pytest.mark.parametrize("alias", ALIASES)
+@pytest.mark.parametrize("alias", [a for a, name in ALIASES.items() if "hornet" in name])
 def test_aliases(alias):
   assert create_model(alias, num_classes=3) == create_model(ALIASES[alias], num_classes=3)
   # The name itself says which model it is.

@@ -100,3 +100,44 @@ class FeatureMaps(nn.Module):
   def strides(self) -> list[int]:
     """Lists the stride of each returned map: image pixels from one position to the next."""
     return [feature.stride for feature in self._chosen]
+
+
+class WholeFeatureMaps(FeatureMaps):
+  """A `WholeFeatureMaps` gives the feature maps of an architecture that cannot stop early.
+
+  All of it is run, and has parameters, with the paths of the classifier's; under `jit` what no
+  chosen map needs costs nothing.
+
+  Attributes:
+    model: architecture without a head.
+  """
+
+  model: Architecture  # type: ignore[assignment]
+
+  def setup(self) -> None:
+    """Has the model's parameters lie where this module's do."""
+    nn.share_scope(self, self.model)
+
+  def __call__(
+    self,
+    images: Num[Array, "B H W C"],
+    train: bool = False,
+    keys: Key[Array, "B"] | None = None,
+  ) -> list[Float[Array, "B _ _ _"]]:
+    """Computes feature maps of normalised images, see `FeatureMaps.__call__`."""
+    _, out = self.model(images, train, keys)
+    return [out[feature.name] for feature in self._chosen]
+
+
+def feature_maps(model: Architecture, out_indices: Sequence[int] | None = None) -> FeatureMaps:
+  """Makes a backbone of any classifier; where it is `Staged`, stages that are not needed are cut.
+
+  Raises:
+    InputError: if `out_indices` are out of range or repeated.
+  """
+  if isinstance(model, Staged):
+    maps = FeatureMaps(model, out_indices)
+  else:
+    maps = WholeFeatureMaps(model.clone(num_classes=0), out_indices)
+  _ = maps.stages  # an error now, not at the first call
+  return maps

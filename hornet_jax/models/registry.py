@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models.api import Architecture
 from hornet_jax.models.execution import SETTINGS, Execution, split_settings
-from hornet_jax.models.features import FeatureMaps, Staged
+from hornet_jax.models.features import FeatureMaps, feature_maps
 
 Origin = Literal["paper", "ours"]
 
@@ -135,14 +135,7 @@ def create_model(
   execution = dataclasses.replace(execution or Execution(), **of_execution)
   model = variant.constructor(execution=execution, **{**variant.fields, **fields})
   if features_only:
-    if not isinstance(model, Staged):
-      raise InputError(
-        f"`features_only` must be False for {name!r}: expected an architecture with `run_stages`, "
-        f"got {type(model).__name__}."
-      )
-    features = FeatureMaps(model, out_indices)
-    _ = features.stages  # an error now, not at the first call
-    return features
+    return feature_maps(model, out_indices)
   if out_indices is not None:
     raise InputError(
       f"`out_indices` must come with features_only: expected features_only=True, got {out_indices} "

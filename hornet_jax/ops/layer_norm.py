@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -15,8 +16,8 @@ EPSILON = 1e-6
 
 def layer_norm(
   x: Float[Array, "*batch C"],
-  scale: Float[Array, "C"],
-  bias: Float[Array, "C"],
+  scale: Float[Array | np.ndarray, "C"],
+  bias: Float[Array | np.ndarray, "C"],
   epsilon: float = EPSILON,
 ) -> Float[Array, "*batch C"]:
   """Computes (x - mean) / sqrt(var + epsilon) * scale + bias over the last axis.
@@ -26,7 +27,7 @@ def layer_norm(
   came: JAX's own derivative would keep the float32 differences, which take twice the memory where
   `x` is bfloat16, and which a TPU pads where the batch is small.
   """
-  return _layer_norm(epsilon, x, scale, bias)
+  return _layer_norm(epsilon, x, jnp.asarray(scale), jnp.asarray(bias))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
