@@ -175,7 +175,7 @@ def test_another_head_and_another_image_size():
 def test_it_is_a_backbone_without_a_word_of_its_own():
   """The maps are the classifier's, with its parameters as they are, also inside of another."""
   model, maps = create_model(NAME), create_model(NAME, features_only=True, out_indices=(1, 0))
-  params, images = random_params(model), jnp.ones((2, 16, 16, 3))
+  params, images = jax.tree.map(jnp.asarray, random_params(model)), jnp.ones((2, 16, 16, 3))
   _, out = model.apply({"params": params}, images)
   for name, value in zip(("late", "early"), maps.apply({"params": params}, images), strict=True):
     np.testing.assert_array_equal(value, out[name])
