@@ -26,6 +26,10 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
   return InputError(f"unknown {kind} {name!r}:{hint} expected one of {', '.join(choices)}.")
 
 
+DIVERGED = "must give finite numbers"
+"""What the message of every `DivergedError` says, by which a result tells it from other ends."""
+
+
 class DivergedError(ArithmeticError):
   """A `DivergedError` says that loss, gradients or parameters were not finite in training.
 

@@ -1,6 +1,7 @@
 """Studies: what a trial is, which are run, what goes on where it stopped, what is written."""
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import pytest
 from etils import epath
 
 from hornet_jax.cli.main import main
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, StorageError
 from hornet_jax.runs.result import RunResult
 from hornet_jax.studies import Arm, Study
 from hornet_jax.studies.learning_rate import best_rate, rates_to_try
@@ -21,7 +22,7 @@ from hornet_jax.studies.results import COLUMNS, add_result, read_results
 from hornet_jax.studies.run_study import Runner, run_study
 from hornet_jax.studies.study import load_study
 from hornet_jax.studies.summary import arm_results, learning_rates_table, results_table
-from hornet_jax.studies.trial import Trial
+from hornet_jax.studies.trial import Trial, run_trial
 
 ROOT = pathlib.Path(__file__).parents[1]
 STUDY = Study(
@@ -215,3 +216,43 @@ def test_a_study_that_is_killed_goes_on(data_dir, tmp_path):
   assert all(float(row["score"]) > 0 for row in rows)
   assert {json.loads(row["overrides"])["model.fields"] for row in rows} == {"depths=(1, 1)"}
   assert {row["params"] for row in rows} == {rows[0]["params"]}
+
+
+class Process:
+  """What `train` does in a trial's workdir, one answer a start: exit status and result."""
+
+  def __init__(self, workdir, *answers):
+    self.workdir, self.answers = workdir, list(answers)
+
+  def __call__(self, command, stdout, **_):
+    status, complete, reason = self.answers.pop(0)
+    stdout.write(f"hornet: error: {reason}\n")
+    if complete is not None:
+      result = RunResult(complete, 3, 9, {}, "", status, reason, "")
+      self.workdir.mkdir(parents=True, exist_ok=True)
+      (self.workdir / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
+    return subprocess.CompletedProcess(command, status)
+
+
+@pytest.mark.parametrize(
+  ("answers", "expected"),
+  [
+    ([(75, False, "stopped"), (0, True, "complete")], True),
+    ([(2, False, "step 3 must give finite numbers: got nan")], False),
+    ([(2, None, "no data")], (InputError, "trial .*: no data .see .*log.")),
+    ([(1, False, "KeyError: 1")], (RuntimeError, "ended with status 1: .*KeyError")),
+    ([(75, False, "lost")] * 3, (StorageError, "stopped 3 times")),
+  ],
+)
+def test_how_a_trial_may_end(monkeypatch, tmp_path, answers, expected):
+  trial = STUDY.trial("A", 1e-3, 0)
+  process = Process(tmp_path / trial.name, *answers)
+  monkeypatch.setattr("subprocess.run", process)
+  if isinstance(expected, tuple):
+    with pytest.raises(expected[0], match=expected[1]):
+      run_trial(trial, tmp_path)
+  else:
+    result = run_trial(trial, tmp_path)
+    assert (result.complete, result.diverged) == (expected, not expected)
+    assert run_trial(trial, tmp_path) == result  # it is not started again
+  assert not process.answers

@@ -16,7 +16,7 @@ from typing import Any
 
 from etils import epath
 
-from hornet_jax.errors import InputError, StorageError
+from hornet_jax.errors import DIVERGED, InputError, StorageError
 from hornet_jax.exit_status import COMPLETE, describe, exit_status
 from hornet_jax.files import exists, read_file, retried, write_file
 from hornet_jax.lock import Lock
@@ -50,6 +50,11 @@ class RunResult:
   exit_status: int
   reason: str
   ended: str
+
+  @property
+  def diverged(self) -> bool:
+    """Tells whether the run was given up because its numbers were not finite."""
+    return not self.complete and DIVERGED in self.reason
 
 
 def read_result(workdir: epath.Path) -> RunResult | None:

@@ -18,7 +18,9 @@ from hornet_jax.config.flat import flatten
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.errors import InputError, StorageError
 from hornet_jax.exit_status import AGAIN, COMPLETE, PERSON
+from hornet_jax.lock import locked
 from hornet_jax.runs.result import RunResult, read_result
+from hornet_jax.runs.workdir import LOCK
 
 _STARTS = 3  # of one trial, where a fault is one that a new start mends
 _DIGITS = 12
@@ -78,25 +80,27 @@ def run_trial(trial: Trial, folder: pathlib.Path) -> RunResult:
       `NAME.log`.
 
   Returns:
-    The result of the finished run, or of one that ended by an error that would come again, such
-    as a loss that is not finite.
+    The result of the finished run, or of one that ended because its loss is not finite.
 
   Raises:
+    InputError: if a person has to act first; what the process said is told.
     StorageError: if it stopped, several times, by a fault that a new start may mend.
-    RuntimeError: if it ended without a result; the last line of its output is told.
+    RuntimeError: if it ended by a defect.
   """
-  workdir = epath.Path(folder / trial.name)
-  log = folder / f"{trial.name}.log"
+  workdir, log = epath.Path(folder / trial.name), folder / f"{trial.name}.log"
   for _ in range(_STARTS):
-    result = read_result(workdir)
-    if result and (result.complete or result.exit_status == PERSON):
+    # A process that outlived its study is still at it, or another study is.
+    with locked(workdir / LOCK, f"trial {trial.name}", wait=True):
+      result = read_result(workdir)
+    if result and (result.complete or result.diverged):
       return result
     status = _start(trial, workdir, log)
-    if status not in (COMPLETE, PERSON, AGAIN) or read_result(workdir) is None:
-      last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
-      raise RuntimeError(
-        f"trial {trial.name} ended with status {status}: {last} (all of it: {log})"
-      )
+    last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+    result = read_result(workdir)
+    if status == PERSON and not (result and result.diverged):
+      raise InputError(f"trial {trial.name}: {last.removeprefix('hornet: error: ')} (see {log})")
+    if status not in (COMPLETE, PERSON, AGAIN):
+      raise RuntimeError(f"trial {trial.name} ended with status {status}: {last} (see {log})")
   raise StorageError(f"trial {trial.name} stopped {_STARTS} times; what it said is in {log}.")
 
 

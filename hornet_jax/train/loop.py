@@ -11,7 +11,7 @@ import jax
 from hornet_jax.checkpoints.manager import Checkpoints
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.data.pipeline import Batch
-from hornet_jax.errors import DivergedError, InputError, StalledError
+from hornet_jax.errors import DIVERGED, DivergedError, InputError, StalledError
 from hornet_jax.lock import Lock
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
 from hornet_jax.runs.clock import Clock
@@ -163,7 +163,7 @@ def _record(
   if in_a_row >= trainer.max_skipped_steps or (broken and not in_a_row):
     good = run.checkpoints.latest_step
     raise DivergedError(
-      f"step {step} must give finite numbers: got {', '.join(broken)}; steps skipped in a row: "
+      f"step {step} {DIVERGED}: got {', '.join(broken)}; steps skipped in a row: "
       f"{in_a_row}. The last good checkpoint is {'none' if good is None else f'step {good}'}. "
       "Hint: lower optimizer.learning_rate or optimizer.clip_norm, or lengthen "
       "optimizer.warmup_epochs, in a new workdir; or let it go back: optimizer.max_rollbacks.",
