@@ -74,6 +74,12 @@ def test_classes_that_differ_in_spaces_alone(tmp_path, capfd):
     (["digits", "--idx=."], "--idx belongs to fashion_mnist"),
     (["digits", "--path=."], "--path belongs to folder and tfrecord"),
     (["tfrecord", "--path=.", "--eval_fraction=0.2"], "--eval_fraction belongs to folder"),
+    (
+      ["folder", "--max_value=text"],
+      "error: argument --max_value: invalid float value: 'text'. Hint",
+    ),
+    (["folder", "--channels=0"], "--channels: expected a whole number of at least 1, got '0'"),
+    ([], "arguments are required: dataset. Hint: hornet prepare --help"),
     (["fashion_mnist", "--idx=/none"], "train-images-idx3-ubyte or train-images-idx3-ubyte.gz"),
   ],
 )
