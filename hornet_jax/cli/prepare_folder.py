@@ -12,6 +12,7 @@ from hornet_jax.data.own_images import OwnImages, check_and_split
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.data.prepare import check_name_is_free, prepare_folder, printable
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 _NAMED_AT_MOST = 20
 _CHANNELS_SHOWN = 16
@@ -61,8 +62,8 @@ def _report(images: OwnImages) -> None:
     if empty:
       print(f"classes without an image in {split}: {', '.join(empty)}")
   info = images.image_info
-  channels = info.pixel_format.channels
-  print(f"{channels} channels, mean {_shown(info.mean)}, standard deviation {_shown(info.std)}")
+  channels = counted(info.pixel_format.channels, "channel")
+  print(f"{channels}, mean {_shown(info.mean)}, standard deviation {_shown(info.std)}")
   if images.is_dark:
     print(
       f"the brightest value of all images is {images.brightest} of 255: files of 10 to 14 bits in "

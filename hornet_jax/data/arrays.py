@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from hornet_jax.data.pixel_format import PILLOW_MODES, PixelFormat
+from hornet_jax.wording import counted
 
 _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -104,7 +105,7 @@ def scaled(values: np.ndarray, pixel_format: PixelFormat) -> np.ndarray:
   """
   wanted, got = pixel_format.channels, values.shape[2]
   if wanted != got and not {wanted, got} <= PILLOW_MODES.keys():
-    raise ValueError(f"{got} channels, expected {wanted}")
+    raise ValueError(f"{counted(got, 'channel')}, expected {wanted}")
   if values.dtype != np.uint8:
     largest = pixel_format.max_value or _LARGEST.get(values.dtype)
     if not largest:

@@ -13,6 +13,7 @@ from hornet_jax.data.found_images import ALL, FoundImages, Item
 from hornet_jax.data.image_info import ImageInfo
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 _EVAL_FRACTION = 0.1
 _DARK = 64  # of 255
@@ -106,9 +107,10 @@ def check_and_split(
     )
   if not splits.get("train"):
     reason = next(iter(checked.undecodable.values()), "")
+    first = f", the first as: {reason}" if reason else ""
     raise InputError(
       f"`path` must hold images to train on: expected some in {found.path}, found none that "
-      f"decodes ({len(left_out)} files left out{f', the first as: {reason}' if reason else ''})."
+      f"decodes ({counted(len(left_out), 'file')} left out{first})."
     )
   empty = [split for split, items in splits.items() if not items]
   if empty:
