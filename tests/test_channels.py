@@ -129,7 +129,13 @@ def test_values_beyond_the_range_are_seen():
   for write in (npy, tiff):
     assert not is_clipped(write(floats), PixelFormat(1, max_value=1.0))
     assert is_clipped(write(floats - 0.1), PixelFormat(1, max_value=1.0))
-  for content in (png(bands(3)), npy(bands(3)), tiff(bands(3)), tiff(bands(1)[..., 0] > 9), b"II*\0"):
+  for content in (
+    png(bands(3)),
+    npy(bands(3)),
+    tiff(bands(3)),
+    tiff(bands(1)[..., 0] > 9),
+    b"II*\0",
+  ):
     assert not is_clipped(content, PixelFormat(3))
 
 
