@@ -1,6 +1,7 @@
 """This module tells what pixels do not keep of an image file with which nothing is wrong."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -51,8 +52,13 @@ def has_more_pages(encoded: bytes, pixel_format: PixelFormat) -> bool:
 
   try:
     with tifffile.TiffFile(io.BytesIO(encoded)) as file:
-      pages = [page for page in file.pages if not (page.is_reduced or page.is_mask)]
+      pages = [page for page in file.pages if not _is_part(page)]
       read = 1 if pixel_format.mode else len(file.series[0].pages)
   except Exception:  # likewise
     return False
   return len(pages) > read
+
+
+def _is_part(page: Any) -> bool:
+  """Tells whether a page of a TIFF is a smaller copy of another, or its mask."""
+  return page.keyframe.is_reduced or page.keyframe.is_mask
