@@ -22,6 +22,7 @@ ALLOWED = {
   "lock": set(),
   "paths": set(),
   "versions": set(),
+  "wording": set(),
   "ops": set(),
   "models": {"ops"},
   "convert": {"models"},
@@ -78,7 +79,7 @@ ALLOWED = {
     ),
   },
 }
-SHARED = {"errors", "exit_status", "extras", "file_kind", "files", "lock", "paths"}
+SHARED = {"errors", "exit_status", "extras", "file_kind", "files", "lock", "paths", "wording"}
 PURE = {"ops", "models"}
 # The modules of `models` by which the rest of the package knows every model.
 FACE = {"", ".api", ".execution", ".param_info", ".parallel", ".stacking"}

@@ -18,6 +18,7 @@ from hornet_jax.data.decode import (
 )
 from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.imaging import IMAGING, get_imaging
+from hornet_jax.data.not_kept import has_more_pages, is_clipped
 from hornet_jax.data.pixel_format import PixelFormat
 from hornet_jax.data.preprocess import preprocess
 from hornet_jax.errors import InputError
@@ -101,11 +102,56 @@ def test_twelve_bits_in_sixteen(write):
 
 
 def test_numbers_without_a_largest_value():
-  values = np.array([[0.0, 0.5, 2.0, np.nan, -1.0, np.inf]], np.float32)
+  values = np.array([[0.0, 0.5, 2.0, -1.0]], np.float32)
   with pytest.raises(UndecodableImageError, match="float32 have no fixed range"):
     decode_pixels(npy(values), PixelFormat(1))
   pixels = decode_pixels(npy(values), PixelFormat(1, max_value=1.0))[0, :, 0]
-  assert pixels.tolist() == [0, 128, 255, 0, 0, 255]
+  assert pixels.tolist() == [0, 128, 255, 0]
+
+
+@pytest.mark.parametrize("write", [npy, tiff])
+@pytest.mark.parametrize("channels", [1, 13])
+def test_what_is_no_number_is_no_image(write, channels):
+  values = np.zeros((16, 20, channels), np.float32)
+  values[3, 4:6, 0] = np.nan, -np.inf
+  with pytest.raises(UndecodableImageError, match=f"infinite or NaN: 2 of {320 * channels:,}"):
+    decode_pixels(write(np.squeeze(values)), PixelFormat(channels, max_value=1.0))
+
+
+def test_values_beyond_the_range_are_seen():
+  twelve = PixelFormat(1, max_value=4095.0)
+  for largest, is_beyond in ((4095, False), (4096, True)):
+    values = np.array([[0, 7, largest]], np.uint16)
+    for write in (npy, tiff, png):
+      assert is_clipped(write(values), twelve) == is_beyond
+      assert not is_clipped(write(values), PixelFormat(1))
+  floats = np.array([[0.0, 0.5, 1.0]], np.float32)
+  for write in (npy, tiff):
+    assert not is_clipped(write(floats), PixelFormat(1, max_value=1.0))
+    assert is_clipped(write(floats - 0.1), PixelFormat(1, max_value=1.0))
+  for content in (
+    png(bands(3)),
+    npy(bands(3)),
+    tiff(bands(3)),
+    tiff(bands(1)[..., 0] > 9),
+    b"II*\0",
+  ):
+    assert not is_clipped(content, PixelFormat(3))
+
+
+def test_pages_that_are_not_read_are_seen():
+  assert has_more_pages(tiff_pages(bands(2)), PixelFormat())  # of two grey pages the first
+  assert not has_more_pages(tiff_pages(bands(13)), PixelFormat(13))
+  assert not has_more_pages(tiff(bands(13)), PixelFormat(13))
+  assert not has_more_pages(png(bands(3)), PixelFormat())
+  for values, channels in ((bands(3), 3), (bands(13), 13)):
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+      for page, kind in ((values, {}), (values[::2, ::2], {"subfiletype": 1})):
+        writer.write(page, photometric="minisblack", planarconfig="contig", **kind)
+      assert not has_more_pages(buffer.getvalue(), PixelFormat(channels))
+      writer.write(values[:8], photometric="minisblack", planarconfig="contig")
+    assert has_more_pages(buffer.getvalue(), PixelFormat(channels))
 
 
 @pytest.mark.parametrize(

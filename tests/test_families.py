@@ -278,7 +278,7 @@ def test_fields_that_do_not_fit():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_training_on_eight_devices_and_in_parts(name, monkeypatch):
-  """Five steps on one device, on eight, and on eight with the parameters in four parts."""
+  """Five steps on one device, and on two groups of four with the parameters in four parts."""
   monkeypatch.setattr("hornet_jax.parallel.sharding.MIN_SIZE", 1)
   rng = np.random.default_rng(0)
   batch = {
@@ -289,7 +289,7 @@ def test_training_on_eight_devices_and_in_parts(name, monkeypatch):
   }
   task = Classification(5, EvalView(32, 1.0), mean=(0.5,) * 3, std=(1.0,) * 3, label_smoothing=0.1)
   losses = []
-  for devices, fsdp in ((1, 1), (8, 1), (8, 4)):
+  for devices, fsdp in ((1, 1), (8, 4)):
     mesh = make_mesh(jax.devices()[:devices], fsdp)
     model = on_mesh(micro(name, scan=fsdp > 1, remat="full" if fsdp > 1 else "none"), mesh)
     tx = adamw(
@@ -301,10 +301,14 @@ def test_training_on_eight_devices_and_in_parts(name, monkeypatch):
     state = create_state(model, tx, (8, 32, 32, 3), mesh, seed=0)
     of_run = []
     with jax.set_mesh(mesh):
-      update = jax.jit(step, compiler_options={"xla_backend_optimization_level": 0})
+      # The state lies as it did: one compile serves all steps.
+      update = jax.jit(
+        step,
+        out_shardings=(jax.tree.map(lambda leaf: leaf.sharding, state), None),
+        compiler_options={"xla_backend_optimization_level": 0},
+      )
       for _ in range(5):
         state, metrics = update(state, batch)
         of_run += [float(metrics["loss"]), float(metrics["grad_norm"])]
     losses.append(of_run)
   np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
-  np.testing.assert_allclose(losses[2], losses[0], rtol=1e-4)

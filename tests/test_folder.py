@@ -152,7 +152,7 @@ def test_split_by_rule_is_stratified_and_does_not_move(tmp_path):
   [
     ([], "one folder a class"),
     (["1.png"], "one folder a class"),
-    (["train/a/1.txt", "test/a/1.png"], "images to train on.*1 files left out"),
+    (["train/a/1.txt", "test/a/1.png"], "images to train on.*1 file left out"),
     (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "both 'validation'"),
     (["train/a/1.png", "holdout/a/1.png"], "folders of splits, train and val or test.*holdout"),
     (["val/a/1.png", "test/a/1.png"], "folders of splits, train and val or test"),

@@ -14,8 +14,17 @@ from hornet_jax import create_model
 from hornet_jax.models import global_filter, layers
 from hornet_jax.pretrained.model_io import ModelSpec, write_model
 
-# Both kinds of filter, and a stage of two blocks.
-NANO = {"base_dim": 4, "orders": (1, 2), "depths": (1, 2), "layer_scale_init": 0.5}
+# Both kinds of filter, whose spectrum is resized, and a stage of two blocks. What is compiled grows
+# with the taps of a filter and with the blocks.
+NANO = {
+  **{"base_dim": 4, "orders": (1, 2), "depths": (1, 2), "layer_scale_init": 0.5},
+  "filters": ("3x3", (8, 5)),
+}
+# Both kinds of convolution in each of two blocks; a spectrum that is not resized.
+STAGE = {
+  **{"base_dim": 4, "orders": (2,), "depths": (2,), "layer_scale_init": 0.5},
+  "filters": ((4, 3),),
+}
 LABELS = np.array([0, 2])
 QUICK = {"xla_backend_optimization_level": 0}  # to compile
 
@@ -83,7 +92,7 @@ def assert_trees_close(actual, expected, tolerance, what=""):
 
 
 def assert_derivatives_agree(loss, found, params, v):
-  by_differences = difference(jax.jit(jax.value_and_grad(loss)), params, v)
+  by_differences = difference(jax.jit(jax.value_and_grad(loss), compiler_options=QUICK), params, v)
   assert_close(found["slope"], by_differences[0], 5e-3, "slope")
   assert_close(dot(found["gradient"], v), found["slope"], 1e-4, "gradient")
   products = [found[name] for name in found if " over " in name]
@@ -91,7 +100,7 @@ def assert_derivatives_agree(loss, found, params, v):
   for product in products:
     assert_trees_close(product, by_differences[1], 5e-3)
     assert_trees_close(product, products[0], 1e-4)
-    assert_close(dot(product, v), found["curvature"], 1e-4, "curvature")
+    assert_close(dot(product, v), found["curvature"], 5e-4, "curvature")
 
 
 def test_nothing_lacks_a_forward_derivative(images):
@@ -104,24 +113,9 @@ def test_nothing_lacks_a_forward_derivative(images):
 
 
 @pytest.mark.slow
-def test_hessian_vector_products_of_a_block_in_a_loop(images):
-  """Both kinds of convolution, as a run is loaded; small enough to compile in seconds."""
-  block = {"base_dim": 4, "orders": (1,), "depths": (1,), "filters": ((4, 3),)}
-  model = create_model("hornet_nano_gf", scan=True, num_classes=3, **block)
-  loss = loss_of(model, images)
-  params, v = point_and_direction(model, images)
-  gradient = jax.jit(jax.grad(loss))
-  forward = jax.jit(lambda p, v: jax.jvp(gradient, (p,), (v,))[1])(params, v)
-  reverse = jax.jit(jax.grad(lambda p, v: dot(gradient(p), v)))(params, v)
-  assert_trees_close(forward, difference(gradient, params, v), 5e-3)
-  assert_trees_close(reverse, forward, 1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["hornet_nano_7x7", "hornet_nano_gf"])
 @pytest.mark.parametrize("scan", [False, True])
-def test_every_mode_agrees_with_finite_differences(name, scan, images):
-  model = create_model(name, scan=scan, num_classes=3, **NANO)
+def test_every_mode_agrees_with_finite_differences(scan, images):
+  model = create_model("hornet_nano_gf", scan=scan, num_classes=3, **NANO)
   loss = loss_of(model, images)
   params, v = point_and_direction(model, images)
   run = jax.jit(lambda p, v: derivatives(loss, p, v), compiler_options=QUICK)
@@ -137,9 +131,9 @@ def library_conv(x, kernel, _):
   )
 
 
-def library_norm(x, scale, bias):
+def library_norm(x, scale, bias, epsilon):
   centered = x - jnp.mean(x, -1, keepdims=True)
-  normalized = centered / jnp.sqrt(jnp.mean(centered**2, -1, keepdims=True) + 1e-6)
+  normalized = centered / jnp.sqrt(jnp.mean(centered**2, -1, keepdims=True) + epsilon)
   rows = tuple(range(x.ndim - 1))
   return normalized * jnp.expand_dims(scale, rows) + jnp.expand_dims(bias, rows)
 
@@ -149,27 +143,30 @@ def library_filter(x, filter_re, filter_im, _):
   return jnp.fft.irfft2(spectrum, x.shape[1:3], axes=(1, 2))
 
 
+# Each way of computing once, each way of remembering with a loop.
 PATHS = [
-  *({"scan": scan, "remat": remat} for scan in (False, True) for remat in ("none", "full")),
-  *({"scan": True, "remat": remat} for remat in ("dense", "dots")),
-  *({"depthwise": "shift", "global_filter": "fft"}, {"depthwise": "grouped"}),
-  *({"gradient_sum": "float32", "scan": scan} for scan in (False, True)),
+  {},
+  {"gradient_sum": "float32", "depthwise": "grouped"},
+  {"remat": "full", "depthwise": "shift", "global_filter": "fft"},
+  {"scan": True, "gradient_sum": "float32"},
+  *({"scan": True, "remat": remat} for remat in ("full", "dense", "dots")),
 ]
 
 
-# A spectrum that is not resized.
-build = functools.partial(
-  create_model, "hornet_nano_gf", num_classes=3, **NANO, filters=("7x7", (2, 2))
-)
+build = functools.partial(create_model, "hornet_nano_gf", num_classes=3, **STAGE)
 
 
 def quickly(model, images):
-  """Gradient and Hessian-vector products, little optimised."""
-  gradient = jax.grad(loss_of(model, images))
+  """Slope, gradient and Hessian-vector products, little optimised."""
+  loss = loss_of(model, images)
+  gradient = jax.grad(loss)
 
   @functools.partial(jax.jit, compiler_options=QUICK)
   def run(params, v):
+    value, slope = jax.jvp(loss, (params,), (v,))
     return {
+      "value": value,
+      "slope": slope,
       "gradient": gradient(params),
       "forward over reverse": jax.jvp(gradient, (params,), (v,))[1],
       "reverse over reverse": jax.grad(lambda p: dot(gradient(p), v))(params),
@@ -198,23 +195,17 @@ def test_every_path_has_the_derivatives_of_plain_forms(settings, images, of_plai
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{"dtype": jnp.bfloat16, "global_filter": "dft_bf16"}])
-def test_rounded_derivatives_are_near(settings, images):
-  model = create_model("hornet_nano_gf", num_classes=3, **NANO)
-  rounded = create_model("hornet_nano_gf", num_classes=3, **NANO, **settings, scan=True)
-  params, v = point_and_direction(model, images)
-  run = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)(
-    lambda model, p, v: derivatives(loss_of(model, images), p, v)
-  )
-  exact, near = run(model, params, v), run(rounded, params, v)
-  for mode in exact:
-    assert_trees_close(near[mode], exact[mode], 0.2, mode)
+def test_rounded_derivatives_are_near(images, of_plain_forms):
+  rounded = build(dtype=jnp.bfloat16, global_filter="dft_bf16", scan=True)
+  for mode, near in quickly(rounded, images).items():
+    assert_trees_close(near, of_plain_forms[mode], 0.2, mode)
 
 
 @pytest.mark.slow
 def test_a_loaded_run_has_them_without_jit(tmp_path, images, untyped):
   """As a run is loaded: blocks in a loop, parameters of numpy."""
-  settings = {"variant": "hornet_nano_gf", "dtype": "float32", "scan": True, **NANO}
+  block = STAGE | {"orders": (1,), "depths": (1,)}
+  settings = {"variant": "hornet_nano_gf", "dtype": "float32", "scan": True, **block}
   spec = ModelSpec(
     settings,
     {
@@ -223,7 +214,7 @@ def test_a_loaded_run_has_them_without_jit(tmp_path, images, untyped):
     },
     ["one", "two", "three"],
   )
-  params, v = point_and_direction(create_model("hornet_nano_gf", num_classes=3, **NANO), images)
+  params, v = point_and_direction(create_model("hornet_nano_gf", num_classes=3, **block), images)
   path = epath.Path(tmp_path / "model.safetensors")
   write_model(path, spec, jax.device_get(params), {})
   model, params, _ = hornet_jax.load(path)

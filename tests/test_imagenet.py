@@ -91,7 +91,7 @@ def test_preparing_again_tells_what_it_did_not_do(prepared, tmp_path, monkeypatc
   assert main(["prepare", "imagenet2012", f"--archives={tmp_path}", where, "--partial"]) == 0
   printed = capfd.readouterr().out
   assert f"already prepared in {path}: --archives not read\n" in printed
-  assert "imagenet2012/train: 200 images, 1000 classes" in printed
+  assert "imagenet2012/train: 200 images, 1,000 classes" in printed
   assert main(["prepare", "imagenet2012", "--generated", where]) == 0
   printed = capfd.readouterr().out
   assert f"already prepared in {path}, not from generated images: --generated not used" in printed

@@ -103,7 +103,7 @@ def test_every_file_is_used_or_named(folder):
   assert find_synsets(find_archives(folder)) == [DOG, CAT, OTHER]
   images, reports = read(folder, [CAT, DOG, EMPTY])
   assert images == [(s, *entry) for s in (DOG, CAT) for entry in IMAGES[s]]
-  expected = [*LEFT_OUT, (OTHER, "not in the class list: 1 files"), (EMPTY, "without an image")]
+  expected = [*LEFT_OUT, (OTHER, "not in the class list: 1 file"), (EMPTY, "without an image")]
   for order in (reports, reports[::-1]):
     assert left_out_text(add_up(order, frozenset([CAT, DOG, EMPTY]))) == text_of(expected)
 

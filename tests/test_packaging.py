@@ -103,6 +103,27 @@ def test_help_lists_every_command(capfd):
   assert all(re.search(rf"^ +{name}\b", printed, re.M) for name in COMMANDS)
 
 
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    ([], "arguments are required: COMMAND. Hint: hornet --help"),
+    (["checkpoint"], "arguments are required: ACTION. Hint: hornet checkpoint --help"),
+    (["checkpoint", "list"], "required: --workdir. Hint: hornet checkpoint list --help"),
+    (["predict", "--top=none"], "argument --top: expected a whole number of at least 1"),
+    (["bench", "step", "--rounds"], "--rounds: expected one argument. Hint: hornet bench step"),
+    (["configs", "--none"], "unrecognized arguments: --none. Hint: hornet --help"),
+  ],
+)
+def test_wrong_flags_are_one_line(arguments, message, capfd):
+  """Of every command, and of its parts."""
+  assert main(arguments) == 2
+  printed = capfd.readouterr()
+  assert printed.out == ""
+  assert printed.err.startswith("hornet: error: ")
+  assert message in printed.err
+  assert printed.err.count("\n") == 1
+
+
 def test_public_names_exist():
   assert all(hasattr(hornet_jax, name) for name in hornet_jax.__all__)
 

@@ -2,16 +2,19 @@
 
 import math
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
+from postcard import Postcard
 
 from hornet_jax import create_model
 from hornet_jax.cli import config as config_flag
+from hornet_jax.cost import finished
 from hornet_jax.cost.count import count_params, training_work
 from hornet_jax.cost.estimate import estimate_step, scaled_basis
-from hornet_jax.cost.finished import FINISHED, find_scale
+from hornet_jax.cost.finished import FINISHED, Finished, find_scale
 from hornet_jax.cost.hardware import CHIPS, PEAK_FLOPS, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
@@ -20,6 +23,9 @@ from hornet_jax.cost.xla.collectives import read_collectives, totals
 from hornet_jax.cost.xla.compile import Compiled, Lowered
 from hornet_jax.cost.xla.cycles import Slowest, estimated_cycles
 from hornet_jax.errors import InputError
+from hornet_jax.models import VARIANTS, list_models
+from hornet_jax.models.hornet import HorNet
+from hornet_jax.models.registry import Variant
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer
 
@@ -177,13 +183,34 @@ def test_default_ranges_contain_what_finished_compiles_said(row):
 
 
 def test_models_of_no_finished_compile_have_no_upper_end():
-  assert find_scale("hornet_nano_gf", "v5e", "bfloat16", "dft", "none", 128) is None
-  assert find_scale("postcard", "v5e", "bfloat16", "dft", "none", 128) is None
+  paper = re.compile(r"hornet_(tiny|small|base|large)_(7x7|gf)(_img384)?")
+  for name in (*list_models("hornet_*"), "ladder_g2345", "convnext_tiny"):
+    found = find_scale(name, "v5e", "bfloat16", "dft", "none", 128)
+    assert (found is not None) == bool(paper.fullmatch(name)), name
+    if found:
+      assert ("gf" in found.source.variant) == ("gf" in name)
   assert find_scale("hornet_tiny_gf", "v5e", "bfloat16", "fft", "none", 128) is None
   assert find_scale("hornet-tiny", "v5e", "bfloat16", "fft", "none", 128).same_chip
   other = find_scale("hornet_base_7x7", "v4", "bfloat16", "dft", "none", 128)
   assert not other.same_chip
   assert "as none was for this TPU" in scaled_basis(other)
+
+
+def test_a_compile_scales_the_variants_of_its_architecture(monkeypatch):
+  """A new architecture, or a new width of a known one, needs its compile and no other edit."""
+  for name, constructor, fields in (
+    ("postcard_small", Postcard, {"dim": 8}),
+    ("postcard_large", Postcard, {"dim": 16}),
+    ("mine", HorNet, {"base_dim": 32, "filters": ("7x7", "7x7", (14, 8), (7, 4))}),
+  ):
+    size = 16 if constructor is Postcard else 224
+    monkeypatch.setitem(VARIANTS, name, Variant(constructor, "ours", size, fields))
+  assert find_scale("postcard_large", "v5e", "bfloat16", "dft", "none", 128) is None
+  compiled = Finished("postcard_small", "v5e", "bfloat16", "none", 128, 30.0, 10.0)
+  monkeypatch.setattr(finished, "FINISHED", (*FINISHED, compiled))
+  assert find_scale("postcard_large", "v5e", "bfloat16", "dft", "none", 128).source == compiled
+  of_mine = find_scale("mine", "v5e", "bfloat16", "dft", "none", 128)
+  assert of_mine.source.variant.endswith("gf")
 
 
 def test_an_operation_that_is_stuck_counts_for_the_step_in_which_it_was_seen():

@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_told(weights, photos, tmp_
   errors = captured.err.splitlines()
   assert errors[0] == f"hornet: image {str(none)!r} cannot be read: No such file or directory"
   assert errors[1].startswith(f"hornet: image {str(photos / 'broken.jpg')!r} cannot be read: ")
-  assert "2 of 5 cannot, each is named above" in errors[2]
+  assert f"2 of 5 cannot, each is named above; the table of all is in {table}." in errors[2]
 
   with open(table, encoding="utf-8", newline="") as file:
     header, *rows = csv.reader(file)

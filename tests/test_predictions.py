@@ -44,6 +44,15 @@ def test_classes(predictions):
   assert first["top1"] == pytest.approx(1 / 3)
 
 
+def test_each_class_counts_alike(predictions):
+  """Of three, one and two examples 1, 1 and 1 are right; a class that does not occur is none."""
+  part = {name: value for name, value in vars(predictions).items() if value is not None}
+  part["label"] = np.where(part["label"] == 2, 7, part["label"])
+  computed = Accuracy([part]).compute()
+  assert computed["mean_class_accuracy"] == pytest.approx((1 / 3 + 1 + 1 / 2) / 3)
+  assert computed["top1"] == pytest.approx(1 / 2)
+
+
 def test_five_classes_have_no_top5(predictions):
   part = {name: value for name, value in vars(predictions).items() if value is not None}
   few, many = Accuracy(has_top5=False), Accuracy()

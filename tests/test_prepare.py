@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_folder import HOSTILE_BAD, HOSTILE_GOOD, encoded, hostile, write  # noqa: F401
 
 from hornet_jax.cli.main import main
@@ -53,6 +54,38 @@ def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noq
   assert "`name` must be new: 'mine' is in" in capfd.readouterr().err
 
 
+def test_what_is_odd_of_a_folder_is_told_in_a_line_each(tmp_path, capfd):
+  """One class, several pages, values out of their range or no numbers, and both kinds of splits."""
+  images = tmp_path / "images"
+  for split in ("train", "val", "test"):
+    for i in range(2):
+      write(images / split / "cat" / f"{i}.png", encoded("L"))
+  written = {"beyond.npy": [[-1.0, 2.0]], "fine.npy": [[0.0, 1.0]], "nan.npy": [[np.nan, 1.0]]}
+  for name, values in written.items():
+    np.save(images / "train" / "cat" / name, np.array(values, np.float32))
+  pages = [Image.new("L", (6, 4)) for _ in range(2)]
+  pages[0].save(images / "train" / "cat" / "pages.tif", save_all=True, append_images=pages[1:])
+  arguments = [f"--path={images}", "--name=cats", "--channels=1", "--max_value=2.0"]
+  assert main(["prepare", "folder", *arguments, f"--data_dir={tmp_path}"]) == 0
+  printed = capfd.readouterr().out
+  path = tmp_path / "cats" / "1.0.0"
+  for line in (
+    "evaluated on is validation; on test as well by --config.eval.also=('cats/test',), ",
+    "there is one class alone: nothing can be learned from it",
+    "1 channel, mean (",
+    "of 1 file values below 0 or above the largest ",
+    "of 1 TIFF with several pages the first alone is read",
+    f"left out, 1 in all, every one named in {path}/left_out.txt:",
+    f"  {images}/train/cat/nan.npy: values that are infinite or NaN: 1 of 2",
+    f"in {path}; to train",
+  ):
+    assert printed.count(f"\n{line}") == 1, line
+  assert default_splits("cats", str(tmp_path)) == ("train", "validation")
+  write(images / "val" / "dog" / "1.png", encoded())
+  assert main(["prepare", "folder", *arguments[:1], "--name=two", f"--data_dir={tmp_path}"]) == 0
+  assert "one class alone" not in capfd.readouterr().out
+
+
 def test_classes_that_differ_in_spaces_alone(tmp_path, capfd):
   for name in ("cat", "cat "):
     write(tmp_path / "images" / name / "1.png", encoded())
@@ -74,6 +107,12 @@ def test_classes_that_differ_in_spaces_alone(tmp_path, capfd):
     (["digits", "--idx=."], "--idx belongs to fashion_mnist"),
     (["digits", "--path=."], "--path belongs to folder and tfrecord"),
     (["tfrecord", "--path=.", "--eval_fraction=0.2"], "--eval_fraction belongs to folder"),
+    (
+      ["folder", "--max_value=text"],
+      "error: argument --max_value: invalid float value: 'text'. Hint",
+    ),
+    (["folder", "--channels=0"], "--channels: expected a whole number of at least 1, got '0'"),
+    ([], "arguments are required: dataset. Hint: hornet prepare --help"),
     (["fashion_mnist", "--idx=/none"], "train-images-idx3-ubyte or train-images-idx3-ubyte.gz"),
   ],
 )

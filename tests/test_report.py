@@ -59,6 +59,7 @@ def make_report(name="hornet_micro_gf", num_classes=10, **changes):
     labels=labels,
     predictions=predictions,
     confidences=confidences,
+    mean_class_accuracy=0.625,
     image_of=lambda index: np.full((32, 32, 3), index, np.uint8),
   )
   of_examples = {name: changes.pop(name) for name in vars(examples) if name in changes}
@@ -99,6 +100,13 @@ def test_page_needs_nothing_else():
   assert targets
   assert all(target.startswith(("data:image/png;base64,", "#")) for target in targets)
   assert len(page) < 1_500_000
+
+
+@pytest.mark.parametrize("num_classes", [10, 40])
+def test_the_mean_of_the_classes_is_told(num_classes):
+  page = render(make_report(num_classes=num_classes))
+  text = " ".join(sections(page)["confusion"].split())
+  assert "mean of the accuracies of the classes is 62.5%." in text
 
 
 def test_references_within_the_page_are_unambiguous():

@@ -9,6 +9,7 @@ from hornet_jax.cost.count import training_work
 from hornet_jax.models.execution import REMAT
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer
+from hornet_jax.wording import counted
 
 
 def measure_memory(config: Mapping[str, Any], num_classes: int, num_examples: int) -> Result:
@@ -41,8 +42,8 @@ def measure_memory(config: Mapping[str, Any], num_classes: int, num_examples: in
   images = config["data"]["batch_size"]
   notes = ["computed again: share of the multiply-accumulates of a step without recomputation"]
   return Result(
-    f"train step of {config['model']['variant']}, {config['model']['dtype']}, {images} images on "
-    f"{trainer.mesh.size} devices; of one device",
+    f"train step of {config['model']['variant']}, {config['model']['dtype']}, "
+    f"{counted(images, 'image')} on {counted(trainer.mesh.size, 'device')}; of one device",
     rows,
     notes,
   )

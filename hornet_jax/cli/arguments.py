@@ -4,6 +4,20 @@ import argparse
 import pathlib
 import shlex
 import sys
+from typing import NoReturn
+
+from hornet_jax.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+  """A `Parser` refuses arguments by an `InputError`, one line, as everything else that is wrong.
+
+  The parsers of commands and of their parts are made by the same class.
+  """
+
+  def error(self, message: str) -> NoReturn:
+    """Raises the error, without the flags of the command."""
+    raise InputError(f"{message}. Hint: {self.prog} --help")
 
 
 def positive_int(text: str) -> int:

@@ -18,6 +18,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.files import write_file
 from hornet_jax.paths import expanded
 from hornet_jax.pretrained.model_io import check_file, spec_of_checkpoint, write_model
+from hornet_jax.wording import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     write_file(epath.Path(args.report), f"{_report(checkpoint)}\n")
   print(f"{path.name}: {in_words(checkpoint.variant, checkpoint.overrides)}")
   print(
-    f"{count_params(params):,} parameters, {checkpoint.num_classes:,} classes, sha256 {digest[:16]}"
+    f"{count_params(params):,} parameters, {counted(checkpoint.num_classes, 'class')}, "
+    f"sha256 {digest[:16]}"
   )
   print(f"{out}: `hornet_jax.load`, `hornet predict --workdir` and `hornet train --init` read it")
   return 0

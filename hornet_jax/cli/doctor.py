@@ -26,6 +26,7 @@ from hornet_jax.parallel.rendezvous import Rendezvous
 from hornet_jax.paths import in_object_store
 from hornet_jax.train.set_up import set_up
 from hornet_jax.versions import versions
+from hornet_jax.wording import counted
 
 _GB = 1e9
 
@@ -132,7 +133,7 @@ class _Doctor:
     self._trainer, self._inputs = set_up(self._config)
     self._trainer.check_batch()
     shape = " x ".join(f"{name} {size}" for name, size in self._trainer.mesh.shape.items())
-    return f"{kinds[0][0]}, mesh {shape}, {self._trainer.mesh.size} devices"
+    return f"{kinds[0][0]}, mesh {shape}, {counted(self._trainer.mesh.size, 'device')}"
 
   def data(self) -> str:
     inputs = self._inputs
@@ -156,8 +157,8 @@ class _Doctor:
     if any(count != counts[0] for count in counts):
       raise InputError(f"all hosts must have the same dataset: examples are {counts}, by process.")
     return (
-      f"{split.name}, {len(split.source):,} examples, {found[0][0]} read in {seconds:.1f} s; "
-      f"{open_files}"
+      f"{split.name}, {counted(len(split.source), 'example')}, {found[0][0]} read in "
+      f"{seconds:.1f} s; {open_files}"
     )
 
   def workdir(self) -> str:
@@ -193,10 +194,10 @@ class _Doctor:
     free = shutil.disk_usage(folder).free / _GB
     if free < needed:
       raise InputError(
-        f"{folder} must have room for {count} checkpoints: expected {needed:.3g} GB, got "
-        f"{free:.3g} GB. Hint: free some, or lower checkpoint.keep."
+        f"{folder} must have room for {counted(count, 'checkpoint')}: expected {needed:.3g} GB, "
+        f"got {free:.3g} GB. Hint: free some, or lower checkpoint.keep."
       )
-    return f"{free:.3g} GB free, {needed:.3g} GB needed for {count} checkpoints"
+    return f"{free:.3g} GB free, {needed:.3g} GB needed for {counted(count, 'checkpoint')}"
 
   def collective(self) -> str:
     mesh = self._trainer.mesh
@@ -207,9 +208,8 @@ class _Doctor:
     total = float(jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones))
     if total != mesh.size:
       raise InputError(f"the sum over all devices must be {mesh.size}: got {total}.")
-    return (
-      f"sum over {mesh.size} devices in {time.perf_counter() - begin:.1f} s, compiling included"
-    )
+    seconds = time.perf_counter() - begin
+    return f"sum over {counted(mesh.size, 'device')} in {seconds:.1f} s, compiling included"
 
 
 def _attempt(call: Callable[[], Any]) -> list[Any]:

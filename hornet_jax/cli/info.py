@@ -19,6 +19,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, Architecture, create_model, get_variant
 from hornet_jax.models.stacking import any_block
 from hornet_jax.parallel.sharding import placements
+from hornet_jax.wording import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +120,9 @@ def _stage_table(info: dict) -> str:
   for row in rows:
     row[1] = "x".join(map(str, row[1]))
   rows.append(["total", "", info["params"], info["macs"], info["spectral_macs"]])
-  title = "{variant} ({origin}), image {image_size}, {num_classes} classes".format_map(info)
+  title = "{variant} ({origin}), image {image_size}, {classes}".format_map(
+    info | {"classes": counted(info["num_classes"], "class")}
+  )
   note = "MACs of convolutions and linear layers; those of Fourier transforms apart."
   headers = ["stage", "output", "parameters", "MACs", "Fourier MACs"]
   return f"{title}\n{tabulate(rows, headers=headers, intfmt=',')}\n{note}"

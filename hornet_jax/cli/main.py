@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import hornet_jax
+from hornet_jax.cli.arguments import Parser
 from hornet_jax.cli.failure import explained, quiet_pipe, report
 from hornet_jax.config.imports import import_modules
 from hornet_jax.errors import InputError, unknown_name
@@ -105,7 +106,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
   called = next((word for word in given if not word.startswith("-")), None)
   if called is not None and called not in COMMANDS:
     raise unknown_name("command", called, COMMANDS)
-  parser = argparse.ArgumentParser(prog="hornet", description="HorNet in JAX.", allow_abbrev=False)
+  parser = Parser(prog="hornet", description="HorNet in JAX.", allow_abbrev=False)
   parser.add_argument("--version", action="version", version=hornet_jax.__version__)
   commands = parser.add_subparsers(metavar="COMMAND", required=True)
   for name, summary in COMMANDS.items():

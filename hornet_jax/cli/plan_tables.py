@@ -9,6 +9,7 @@ from hornet_jax.cost.estimate import COUNTED, UNKNOWN, Range, methods
 from hornet_jax.cost.largest_batch import Largest
 from hornet_jax.cost.plan import Plan, Scenario
 from hornet_jax.cost.xla.collectives import totals
+from hornet_jax.wording import counted
 
 GIB = 2**30
 UNKNOWN_END = "not known"
@@ -22,7 +23,7 @@ def title(scenario: Scenario) -> str:
   slices = f"{scenario.slices} slices of " if scenario.slices > 1 else ""
   return (
     f"{model['variant']} on {slices}{scenario.topology.name}, mesh {mesh_name(scenario)}, "
-    f"{scenario.images} images of {size} a chip, {dtype}, remat {model['remat']}{rolled}"
+    f"{counted(scenario.images, 'image')} of {size} a chip, {dtype}, remat {model['remat']}{rolled}"
   )
 
 
@@ -31,7 +32,7 @@ def memory_line(plan: Plan) -> str:
   assert plan.peak is not None
   remat = plan.scenario.config["model"]["remat"]
   return (
-    f"{plan.scenario.images} images a chip, remat {remat}: {plan.peak / GIB:.2f} of "
+    f"{counted(plan.scenario.images, 'image')} a chip, remat {remat}: {plan.peak / GIB:.2f} of "
     f"{plan.limit / GIB:.2f} GiB"
   )
 
@@ -66,7 +67,8 @@ def report(plan: Plan, prices: Mapping[str, float]) -> str:
   parts = [title(scenario), *(f"note: {note}" for note in scenario.notes)]
   parts += ["", _memory(plan)]
   if plan.compiled is None:
-    steps = f"{lowered.total_steps:,} steps of {scenario.config['data']['batch_size']:,} images"
+    batch = counted(scenario.config["data"]["batch_size"], "image")
+    steps = f"{counted(lowered.total_steps, 'step')} of {batch}"
     return "\n".join([*parts, "", steps, "Arithmetic alone: the compiler was not asked."])
   if plan.step is None:
     return "\n".join(parts)
@@ -156,7 +158,7 @@ def _times(plan: Plan, prices: Mapping[str, float]) -> str:
     ["images/s", *reversed(_ends(plan.images_per_second, 0))],
     ["MFU", *reversed(_ends(plan.mfu.times(100), 0, " %"))],
     [f"hours of {plan.lowered.total_steps:,} steps", *_ends(hours, 2)],
-    [f"chip-hours on {chips} chips", *_ends(plan.chip_hours, 0)],
+    [f"chip-hours on {counted(chips, 'chip')}", *_ends(plan.chip_hours, 0)],
   ]
   price = cost_of(plan, prices) if prices else None
   if price is not None:

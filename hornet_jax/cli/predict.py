@@ -49,9 +49,10 @@ def run(args: argparse.Namespace) -> int:
       printer.write({"image": path, **answer.record}, f"{path}: {answer.line}")
       table.writerows([path, *row, ""] for row in answer.rows)
   if unreadable:
+    written = f"; the table of all is in {args.csv}" if args.csv else ""
     raise InputError(
       f"IMAGE must be files that can be read: {unreadable} of {len(paths)} cannot, each is named "
-      "above."
+      f"above{written}."
     )
   return 0
 

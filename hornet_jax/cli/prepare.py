@@ -40,6 +40,7 @@ from hornet_jax.data.prepare_imagenet import (
 )
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.paths import absolute
+from hornet_jax.wording import counted
 
 _NAMED_AT_MOST = 20
 _IMAGENET_22K = tuple(f"imagenet22k/{build}" for build in BUILDS)
@@ -190,7 +191,8 @@ def _run(args: argparse.Namespace) -> int:
   splits = (name.partition("[")[0] for name in (known.train_split, known.eval_split) if name)
   for split in dict.fromkeys(splits):
     opened = open_split(args.dataset, split, args.data_dir)
-    print(f"{opened.name}: {len(opened.source):,} images, {len(opened.class_names)} classes")
+    images = counted(len(opened.source), "image")
+    print(f"{opened.name}: {images}, {counted(len(opened.class_names), 'class')}")
   print(f"in {path}")
   return 0
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.data.folder import find_in_folders
@@ -12,6 +13,7 @@ from hornet_jax.data.own_images import OwnImages, check_and_split
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.data.prepare import check_name_is_free, prepare_folder, printable
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 _NAMED_AT_MOST = 20
 _CHANNELS_SHOWN = 16
@@ -30,7 +32,7 @@ def run_folder(args: argparse.Namespace) -> int:
     max_pixels=MAX_PIXELS if args.max_pixels is None else args.max_pixels,
   )
   path = prepare_folder(images, args.name, args.data_dir)
-  _report(images)
+  _report(images, path, args.name)
   print(f"in {path}; to train on it: --config=finetune:dataset={args.name}")
   return 0
 
@@ -46,9 +48,14 @@ def _find(args: argparse.Namespace) -> FoundImages:
   return find_by_labels(args.path, args.labels)
 
 
-def _report(images: OwnImages) -> None:
+def _report(images: OwnImages, path: epath.Path, name: str) -> None:
   """Prints the class balance, what the pixels are, and everything that is not used."""
   print(f"split {images.rule}")
+  if {"validation", "test"} <= images.splits.keys():
+    print(
+      f"evaluated on is validation; on test as well by --config.eval.also=('{name}/test',), or in "
+      f"its place by --config.data.eval_split=test"
+    )
   counts = {split: images.counts(split) for split in images.splits}
   rows = [
     [printable(name), *(counts[split][k] for split in counts)]
@@ -60,9 +67,11 @@ def _report(images: OwnImages) -> None:
     empty = [printable(images.class_names[k]) for k, count in enumerate(of_split) if count == 0]
     if empty:
       print(f"classes without an image in {split}: {', '.join(empty)}")
+  if len(images.class_names) == 1:
+    print("there is one class alone: nothing can be learned from it")
   info = images.image_info
-  channels = info.pixel_format.channels
-  print(f"{channels} channels, mean {_shown(info.mean)}, standard deviation {_shown(info.std)}")
+  channels = counted(info.pixel_format.channels, "channel")
+  print(f"{channels}, mean {_shown(info.mean)}, standard deviation {_shown(info.std)}")
   if images.is_dark:
     print(
       f"the brightest value of all images is {images.brightest} of 255: files of 10 to 14 bits in "
@@ -70,8 +79,15 @@ def _report(images: OwnImages) -> None:
     )
   if images.is_cut_off:
     print("nearly all values are the largest: a larger --max_value keeps what differs")
+  if images.num_clipped:
+    print(
+      f"of {counted(images.num_clipped, 'file')} values below 0 or above the largest (--max_value, "
+      "or that of the type) are cut off"
+    )
+  if images.num_of_pages:
+    print(f"of {counted(images.num_of_pages, 'TIFF')} with several pages the first alone is read")
   if images.left_out:
-    print(f"left out, {len(images.left_out):,} in all, every one named in {LEFT_OUT}:")
+    print(f"left out, {len(images.left_out):,} in all, every one named in {path / LEFT_OUT}:")
     for path, reason in list(images.left_out.items())[:_NAMED_AT_MOST]:
       print(f"  {escaped(printable(path))}: {reason}")
 

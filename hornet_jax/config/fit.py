@@ -8,6 +8,7 @@ from hornet_jax.config.flat import flatten, nest
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.data.image_info import DEFAULT, ImageInfo
 from hornet_jax.data.pixel_format import RGB
+from hornet_jax.wording import counted
 
 # A HorNet-T at 224 trains on so many images in 6 GB (CPU, float32, nothing recomputed).
 _LARGEST_BATCH = 32
@@ -65,7 +66,7 @@ def fit(
   fitted("eval.every_epochs", max(epochs / _EVALUATIONS, 1.0))
   _fit_to_pixels(values, asked, image_info or DEFAULT)
   settings = ", ".join(f"{name} {_shown(values[name])}" for name in asked)
-  return nest(values), f"fitted to {num_examples:,} images: {settings}"
+  return nest(values), f"fitted to {counted(num_examples, 'image')}: {settings}"
 
 
 def _fit_to_pixels(values: dict[str, Any], asked: list[str], info: ImageInfo) -> None:

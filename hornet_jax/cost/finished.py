@@ -5,12 +5,17 @@ once for the programs below, and what it printed is scaled by the work of others
 """
 
 import dataclasses
+import functools
 import math
-import re
+from collections.abc import Callable
 
-from hornet_jax.models import ALIASES
+import jax
+import jax.numpy as jnp
 
-_FAMILY = re.compile(r"hornet_(?:tiny|small|base|large)_(7x7|gf)(?:_img\d+)?")
+from hornet_jax.models import ALIASES, Architecture, create_model, get_variant
+from hornet_jax.models.param_info import Role, map_params
+
+_FILTERS = {Role.DEPTHWISE, Role.SPECTRAL}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +75,30 @@ class Scale:
   same_step: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Family:
+  """A family is models that differ in width and image size alone: one compile scales another.
+
+  Attributes:
+    constructor: class of the architecture, or function that makes one.
+    stages: path of each run of equal blocks, and their number.
+    strides: pixels of the image from one position of each feature map to the next.
+    filters: kinds of spatial filters.
+  """
+
+  constructor: Callable[..., Architecture]
+  stages: tuple[tuple[str, int], ...]
+  strides: tuple[int, ...]
+  filters: frozenset[Role]
+
+
 def find_scale(
   variant: str, generation: str, dtype: str, fourier: str, remat: str, images: int
 ) -> Scale | None:
   """Returns the largest ratio among the finished compiles of a model's family.
 
-  A family is the HorNets of the paper with 7x7 filters, or those with global filters. Compiles for
-  the same TPU come first; where there are none, those for other TPUs are taken. What is stuck
+  A family is told by what its models are, see `Family`, and not by their names. Compiles for the
+  same TPU come first; where there are none, those for other TPUs are taken. What is stuck
   counts for the step alone in which it was seen.
 
   Args:
@@ -90,13 +112,16 @@ def find_scale(
   Returns:
     The scale; None where no compile of the family in this type was finished.
   """
-  family = _family(variant)
-  if family is None or (family == "gf" and fourier != "dft"):
+  constructor = get_variant(variant).constructor
+  built_alike = [row for row in FINISHED if get_variant(row.variant).constructor == constructor]
+  known = [
+    row
+    for row in built_alike
+    if row.dtype == dtype and family_of(row.variant) == family_of(variant)
+  ]
+  if not known or (Role.SPECTRAL in family_of(variant).filters and fourier != "dft"):
     return None
-  known = [row for row in FINISHED if _family(row.variant) == family and row.dtype == dtype]
   same = [row for row in known if row.generation == generation]
-  if not known:
-    return None
   name = ALIASES.get(variant, variant)
 
   def scale(row: Finished) -> Scale:
@@ -109,6 +134,18 @@ def find_scale(
   return max(map(scale, same or known), key=lambda found: found.ratio)
 
 
-def _family(variant: str) -> str | None:
-  found = _FAMILY.fullmatch(ALIASES.get(variant, variant))
-  return None if found is None else found[1]
+@functools.cache
+def family_of(variant: str) -> Family:
+  """Reads the family of a model off what its architecture says."""
+  known, model = get_variant(variant), create_model(variant)
+  size = known.image_size
+  params = jax.eval_shape(
+    lambda: model.init(jax.random.key(0), jnp.zeros((1, size, size, 3))).get("params", {})
+  )
+  roles = set(jax.tree.leaves(map_params(lambda info, _: info.role, model.param_info, params)))
+  return Family(
+    known.constructor,
+    tuple(model.stacks().items()),
+    tuple(feature.stride for feature in model.features()),
+    frozenset(roles & _FILTERS),
+  )

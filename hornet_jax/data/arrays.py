@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from hornet_jax.data.pixel_format import PILLOW_MODES, PixelFormat
+from hornet_jax.wording import counted
 
 _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -67,8 +68,23 @@ def decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
   Raises:
     ValueError: if there are other channels than expected, or the values have no fixed range.
   """
-  values = _read_npy(encoded) if is_npy(encoded) else _read_tiff(encoded)
+  values = array_values(encoded)
   return scaled(_channels_last(values, pixel_format.channels), pixel_format)
+
+
+def array_type(encoded: bytes) -> np.dtype:
+  """Reads the type of the numbers of a TIFF or NumPy file."""
+  if is_npy(encoded):
+    return np.load(io.BytesIO(encoded), allow_pickle=False).dtype
+  import tifffile
+
+  with tifffile.TiffFile(io.BytesIO(encoded)) as file:
+    return np.dtype(file.series[0].dtype)
+
+
+def array_values(encoded: bytes) -> np.ndarray:
+  """Reads the numbers of a TIFF, [H, W, C], or of a NumPy file, likewise or [C, H, W]."""
+  return _read_npy(encoded) if is_npy(encoded) else _read_tiff(encoded)
 
 
 def _read_npy(encoded: bytes) -> np.ndarray:
@@ -94,22 +110,31 @@ def _channels_last(values: np.ndarray, channels: int) -> np.ndarray:
   return values
 
 
+def largest_value(dtype: np.dtype, pixel_format: PixelFormat) -> float:
+  """Returns the value of a type that becomes 255; 0 where there is none."""
+  return pixel_format.max_value or float(_LARGEST.get(dtype, 0))
+
+
 def scaled(values: np.ndarray, pixel_format: PixelFormat) -> np.ndarray:
   """Turns numbers [H, W, C] of any type into bytes, in the channels that are wanted.
 
-  Values beyond the largest become 255, those below 0, and those that are no number, 0.
+  Values beyond the largest become 255, those below 0 become 0.
 
   Raises:
-    ValueError: if the channels cannot be converted, or the values have no fixed range.
+    ValueError: if the channels cannot be converted, the values have no fixed range, or some are
+      infinite or no number.
   """
   wanted, got = pixel_format.channels, values.shape[2]
   if wanted != got and not {wanted, got} <= PILLOW_MODES.keys():
-    raise ValueError(f"{got} channels, expected {wanted}")
+    raise ValueError(f"{counted(got, 'channel')}, expected {wanted}")
   if values.dtype != np.uint8:
-    largest = pixel_format.max_value or _LARGEST.get(values.dtype)
+    largest = largest_value(values.dtype, pixel_format)
     if not largest:
       raise ValueError(f"pixels of {values.dtype} have no fixed range: give max_value")
-    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0)
+    numbers = values.astype(np.float64)
+    infinite = numbers.size - int(np.isfinite(numbers).sum())
+    if infinite:
+      raise ValueError(f"values that are infinite or NaN: {infinite:,} of {numbers.size:,}")
     values = np.round(np.clip(numbers, 0, largest) * (255 / largest)).astype(np.uint8)
   if wanted == got:
     return values

@@ -14,6 +14,7 @@ from hornet_jax.data.imaging import Imaging, get_imaging
 from hornet_jax.data.pixel_format import RGB, PixelFormat
 from hornet_jax.data.rand_augment import RandAugment
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.wording import counted
 
 Crop = Literal["random_resized", "padded"]
 _TRIES = 10
@@ -56,7 +57,7 @@ class Augmentation:
     if self.rand_augment and self.pixel_format.channels != RGB.channels:
       raise InputError(
         "`rand_augment` must be empty for other images than RGB: expected '', got "
-        f"{self.rand_augment!r} with {self.pixel_format.channels} channels. Hint: "
+        f"{self.rand_augment!r} with {counted(self.pixel_format.channels, 'channel')}. Hint: "
         "--config.data.rand_augment=''."
       )
     _ = self._rand_augment

@@ -11,10 +11,30 @@ from tqdm import tqdm
 
 from hornet_jax.data.decode import UndecodableImageError, count_channels, decode_pixels
 from hornet_jax.data.image_info import ImageInfo
+from hornet_jax.data.not_kept import has_more_pages, is_clipped
 from hornet_jax.data.pixel_format import PILLOW_MODES, RGB, PixelFormat
 
 _THREADS = 4
 _SIDE = 256  # pixels, about, that are enough for the statistics of an image
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """These are the findings on a file that decodes.
+
+  Attributes:
+    mean: mean of each channel, [C].
+    square: mean square of each channel, [C].
+    brightest: largest value, 0 to 255.
+    is_clipped: whether it has values below 0 or above the largest, see `not_kept`.
+    has_more_pages: whether it has pages that are not read, see `not_kept`.
+  """
+
+  mean: np.ndarray
+  square: np.ndarray
+  brightest: int
+  is_clipped: bool
+  has_more_pages: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,25 +44,35 @@ class Checked:
   Attributes:
     pixel_format: format in which they were decoded.
     undecodable: file -> reason why it cannot be decoded.
-    sums: file -> mean and mean square of each channel of the others, and the brightest value.
+    decoded: file -> findings on each of the others.
   """
 
   pixel_format: PixelFormat
   undecodable: dict[pathlib.Path, str]
-  sums: dict[pathlib.Path, tuple[np.ndarray, np.ndarray, int]]
+  decoded: dict[pathlib.Path, Finding]
 
   def image_info(self, files: Iterable[pathlib.Path]) -> ImageInfo:
     """Computes the statistics of some of the files."""
-    sums = [self.sums[file] for file in files]
-    mean = np.mean([of_file[0] for of_file in sums], axis=0)
-    square = np.mean([of_file[1] for of_file in sums], axis=0)
+    found = [self.decoded[file] for file in files]
+    mean = np.mean([finding.mean for finding in found], axis=0)
+    square = np.mean([finding.square for finding in found], axis=0)
     std = np.sqrt(np.maximum(square - mean**2, 1e-6))  # a channel may be constant
     return ImageInfo(self.pixel_format, tuple(mean.tolist()), tuple(std.tolist()))
 
   @property
   def brightest(self) -> int:
     """Returns the brightest value of all, 0 to 255."""
-    return max((of_file[2] for of_file in self.sums.values()), default=0)
+    return max((finding.brightest for finding in self.decoded.values()), default=0)
+
+  @property
+  def num_clipped(self) -> int:
+    """Counts the files with values out of their range."""
+    return sum(finding.is_clipped for finding in self.decoded.values())
+
+  @property
+  def num_of_pages(self) -> int:
+    """Counts the files with pages that are not read."""
+    return sum(finding.has_more_pages for finding in self.decoded.values())
 
 
 def check_images(
@@ -80,14 +110,19 @@ def _unusual_channels(file: pathlib.Path) -> int | None:
   return None if channels in PILLOW_MODES else channels
 
 
-def _check(
-  pixel_format: PixelFormat, file: pathlib.Path
-) -> tuple[np.ndarray, np.ndarray, int] | str:
-  """Returns mean and mean square of each channel and the brightest value, or what is wrong."""
+def _check(pixel_format: PixelFormat, file: pathlib.Path) -> Finding | str:
+  """Returns the findings on a file, or what is wrong with it."""
   try:
-    pixels = decode_pixels(file.read_bytes(), pixel_format)
+    content = file.read_bytes()
+    pixels = decode_pixels(content, pixel_format)
   except (OSError, UndecodableImageError) as error:
     return str(error)
   stride = max(min(pixels.shape[:2]) // _SIDE, 1)
   values = pixels[::stride, ::stride, : pixel_format.channels].astype(np.float32) / 255
-  return values.mean((0, 1)), np.square(values).mean((0, 1)), round(float(values.max()) * 255)
+  return Finding(
+    values.mean((0, 1)),
+    np.square(values).mean((0, 1)),
+    round(float(values.max()) * 255),
+    is_clipped(content, pixel_format),
+    has_more_pages(content, pixel_format),
+  )

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from hornet_jax.data.arrays import array_shape, decode_array, is_npy, is_tiff, scaled
 from hornet_jax.data.jpeg_segments import metadata, without_metadata
 from hornet_jax.data.pixel_format import PILLOW_MODES, RGB, PixelFormat, padded_channels
+from hornet_jax.wording import counted
 
 _UNKNOWN = "no image format that Pillow knows"
 _LIMIT = threading.Lock()
@@ -130,7 +131,7 @@ def _has_unusual_channels(encoded: bytes) -> bool:
 def _decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
   if not (is_npy(encoded) or is_tiff(encoded)):
     got = count_channels(encoded)
-    raise UndecodableImageError(f"{got} channels, expected {pixel_format.channels}")
+    raise UndecodableImageError(f"{counted(got, 'channel')}, expected {pixel_format.channels}")
   try:
     _check_size(sorted(array_shape(encoded))[1:], pixel_format)  # before memory is taken
     values = decode_array(encoded, pixel_format)

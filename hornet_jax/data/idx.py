@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 _FILES = {"train": "train", "test": "t10k"}
 
@@ -33,8 +34,8 @@ def read_mnist_files(folder: pathlib.Path) -> dict[str, tuple[np.ndarray, np.nda
     labels = _read_idx(folder, f"{prefix}-labels-idx1-ubyte", 1)
     if len(images) != len(labels):
       raise InputError(
-        f"the idx files of {prefix!r} must belong together: got {len(images)} images and "
-        f"{len(labels)} labels in {folder}."
+        f"the idx files of {prefix!r} must belong together: got "
+        f"{counted(len(images), 'image')} and {len(labels)} labels in {folder}."
       )
     splits[split] = (images[..., None], labels)
   return splits

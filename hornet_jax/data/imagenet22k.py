@@ -22,6 +22,7 @@ from hornet_jax.data.decode import UndecodableImageError, decode_pixels
 from hornet_jax.data.left_out import escaped
 from hornet_jax.data.synsets import is_synset
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 BUILDS = {
   "fall11": "as released in the fall of 2011",
@@ -137,7 +138,7 @@ def add_up(reports: Iterable[Report], class_names: Set[str]) -> list[tuple[str, 
     total.used += report.used
     total.unwanted += report.unwanted
   for synset, count in total.unwanted.items():
-    total.left_out.append((synset, f"not in the class list: {count} files"))
+    total.left_out.append((synset, f"not in the class list: {counted(count, 'file')}"))
   for synset in class_names - total.used.keys():
     total.left_out.append((synset, "without an image"))
   return total.left_out

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 _OPERATION = 1 << 20  # folded into a row's key: its other draws are others'
 
@@ -75,7 +76,7 @@ def check_mixing(settings: MixSettings, batch_size: int, num_devices: int) -> No
     )
     raise InputError(
       "`mix.group_size` must be even and divide the rows of a batch on one device: expected "
-      f"a divisor of {rows} ({batch_size} rows on {num_devices} devices), got "
+      f"a divisor of {rows} ({batch_size} rows on {counted(num_devices, 'device')}), got "
       f"{settings.group_size}. Hint: {hint}."
     )
 

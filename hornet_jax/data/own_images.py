@@ -13,6 +13,7 @@ from hornet_jax.data.found_images import ALL, FoundImages, Item
 from hornet_jax.data.image_info import ImageInfo
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 _EVAL_FRACTION = 0.1
 _DARK = 64  # of 255
@@ -31,6 +32,8 @@ class OwnImages:
     left_out: file or folder -> reason why it is not used.
     image_info: description of the pixels.
     brightest: largest value of all pixels, 0 to 255.
+    num_clipped: number of files with values below 0 or above the largest.
+    num_of_pages: number of files with pages that are not read.
   """
 
   path: pathlib.Path
@@ -40,6 +43,8 @@ class OwnImages:
   left_out: dict[pathlib.Path, str]
   image_info: ImageInfo
   brightest: int
+  num_clipped: int
+  num_of_pages: int
 
   def counts(self, split: str) -> list[int]:
     """Counts the images of each class in a split."""
@@ -106,9 +111,10 @@ def check_and_split(
     )
   if not splits.get("train"):
     reason = next(iter(checked.undecodable.values()), "")
+    first = f", the first as: {reason}" if reason else ""
     raise InputError(
       f"`path` must hold images to train on: expected some in {found.path}, found none that "
-      f"decodes ({len(left_out)} files left out{f', the first as: {reason}' if reason else ''})."
+      f"decodes ({counted(len(left_out), 'file')} left out{first})."
     )
   empty = [split for split, items in splits.items() if not items]
   if empty:
@@ -117,7 +123,17 @@ def check_and_split(
       f"decodes, split {rule}. Hint: two images of a class are the least."
     )
   info = checked.image_info(file for file, _ in splits["train"])
-  return OwnImages(found.path, rule, found.class_names, splits, left_out, info, checked.brightest)
+  return OwnImages(
+    found.path,
+    rule,
+    found.class_names,
+    splits,
+    left_out,
+    info,
+    checked.brightest,
+    checked.num_clipped,
+    checked.num_of_pages,
+  )
 
 
 def _split_by_hash(path: pathlib.Path, items: list[Item], fraction: float) -> dict[str, list[Item]]:

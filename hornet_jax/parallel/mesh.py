@@ -11,6 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import multihost
 
 from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
 
 DATA, FSDP = "data", "fsdp"
 BATCH_AXES = (DATA, FSDP)
@@ -39,7 +40,7 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mes
     of_slices = f" in {slices} slices" if slices > 1 else ""
     raise InputError(
       f"`mesh.fsdp` must divide the devices of a slice: expected a divisor of "
-      f"{len(devices) // slices} ({len(devices)} devices{of_slices}), got {fsdp}."
+      f"{len(devices) // slices} ({counted(len(devices), 'device')}{of_slices}), got {fsdp}."
     )
   shape = (len(devices) // slices // fsdp, fsdp)
   if slices > 1:

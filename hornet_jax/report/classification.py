@@ -25,6 +25,7 @@ class ClassifiedExamples:
     labels: [N] true classes.
     predictions: [N] classes predicted with the EMA weights.
     confidences: [N] probabilities of the predicted classes.
+    mean_class_accuracy: mean of the accuracies of the classes.
     image_of: index of an example -> its uint8 image [H, W, 3].
   """
 
@@ -32,6 +33,7 @@ class ClassifiedExamples:
   labels: np.ndarray
   predictions: np.ndarray
   confidences: np.ndarray
+  mean_class_accuracy: float
   image_of: Callable[[int], np.ndarray]
 
 
@@ -43,6 +45,7 @@ def classification_section(examples: ClassifiedExamples) -> Section:
     "class_names": examples.class_names,
     "examples": len(wrong),
     "wrong": int(wrong.sum()),
+    "mean_class_accuracy": percent(examples.mean_class_accuracy),
     "matrix": _matrix(examples) if is_small else None,
     "pairs": _pairs(examples),
     "mistakes": _mistakes(examples),

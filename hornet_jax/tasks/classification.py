@@ -51,6 +51,7 @@ class Classification(Task):
   scores: ClassVar[tuple[Score, ...]] = (
     Score("top1", "top-1", "accuracy", is_share=True),
     Score("top5", "top-5", "top-5 accuracy", is_share=True),
+    Score("mean_class_accuracy", "class mean", "mean accuracy of the classes", is_share=True),
     Score("loss", "loss", "loss"),
   )
 
@@ -226,6 +227,7 @@ class Classification(Task):
       predictions.label,
       predictions.prediction,
       predictions.confidence,
+      predictions.mean_class_accuracy(),
       image_of,
     )
     return [classification_section(examples)]

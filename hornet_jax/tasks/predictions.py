@@ -38,6 +38,11 @@ class Predictions:
       "top5": float(np.mean(self.rank < 5)),
     }
 
+  def mean_class_accuracy(self) -> float:
+    """Computes the mean of the top-1 accuracies of the classes that occur, each counting alike."""
+    _, label, count = np.unique(self.label, return_inverse=True, return_counts=True)
+    return float(np.mean(np.bincount(label, self.rank < 1) / count))
+
   def select(self, chosen: np.ndarray) -> "Predictions":
     """Picks those of some examples, bool [N]."""
     fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -137,6 +142,7 @@ class Accuracy:
     )
 
   def compute(self) -> dict[str, float]:
-    """Computes mean loss, top-1 and top-5 accuracy; accuracies as fractions."""
-    metrics = self.predictions().metrics()
+    """Computes mean loss, top-1, top-5 and mean class accuracy; accuracies as fractions."""
+    predictions = self.predictions()
+    metrics = predictions.metrics() | {"mean_class_accuracy": predictions.mean_class_accuracy()}
     return metrics if self._has_top5 else {k: v for k, v in metrics.items() if k != "top5"}
