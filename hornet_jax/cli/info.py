@@ -120,6 +120,6 @@ def _stage_table(info: dict) -> str:
     row[1] = "x".join(map(str, row[1]))
   rows.append(["total", "", info["params"], info["macs"], info["spectral_macs"]])
   title = "{variant} ({origin}), image {image_size}, {num_classes} classes".format_map(info)
-  note = "MACs of convolutions and linear layers; those of Fourier transforms apart."
+  note = "MACs of convolutions and matrix products; those of Fourier transforms apart."
   headers = ["stage", "output", "parameters", "MACs", "Fourier MACs"]
   return f"{title}\n{tabulate(rows, headers=headers, intfmt=',')}\n{note}"
