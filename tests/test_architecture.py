@@ -67,6 +67,7 @@ ALLOWED = {
       "models",
       "parallel",
       "pretrained",
+      "report",
       "runs",
       "suite",
       "tasks",
