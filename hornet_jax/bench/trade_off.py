@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import math
 import statistics
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,14 +98,15 @@ def trade_off(entries: Sequence[Entry], batch_size: int, rounds: int, tpu: str) 
   """
   costs = {entry.model: _cost(entry.model, tpu) for entry in entries}
   calls = {entry.model: make_forward(entry.model, batch_size) for entry in entries}
-  seconds = time_interleaved(calls, rounds)
+  # Of the process, on all cores: other jobs of the machine change them little.
+  seconds = time_interleaved(calls, rounds, time.process_time)
   first = entries[0].model
   rows = [
     {
       **dataclasses.asdict(entry),
       "image": get_variant(entry.model).image_size,
       **costs[entry.model],
-      "images/s": batch_size / statistics.median(seconds[entry.model]),
+      "images/CPU-s": batch_size / statistics.median(seconds[entry.model]),
       f"to {first}": ratio(seconds[first], seconds[entry.model]),
     }
     for entry in entries
@@ -113,7 +115,8 @@ def trade_off(entries: Sequence[Entry], batch_size: int, rounds: int, tpu: str) 
     f"top1: as published, not ours. {tpu} s: chip-seconds to train on a thousand images in "
     f"bfloat16, {_IMAGES} a step on one chip, by arithmetic without the compiler: at peak, and "
     "with all units one after another; cycles: as scaled from finished compiles, where there are "
-    f"any of the family. images/s: forward pass of {batch_size} in float32 on this machine.",
+    f"any of the family. images/CPU-s: forward pass of {batch_size} in float32, in seconds of one "
+    "core of this machine.",
   )
   return Result(f"what models cost, {rounds} interleaved rounds", rows, notes)
 

@@ -132,13 +132,13 @@ def _trade_off(args: argparse.Namespace) -> Result:
     Panel("params", "parameters, millions", 1e6),
     Panel("macs", "MACs of an image, billions", 1e9),
     Panel(f"{args.tpu} s at peak", "chip-seconds for 1,000 images", to=f"{args.tpu} s in turn"),
-    Panel("images/s", "images/s of the forward pass"),
+    Panel("images/CPU-s", "images per CPU-second, forward"),
   )
   note = (
     "Accuracies: as published by the authors, not ours. Parameters and MACs: counted. "
     f"Chip-seconds: training on a {args.tpu} by arithmetic, from all units at their peaks at once "
-    f"to one after another.\nimages/s: measured, {args.batch} images in float32 on {processor()}, "
-    f"median of {args.rounds} interleaved rounds."
+    f"to one after another.\nImages per CPU-second: measured, {args.batch} images in float32 on "
+    f"{processor()}, median of {args.rounds} interleaved rounds."
   )
   write_file(out / "tradeoff.png", draw_trade_off(result.rows, panels, note))
   text = io.StringIO()
