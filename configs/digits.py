@@ -10,7 +10,7 @@ Arguments: `variant` (`micro_gf` is hornet_micro_gf; other models by their whole
 `runlocal` for two passes only.
 """
 
-from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg
+from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg, patch_size
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -20,7 +20,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.model.variant = model_name(arguments["variant"])
   # 8x8 scans, enlarged: stages of 16, 8, 4 and 2 pixels a side.
-  config.model.patch_size = 2
+  config.model.patch_size = patch_size(config.model.variant, 2)
   config.model.drop_path_rate = 0.1
 
   config.data.dataset = "digits"

@@ -12,7 +12,7 @@ Arguments: `variant` (`micro_gf` is hornet_micro_gf; other models by their whole
 and `runlocal` for a short run.
 """
 
-from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg
+from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg, patch_size
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -22,7 +22,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.model.variant = model_name(arguments["variant"])
   # 28x28 pixels: stages of 14, 7, 3 and 1 a side.
-  config.model.patch_size = 2
+  config.model.patch_size = patch_size(config.model.variant, 2)
   config.model.drop_path_rate = 0.05
 
   config.data.dataset = arguments["dataset"]

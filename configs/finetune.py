@@ -15,7 +15,15 @@ a run say how, and --config.KEY=VALUE sets each of them.
 Arguments: `dataset` and `variant` (`tiny_gf` is hornet_tiny_gf; other models by their whole names).
 """
 
-from hornet_jax.config import FIT, FIT_TEXT, ConfigDict, base_config, model_name, parse_arg
+from hornet_jax.config import (
+  FIT,
+  FIT_TEXT,
+  ConfigDict,
+  base_config,
+  model_name,
+  parse_arg,
+  patch_size,
+)
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -23,6 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config = base_config()
   config.epochs = float(FIT)
   config.model.variant = model_name(arguments["variant"])
+  config.model.patch_size = patch_size(config.model.variant, 4)
   config.model.drop_path_rate = 0.1
 
   config.data.dataset = arguments["dataset"]

@@ -69,6 +69,7 @@ ALLOWED = {
       "models",
       "parallel",
       "pretrained",
+      "report",
       "runs",
       "studies",
       "suite",

@@ -12,8 +12,10 @@ import pytest
 from hornet_jax.bench.compile import FIRST
 from hornet_jax.bench.result import Result, processor
 from hornet_jax.bench.step import make_train_step
+from hornet_jax.bench.tpu_block_child import lower_block
 from hornet_jax.bench.tpu_blocks import Block, Counts, count_blocks, count_bundles
 from hornet_jax.cli.main import main
+from hornet_jax.models import create_model, get_variant
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -46,6 +48,18 @@ def test_ops_benchmark_holds_each_form_against_the_library_s(capsys):
   assert kinds == {"depthwise 7x7", "global filter", "LayerNorm", "GELU"}
   assert {row["by"] for row in rows} == {"grouped", "shift", "fft", "dft", "flax", "jax", "ours"}
   assert all(row["speed-up"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("variant", ["hornet_nano_gf", "swin_micro", "deit_micro"])
+def test_a_block_of_any_family_is_lowered(variant):
+  """Swin's take turns: the last kind, with shifted windows, stands for both."""
+  features = create_model(variant).features()[0]
+  side = get_variant(variant).image_size // features.stride
+  block = {"variant": variant, "settings": {}, "stage": 0}
+  block |= {"side": side, "dim": features.channels}
+  lowered = lower_block(block, 2, jax.devices()[0])
+  y, (_, x_gradient) = lowered.out_info
+  assert y.shape == x_gradient.shape == (2, side, side, features.channels)
 
 
 def test_a_table_for_people():

@@ -7,6 +7,7 @@ import pytest
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
+from hornet_jax.config.build import build_model
 from hornet_jax.config.check import check_config
 from hornet_jax.config.official_recipes import RECIPES, compare, find_recipe
 from hornet_jax.config.schema import SCHEMA
@@ -39,6 +40,55 @@ def test_every_official_run_has_its_config(recipe):
   check_config(small)
   assert small["model"]["variant"] == f"hornet_micro_{'gf' if '_gf' in recipe.variant else '7x7'}"
   assert small["data"]["batch_size"] == 32
+
+
+@pytest.mark.parametrize(
+  ("variant", "patch_size", "drop_path_rate", "clip_norm", "small"),
+  [
+    ("convnext_tiny", 4, 0.1, 0.0, "convnext_micro"),
+    ("convnext_base", 4, 0.5, 0.0, "convnext_micro"),
+    ("convnext_iso_small", 16, 0.1, 0.0, "convnext_iso_micro"),
+    ("swin_small", 4, 0.3, 5.0, "swin_micro"),
+    ("deit_small", 16, 0.1, 0.0, "deit_micro"),
+    ("iso_small_gf", 16, 0.1, 1.0, "hornet_iso_micro_gf"),
+    ("ladder_g1111", 4, 0.2, 100.0, "ladder_micro_g1111"),
+  ],
+)
+def test_baselines_differ_by_what_their_own_runs_have(
+  variant, patch_size, drop_path_rate, clip_norm, small
+):
+  config = config_flag.load(f"imagenet1k:variant={variant}", [])
+  check_config(config)
+  assert find_recipe(config) is None
+  of_hornet = config_flag.load("imagenet1k:variant=tiny_7x7", [])
+  own = {
+    "variant": "hornet_iso_small_gf" if variant == "iso_small_gf" else variant,
+    "patch_size": patch_size,
+    "drop_path_rate": drop_path_rate,
+  }
+  assert config["model"] == of_hornet["model"] | own
+  assert config["optimizer"] == of_hornet["optimizer"] | {"clip_norm": clip_norm}
+  others = {"model", "optimizer"}
+  assert {k: v for k, v in config.items() if k not in others} == {
+    k: v for k, v in of_hornet.items() if k not in others
+  }
+  shrunk = config_flag.load(f"imagenet1k:variant={variant},runlocal", [])
+  assert shrunk["model"]["variant"] == small
+  check_config(shrunk)
+  build_model(shrunk["model"], shrunk["data"], 1000)
+
+
+def test_isotropic_models_keep_their_patches():
+  """Other patches would be another number of tokens, and another model."""
+  for config, variant, expected in (
+    ("digits", "deit_micro", 4),
+    ("digits", "swin_micro", 2),
+    ("finetune", "deit_small", 16),
+    ("finetune", "convnext_tiny", 4),
+    ("finetune", "micro_gf", 4),
+  ):
+    found = config_flag.load(f"{config}:variant={variant}", [])["model"]["patch_size"]
+    assert found == expected, (config, variant)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.variant}-{recipe.dataset}")

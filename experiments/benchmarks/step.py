@@ -1,12 +1,14 @@
-"""HorNet-T in JAX against PyTorch: forward pass and train step, one process, interleaved.
+"""Models in JAX against PyTorch: forward pass and train step, one process, interleaved.
 
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python experiments/benchmarks/step.py --variant=hornet_tiny_gf
 
-On a GPU, where both need memory: XLA_PYTHON_CLIENT_MEM_FRACTION=0.45.
+HorNet in PyTorch is torch_hornet.py, other models are timm's. On a GPU, where both need memory:
+XLA_PYTHON_CLIENT_MEM_FRACTION=0.45.
 """
 
 import argparse
 import contextlib
+import time
 
 import jax
 import jax.numpy as jnp
@@ -21,22 +23,45 @@ from hornet_jax.models import create_model
 
 IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
 KINDS = ("eager", "channels-last", "compile")
+# Name of the same model in timm.
+TIMM = {
+  "convnext_tiny": "convnext_tiny",
+  "swin_tiny": "swin_tiny_patch4_window7_224",
+  "deit_small": "deit_small_patch16_224",
+}
+TOKENS = ("swin_tiny", "deit_small")  # their channels are last in any case
+# With `cpu`, OMP_WAIT_POLICY=PASSIVE keeps threads of PyTorch that wait from counting.
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 DEVICE = "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 
+def new_model(variant):
+  if variant not in TIMM:
+    return HorNet(global_filter=variant.endswith("gf"))
+  import timm  # late: HorNet needs no timm
+
+  return timm.create_model(TIMM[variant])
+
+
 def torch_model(variant, kind):
-  model = HorNet(global_filter=variant.endswith("gf"))
+  model = new_model(variant)
   count = sum(parameter.numel() for parameter in model.parameters())
   shapes = jax.eval_shape(create_model(variant).init, jax.random.key(0), IMAGE)
   expected = count_params(shapes)
   assert count == expected, f"{variant}: {count:,} parameters instead of {expected:,}"
   model = model.to(DEVICE)
-  return model.to(memory_format=torch.channels_last) if kind != "eager" else model
+  return model.to(memory_format=torch.channels_last) if channels_last(variant, kind) else model
 
 
-def torch_images(batch_size, kind):
+def torch_images(variant, batch_size, kind):
   images = torch.randn(batch_size, 3, 224, 224, device=DEVICE)
-  return images if kind == "eager" else images.contiguous(memory_format=torch.channels_last)
+  if not channels_last(variant, kind):
+    return images
+  return images.contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(variant, kind):
+  return kind != "eager" and variant not in TOKENS
 
 
 def precision(dtype):
@@ -46,7 +71,7 @@ def precision(dtype):
 
 
 def torch_forward(variant, batch_size, kind, dtype):
-  model, images = torch_model(variant, kind).eval(), torch_images(batch_size, kind)
+  model, images = torch_model(variant, kind).eval(), torch_images(variant, batch_size, kind)
   call = torch.compile(model) if kind == "compile" else model
 
   def forward():
@@ -58,7 +83,7 @@ def torch_forward(variant, batch_size, kind, dtype):
 
 
 def torch_train_step(variant, batch_size, kind, dtype):
-  model, images = torch_model(variant, kind).train(), torch_images(batch_size, kind)
+  model, images = torch_model(variant, kind).train(), torch_images(variant, batch_size, kind)
   labels = torch.arange(batch_size, device=DEVICE)
   optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
   call = torch.compile(model) if kind == "compile" else model
@@ -79,14 +104,24 @@ def torch_train_step(variant, batch_size, kind, dtype):
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--variant", choices=("hornet_tiny_7x7", "hornet_tiny_gf"), required=True)
+  parser.add_argument(
+    "--variant", choices=("hornet_tiny_7x7", "hornet_tiny_gf", *TIMM), required=True
+  )
   parser.add_argument("--rounds", type=int, default=7)
   parser.add_argument("--forward_batch", type=int, default=8)
   parser.add_argument("--train_batch", type=int, default=4)
   parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
   parser.add_argument("--no_compile", action="store_true", help="leave torch.compile out")
+  parser.add_argument(
+    "--clock",
+    choices=CLOCKS,
+    default="wall",
+    help="cpu: seconds of all cores, where other jobs share them (default: %(default)s)",
+  )
   args = parser.parse_args()
-  kinds = KINDS[:2] if args.no_compile else KINDS
+  left_out = {"compile"} if args.no_compile else set()
+  left_out |= {"channels-last"} if args.variant in TOKENS else set()
+  kinds = [kind for kind in KINDS if kind not in left_out]
   passes = (
     ("forward", args.forward_batch, make_forward, torch_forward),
     ("train step", args.train_batch, make_train_step, torch_train_step),
@@ -97,10 +132,12 @@ def main():
     candidates |= {
       f"PyTorch {kind}": theirs(args.variant, images, kind, args.dtype) for kind in kinds
     }
-    seconds = time_interleaved(candidates, args.rounds)
+    seconds = time_interleaved(candidates, args.rounds, CLOCKS[args.clock])
     rows += [{"of": of, "images": images, **row} for row in timed(seconds, "hornet_jax")]
   torch_version = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-  title = f"{args.variant} at 224, {args.dtype}; to hornet_jax: above 1 is faster than it"
+  title = (
+    f"{args.variant} at 224, {args.dtype}, {args.clock} time; above 1 is faster than hornet_jax"
+  )
   print(Result(title, rows, [torch_version]).table())
 
 

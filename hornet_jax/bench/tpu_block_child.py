@@ -33,9 +33,14 @@ def main(request: dict[str, Any], cache: pathlib.Path) -> None:
 
 
 def lower_block(block: dict[str, Any], images: int, device: jax.Device) -> jax.stages.Lowered:
-  """Lowers output and all gradients of a block, in bfloat16 with float32 parameters."""
+  """Lowers output and all gradients of a block, in bfloat16 with float32 parameters.
+
+  Of blocks that take turns it is the last kind, which does all that the others do.
+  """
   model: Any = create_model(block["variant"], dtype=jnp.bfloat16, **block["settings"])
-  module: Any = model.block(block["stage"])(execution=model.execution)
+  made: Any = model.block(block["stage"])
+  constructor = made if callable(made) else made[-1]
+  module: Any = constructor(execution=model.execution)
   sharding = SingleDeviceSharding(device)
   shape = (images, block["side"], block["side"], block["dim"])
   x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)

@@ -1,20 +1,27 @@
 """`bench` times what is claimed to be fast, and counts what only a TPU's compiler knows."""
 
 import argparse
+import csv
+import io
 from typing import Any
 
-from hornet_jax.bench import tpu_blocks
+from etils import epath
+
+from hornet_jax.bench import tpu_blocks, trade_off
 from hornet_jax.bench.compile import time_starts
 from hornet_jax.bench.input import compare_input
 from hornet_jax.bench.memory import measure_memory
 from hornet_jax.bench.ops import time_ops
 from hornet_jax.bench.readers import time_readers
-from hornet_jax.bench.result import Result
+from hornet_jax.bench.result import Result, processor
 from hornet_jax.bench.step import time_steps
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.config.check import check_config
+from hornet_jax.cost.hardware import CHIPS
 from hornet_jax.cost.xla.compile import check_compiler
+from hornet_jax.files import make_folder, write_file
+from hornet_jax.report.trade_off import Panel, draw_trade_off
 
 _IMAGENET_CLASSES, _IMAGENET_IMAGES = 1000, 1_281_167  # they shape the head and the schedule
 _SMALL_STEP = ("--config.data.batch_size=4", "--config.mix.group_size=4")
@@ -51,6 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   images.add_argument("--mfu", type=float, default=0.4, help="assumed utilisation of their peak")
   readers = add("readers", _readers, "the whole input pipeline by threads and processes", 3)
   readers.add_argument("--batches", type=positive_int, default=20, help="of 64, in a round")
+  models = add("tradeoff", _trade_off, "published accuracies against what models cost", 5)
+  models.add_argument(
+    "--models",
+    required=True,
+    metavar="FILE",
+    help=f"CSV with the columns {', '.join(trade_off.COLUMNS)}",
+  )
+  models.add_argument("--out", required=True, help="folder for tradeoff.png and tradeoff.csv")
+  models.add_argument("--batch", type=positive_int, default=4, help="images of a forward pass")
+  models.add_argument("--tpu", choices=CHIPS, default="v5e", help="to plan for (%(default)s)")
   starts = add("compile", _compile, "how long a train step takes to be ready, by start")
   _add_config(starts)
   _add_topology(starts, "compiles for those: minutes")
@@ -104,6 +121,32 @@ def _input(args: argparse.Namespace) -> Result:
 
 def _readers(args: argparse.Namespace) -> Result:
   return time_readers(args.batches, args.rounds)
+
+
+def _trade_off(args: argparse.Namespace) -> Result:
+  entries = trade_off.read_entries(epath.Path(args.models))
+  out = epath.Path(args.out)
+  make_folder(out)
+  result = trade_off.trade_off(entries, args.batch, args.rounds, args.tpu)
+  panels = (
+    Panel("params", "parameters, millions", 1e6),
+    Panel("macs", "MACs of an image, billions", 1e9),
+    Panel(f"{args.tpu} s at peak", "chip-seconds for 1,000 images", to=f"{args.tpu} s in turn"),
+    Panel("images/CPU-s", "images per CPU-second, forward"),
+  )
+  note = (
+    "Accuracies: as published by the authors, not ours. Parameters and MACs: counted. "
+    f"Chip-seconds: training on a {args.tpu} by arithmetic, from all units at their peaks at once "
+    f"to one after another.\nImages per CPU-second: measured, {args.batch} images in float32 on "
+    f"{processor()}, median of {args.rounds} interleaved rounds."
+  )
+  write_file(out / "tradeoff.png", draw_trade_off(result.rows, panels, note))
+  text = io.StringIO()
+  writer = csv.DictWriter(text, result.rows[0], lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(result.rows)
+  write_file(out / "tradeoff.csv", text.getvalue())
+  return result
 
 
 def _compile(args: argparse.Namespace) -> Result:

@@ -123,6 +123,6 @@ def _stage_table(info: dict) -> str:
   title = "{variant} ({origin}), image {image_size}, {classes}".format_map(
     info | {"classes": counted(info["num_classes"], "class")}
   )
-  note = "MACs of convolutions and linear layers; those of Fourier transforms apart."
+  note = "MACs of convolutions and matrix products; those of Fourier transforms apart."
   headers = ["stage", "output", "parameters", "MACs", "Fourier MACs"]
   return f"{title}\n{tabulate(rows, headers=headers, intfmt=',')}\n{note}"

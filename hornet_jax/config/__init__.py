@@ -13,6 +13,7 @@ _MODULES = {
   "load_file": "hornet_jax.config.files",
   "model_name": "hornet_jax.config.arguments",
   "parse_arg": "hornet_jax.config.arguments",
+  "patch_size": "hornet_jax.config.arguments",
   "shrink": "hornet_jax.config.runlocal",
 }
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
   "load_file",
   "model_name",
   "parse_arg",
+  "patch_size",
   "shrink",
 ]
 

@@ -54,3 +54,18 @@ def model_name(variant: str) -> str:
   from hornet_jax.models import VARIANTS  # late: config files are listed without Flax
 
   return variant if variant in VARIANTS else f"hornet_{variant}"
+
+
+def patch_size(variant: str, of_stages: int) -> int:
+  """Gives the side of the patches for a model, in pixels.
+
+  The patches of an isotropic model are the grid on which all of it works, so that it keeps its own.
+
+  Args:
+    variant: whole name of the model.
+    of_stages: side for models whose stages have ever coarser grids.
+  """
+  from hornet_jax.models import create_model
+
+  features = create_model(variant).features()
+  return features[0].stride if len(features) == 1 else of_stages

@@ -43,7 +43,7 @@ class StageCost:
       is counted with the next.
     shape: shape of its output for one image: (h, w, C) or (K,).
     params: number of parameters.
-    macs: MACs of its convolutions and linear layers for one image, see `Work.macs`.
+    macs: MACs of its convolutions and matrix products for one image, see `Work.macs`.
     spectral_macs: nominal MACs of its Fourier transforms, see `Work.spectral_macs`.
   """
 

@@ -26,9 +26,9 @@ off by factors of two to four in both directions, and collectives have none. It 
 operation into windows of one pixel, which takes seconds by its own cycles: only --full sees \
 that. Input, evaluation, checkpoints and hosts that wait for each other are left out. \
 No TPU was timed.
-Work: linear layers on the matrix unit, depthwise convolutions (2 operations a MAC) on the vector \
-unit, Fourier transforms as float32 products of {passes} passes, or one where they are rounded; \
-norms, gates and GELU left out. \
+Work: linear layers and attention on the matrix unit, depthwise convolutions (2 operations a MAC) \
+on the vector unit, Fourier transforms as float32 products of {passes} passes, or one where they \
+are rounded; norms, gates and GELU left out. \
 Memory traffic: state and gradients read and written once; what linear layers and filters write, \
 read as often as needed. Interconnect: rings over all links (at peak) or over those of one axis \
 (by cycles).

@@ -33,7 +33,7 @@ class Work:
 
   @property
   def macs(self) -> int:
-    """Gives the MACs of convolutions and linear layers, which most papers call FLOPs.
+    """Gives the MACs of convolutions and matrix products, which most papers call FLOPs.
 
     Fourier transforms, norms, gates, GELU and the like are left out.
     """
