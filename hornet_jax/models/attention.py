@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from hornet_jax.errors import InputError
@@ -96,19 +95,12 @@ def _attend(
       f"`num_heads` must divide the width: expected a divisor of {channels}, got {num_heads}."
     )
   qkv = Dense(3 * channels, execution, name="qkv")(x)
-  # Heads before positions once for all: XLA's products on CPU want them there.
-  qkv = qkv.reshape(*x.shape[:-1], 3, num_heads, -1)
-  q, k, v = jnp.moveaxis(qkv, (-3, -2), (0, -3))  # [B, (windows,) heads, N, D] each
-  # Sums in float32; in bfloat16 gradients are products of bfloat16 too only where that is said.
-  precision = lax.DotAlgorithmPreset.BF16_BF16_F32 if q.dtype == jnp.bfloat16 else None
-  logits = jnp.einsum(
-    "...nd,...md->...nm", q, k, precision=precision, preferred_element_type=jnp.float32
-  )
-  logits *= q.shape[-1] ** -0.5
-  if bias is not None:
-    logits += bias[None]
-  weights = jax.nn.softmax(logits).astype(v.dtype)
-  mixed = jnp.moveaxis(jnp.einsum("...nm,...md->...nd", weights, v), -3, -2)
+  q, k, v = jnp.unstack(qkv.reshape(*x.shape[:-1], 3, num_heads, -1), axis=-3)
+  attend = jax.nn.dot_product_attention
+  if bias is None:
+    mixed = attend(q, k, v)
+  else:
+    mixed = jax.vmap(lambda q, k, v: attend(q, k, v, bias))(q, k, v)
   return Dense(channels, execution, name="proj")(mixed.reshape(x.shape))
 
 
