@@ -14,7 +14,7 @@ no drop path, no mixing, no layer decay. What differs from run to run is the mod
 rate and the seed.
 """
 
-from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg
+from hornet_jax.config import ConfigDict, base_config, model_name, parse_arg, patch_size
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -24,7 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.model.variant = model_name(arguments["variant"])
   # 28x28 pixels: four stages of 14, 7, 3 and 1 a side, or one of 7.
-  config.model.patch_size = 4 if is_isotropic(config.model.variant) else 2
+  config.model.patch_size = patch_size(config.model.variant, 2)
   config.model.drop_path_rate = 0.0
 
   config.data.dataset = "fashion_mnist"
@@ -50,7 +50,3 @@ def get_config(arg: str = "") -> ConfigDict:
   config.checkpoint.every_steps = 500
   config.checkpoint.keep = 1
   return config
-
-
-def is_isotropic(variant: str) -> bool:
-  return "_iso_" in variant or variant.startswith(("deit", "vit"))
