@@ -148,6 +148,8 @@ def test_models_are_known_by_their_face(path):
       assert node.module.removeprefix("hornet_jax.models") in FACE, node.module
       names = {alias.name for alias in node.names}
       assert not names & {"GnConv", "HorNet"}, f"{path} knows an architecture"
+  found = re.search(r"convnext|swin|deit|\bvit\b", path.read_text(), re.IGNORECASE)
+  assert not found, f"{path} names a family: {found}"
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))

@@ -10,7 +10,7 @@ from hornet_jax.studies.match import CHANGES, TOLERANCE, match
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  spec = "a model, as NAME or 'NAME:FIELDS', such as 'swin_micro:window=7, base_dim=24'"
+  spec = "a model, as NAME or 'NAME:FIELDS', such as 'hornet_micro_gf:base_dim=24'"
   parser.add_argument("reference", help=f"what the others are matched to: {spec}")
   parser.add_argument("models", nargs="+", metavar="model", help="what is changed, likewise")
   parser.add_argument(

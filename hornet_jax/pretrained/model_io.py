@@ -72,8 +72,7 @@ def load(
   Args:
     path: workdir of a run, file that `export` or `convert` wrote, published checkpoint (`.pth`,
       `.h5`, timm's `.safetensors`), or name of one, such as `official:hornet_tiny_gf` or
-      `timm:swin_tiny_patch4_window7_224.ms_in1k`. One of another architecture than the published
-      ones has to go through `convert`.
+      `timm:NAME`. One of another architecture than the published ones has to go through `convert`.
     checkpoint: checkpoint of a workdir: `"last"`, `"best"` or the number of a step.
     raw: whether to load, of a workdir, the weights themselves instead of their moving average.
 

@@ -47,7 +47,7 @@ class Design:
 
 
 def read_design(text: str, image_size: int | None, num_classes: int) -> Design:
-  """Reads `NAME` or `NAME:FIELDS`, such as `"swin_micro:base_dim=24, window=7"`.
+  """Reads `NAME` or `NAME:FIELDS`, such as `"hornet_micro_7x7:base_dim=24, depths=(1, 1, 3, 1)"`.
 
   Args:
     text: name of a model, and fields as `parse_fields` reads them.
