@@ -18,6 +18,7 @@ from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.runs.workdir import with_fitted_settings
 from hornet_jax.train.set_up import set_up
 from hornet_jax.train.trainer import Trainer
+from hornet_jax.wording import counted
 
 SMALL = [
   "--config.data.dataset=digits",
@@ -47,7 +48,8 @@ def test_values_train_on_any_number_of_images(config, num_examples, init):
   assert steps / values["log.every_steps"] >= 20  # points of a curve
   assert 10 <= epochs / values["eval.every_epochs"] <= 20
   assert values["optimizer.layer_decay"] == (0.7 if init else 1)
-  assert said.startswith(f"fitted to {num_examples:,} images: epochs {epochs:g}, data.batch_size")
+  images = counted(num_examples, "image")
+  assert said.startswith(f"fitted to {images}: epochs {epochs:g}, data.batch_size")
   # Nothing is left to fit: neither values nor words change.
   assert fit(fitted, 7) == (fitted, "")
 

@@ -99,7 +99,7 @@ def trade_off(entries: Sequence[Entry], batch_size: int, rounds: int, tpu: str) 
   costs = {entry.model: _cost(entry.model, tpu) for entry in entries}
   calls = {entry.model: make_forward(entry.model, batch_size) for entry in entries}
   # Of the process, on all cores: other jobs of the machine change them little.
-  seconds = time_interleaved(calls, rounds, time.process_time)
+  seconds = time_interleaved(calls, rounds, time.process_time, warm=True)
   first = entries[0].model
   rows = [
     {

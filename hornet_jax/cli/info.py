@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -45,16 +46,33 @@ def run(args: argparse.Namespace) -> int:
   if args.overrides and not args.imports:
     raise InputError(f"unrecognized arguments: {' '.join(args.overrides)}.")
   names = [args.variant] if args.variant else list(VARIANTS)
-  infos = [_describe(name, args.image_size, args.num_classes) for name in names]
+  infos = (_describe(name, args.image_size, args.num_classes) for name in names)
   if args.json:
-    print(json.dumps(infos[0] if args.variant else infos, indent=2))
+    print(json.dumps(next(infos) if args.variant else list(infos), indent=2))
   elif args.variant:
-    print(_stage_table(infos[0]))
+    print(_stage_table(next(infos)))
   else:
-    keys = ("variant", "origin", "image_size", "params", "macs")
-    rows = [[info[key] for key in keys] for info in infos]
-    print(tabulate(rows, headers=keys, intfmt=","))
+    _print_rows(infos)
   return 0
+
+
+def _print_rows(infos: Iterable[Mapping[str, Any]]) -> None:
+  """Prints a line for each model as soon as it is counted, which takes a fraction of a second."""
+  widths = {"variant": max(map(len, VARIANTS)), "origin": 6, "image_size": 10}
+  widths |= {"params": len("200,000,000"), "macs": len("200,000,000,000")}
+  is_text = {"variant", "origin"}
+
+  def line(cells: Mapping[str, Any]) -> str:
+    aligned = []
+    for key, width in widths.items():
+      cell = f"{cells[key]:,}" if isinstance(cells[key], int) else cells[key]
+      aligned.append(f"{cell:{'<' if key in is_text else '>'}{width}}")
+    return "  ".join(aligned)
+
+  print(line({key: key for key in widths}))
+  print("  ".join("-" * width for width in widths.values()))
+  for info in infos:
+    print(line(info), flush=True)
 
 
 def _described_model(args: argparse.Namespace) -> tuple[str, Architecture, Any]:

@@ -26,8 +26,8 @@ class Hierarchical(nn.Module):
 
   stem, stage_0, downsample_1, stage_1, ..., mean over H and W, norm, head.
   Stage s has width base_dim * 2^s; sizes are floored at every downsampling. A subclass says in
-  `block` what its stages are made of, and may replace `downsample` and `pool`; all else is shared.
-  With one stage the model is isotropic: all blocks work on the stem's grid.
+  `block` what its stages are made of, and may replace `make_downsample` and `pool`; all else is
+  shared. With one stage the model is isotropic: all blocks work on the stem's grid.
 
   Source: arXiv 2201.03545 section 2; arXiv 2207.14284 section 3.3; official hornet.py, `HorNet`.
 
@@ -81,13 +81,13 @@ class Hierarchical(nn.Module):
     raise NotImplementedError(f"{type(self).__name__} must define `block`: got none.")
 
   @nn.nowrap
-  def stem(self) -> nn.Module:
+  def make_stem(self) -> nn.Module:
     """Makes the module that is called on the images."""
     how = self.execution
     return Stem(self.base_dim, self.patch_size, self.stem_norm, self.epsilon, how, name="stem")
 
   @nn.nowrap
-  def downsample(self, stage: int) -> nn.Module:
+  def make_downsample(self, stage: int) -> nn.Module:
     """Makes the module that is called before a stage, other than the first."""
     return Downsample(self.base_dim * 2**stage, self.execution, name=f"downsample_{stage}")
 
@@ -168,11 +168,11 @@ class Hierarchical(nn.Module):
     factors = self.drop_path(keys, images.shape[0]) if train else [None] * len(self.depths)
     how = self.execution
     images = constrain_batch(images, how.batch_axes)
-    x = self.stem()(images)
+    x = self.make_stem()(images)
     out = {"stem": x}
     for s in range(num_stages):
       if s > 0:
-        x = self.downsample(s)(x)
+        x = self.make_downsample(s)(x)
       stage = Stage(self.depths[s], self.block(s), how, name=f"stage_{s}")
       blocks = stage(constrain_batch(x, how.batch_axes), factors[s])
       if not how.scan:

@@ -77,7 +77,7 @@ class Swin(Hierarchical):
     return tuple(kinds)
 
   @nn.nowrap
-  def downsample(self, stage: int) -> nn.Module:
+  def make_downsample(self, stage: int) -> nn.Module:
     """Makes the module that is called before a stage, other than the first."""
     return PatchMerging(self.execution, name=f"downsample_{stage}")
 

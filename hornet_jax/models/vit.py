@@ -94,7 +94,7 @@ class VisionTransformer(Hierarchical):
     self.check_images(images)
     (factors,) = self.drop_path(keys, images.shape[0]) if train else [None]
     how = self.execution
-    x = self.stem()(constrain_batch(images, how.batch_axes))  # [B, h, w, C]
+    x = self.make_stem()(constrain_batch(images, how.batch_axes))  # [B, h, w, C]
     tokens = Tokens(self.grid, name="tokens")(x)  # [B, 1 + h w, C]
     out = {"stem": tokens[:, 1:].reshape(x.shape)}
     stage = Stage(self.depths[0], self.block(0), how, name="stage_0")
