@@ -108,7 +108,7 @@ def test_loops_and_recomputing_and_drop_path_change_nothing(name, images):
   assert abs(loss(params, plain.clone(drop_path_rate=0.0)) - one[0]) > 1e-6
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", QUICK)
 def test_bfloat16_features_and_heads(name, images):
   model = micro(name)
   params = random_params(model)

@@ -107,6 +107,7 @@ def test_batches_that_were_left_out_stay_left_out(tmp_path):
   assert Rollbacks(workdir).count == 4
 
 
+@pytest.mark.slow
 def test_rollback_leaves_out_the_data_of_the_failure(load, tmp_path, monkeypatch, caplog):
   positions = []
 

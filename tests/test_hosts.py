@@ -105,6 +105,7 @@ def assert_survived(output, status, victim):
   assert "terminate called" not in output  # of C++
 
 
+@pytest.mark.slow
 def test_two_processes_train_are_killed_and_go_on(tmp_path, data_dir, undisturbed):
   workdir, cache = tmp_path / "w", tmp_path / "cache"
   settings = {**SMALL, "data.data_dir": data_dir, "epochs": 0.5, "checkpoint.every_steps": 4}

@@ -30,7 +30,13 @@ def _without_noise(filter_im):
   return known
 
 
-@pytest.mark.parametrize("name", ["recipe_train_traj_gf", "recipe_train_traj_7x7_ld_accum"])
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param("recipe_train_traj_gf", marks=pytest.mark.slow),
+    "recipe_train_traj_7x7_ld_accum",
+  ],
+)
 def test_training_trajectory(name):
   golden = Golden(name)
   info, config = golden.info, dict(golden.config)
