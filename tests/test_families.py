@@ -41,8 +41,7 @@ FAMILIES = {
 }
 # Of the others the same is a slow test.
 QUICK = [
-  name if name in ("swin_micro", "deit_micro") else pytest.param(name, marks=pytest.mark.slow)
-  for name in FAMILIES
+  name if name == "deit_micro" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES
 ]
 IMAGES = (4, 32, 32, 3)
 

@@ -43,6 +43,7 @@ def change_batches(monkeypatch, change):
   monkeypatch.setattr(InputPipeline, "train_batches", train_batches)
 
 
+@pytest.mark.slow
 def test_stalled_input_is_explained_and_saved_before(load, tmp_path, monkeypatch):
   awake = threading.Event()
 

@@ -48,10 +48,10 @@ def test_outputs_and_gradients(name):
     return jnp.mean(logits**2), logits
 
   quick = {"xla_backend_optimization_level": 0}  # to compile
-  gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True), compiler_options=quick)
+  run = jax.jit(jax.grad(loss, (0, 1), has_aux=True), compiler_options=quick)
   for size in sorted({key.split("/")[0] for key in arrays}):
     images = arrays[f"{size}/images"].transpose(0, 2, 3, 1)
-    gradients, logits = gradient(params, images)
+    gradients, logits = run(params, images)
     assert_close(logits, arrays[f"{size}/logits"], 1e-5, size)
     assert_close(
       gradients[1].transpose(0, 3, 1, 2), arrays[f"{size}/grad/images"], 1e-4, f"{size} images"

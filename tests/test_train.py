@@ -151,6 +151,7 @@ def poison(monkeypatch, steps):
   monkeypatch.setattr(InputPipeline, "train_batches", train_batches)
 
 
+@pytest.mark.slow
 def test_nan_at_one_step_is_skipped_and_counted(load, tmp_path, monkeypatch, caplog):
   poison(monkeypatch, {7})
   config = load(epochs=0.5, **{"log.every_steps": 1, "checkpoint.every_steps": 6})
@@ -184,6 +185,7 @@ def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypa
   assert (tmp_path / "checkpoints" / "1").exists()
 
 
+@pytest.mark.slow
 def test_a_run_compiles_once_and_logs_where_its_time_goes(load, tmp_path, monkeypatch, caplog):
   monkeypatch.setitem(PEAK_FLOPS, "cpu", 1e12)
   every = {"eval.every_epochs": 0.5, "checkpoint.every_steps": 9, "log.every_steps": 8}

@@ -177,6 +177,7 @@ def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
     initialize_from(source.model, params, source, ["a", "b", "c"])
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_starts_from_a_run_and_stays(run, load_config, tmp_path):  # noqa: F811
   settings = {"init.checkpoint": run, "optimizer.freeze_backbone": True, "data.image_size": 16}
   outcome = train(load_config(epochs=0.2, **settings), epath.Path(tmp_path), jax.devices()[:1])

@@ -28,7 +28,7 @@ from hornet_jax.cost.xla.compile import (
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model, get_variant
 
-CONVNEXT = "convnext_tiny"
+BASELINE = "convnext_tiny"
 NOTES = (
   "cycles: the compiler's own estimates; bundles: instruction words, each as often as its loop",
   "runs; GB: what operations read and write, on the chip too; roofline: those bytes or the FLOPs",
@@ -122,7 +122,7 @@ def compare_models(variants: Sequence[str], images: int, topology: str) -> Resul
     topology: topology of one chip, such as v5e:1x1.
   """
   models = {}
-  for variant in (CONVNEXT, *variants):
+  for variant in (BASELINE, *variants):
     depths = create_model(variant).stacks().values()
     models[variant] = [(_block(variant, stage), depth) for stage, depth in enumerate(depths)]
   blocks = [block for stages in models.values() for block, _ in stages]
@@ -134,7 +134,7 @@ def compare_models(variants: Sequence[str], images: int, topology: str) -> Resul
       total = total.plus(next(counted), depth)
     totals[name] = total
   chip = parse_topology(topology).chip
-  rows = [_row("model", name, total, totals[CONVNEXT], chip) for name, total in totals.items()]
+  rows = [_row("model", name, total, totals[BASELINE], chip) for name, total in totals.items()]
   return Result(f"train steps of all blocks, {images} images, {topology}", rows, NOTES)
 
 

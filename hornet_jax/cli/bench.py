@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   step.add_argument("--forward_batch", type=positive_int, default=8)
   step.add_argument("--train_batch", type=positive_int, default=4, help="images; for TPUs too")
   _add_dtype(step)
-  _add_topology(step, f"counts of all blocks beside {tpu_blocks.CONVNEXT}'s, in bfloat16")
+  _add_topology(step, f"counts of all blocks beside {tpu_blocks.BASELINE}'s, in bfloat16")
   ops = add("ops", _ops, "what a block is made of, by implementation", 11)
   ops.add_argument("--variant", default="hornet_tiny_gf")
   ops.add_argument("--batch", type=positive_int, default=4, help="images; for TPUs too")
