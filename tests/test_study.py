@@ -1,6 +1,5 @@
 """Studies: what a trial is, which are run, what goes on where it stopped, what is written."""
 
-import csv
 import dataclasses
 import json
 import os
@@ -211,7 +210,7 @@ def test_a_study_that_is_killed_goes_on(data_dir, tmp_path):
       os.killpg(child.pid, signal.SIGKILL)
     _, errors = child.communicate(timeout=600)
   assert child.returncode == 0, errors
-  rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+  rows = list(read_results(epath.Path(tmp_path / "trials.csv")).values())
   assert len(rows) >= 3
   assert all(float(row["score"]) > 0 for row in rows)
   assert {json.loads(row["overrides"])["model.fields"] for row in rows} == {"depths=(1, 1)"}

@@ -14,7 +14,7 @@ def report(error: BaseException) -> int:
   """Prints an expected error as one line on stderr; returns the exit status."""
   text = describe(error)
   told = text if isinstance(error, KeyboardInterrupt) else f"error: {text}"
-  print(f"hornet: {told}", file=sys.stderr)
+  sys.stderr.write(f"hornet: {told}\n")  # at once: others write to it, too
   return exit_status(error)
 
 

@@ -129,7 +129,7 @@ def _end(text: str, status: int) -> None:
   """Ends the process from any thread, with one line and the run's result."""
   end_all(status, text)
   with contextlib.suppress(OSError, ValueError):  # nobody may listen any more
-    print(f"hornet: error: {text}", file=sys.stderr)
+    sys.stderr.write(f"hornet: error: {text}\n")  # at once: others write to it, too
   _exit(status)
 
 
