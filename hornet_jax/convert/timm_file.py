@@ -16,6 +16,7 @@ from hornet_jax.convert.timm import FAMILIES, SIZED, StateDict, find_family, par
 from hornet_jax.errors import InputError
 from hornet_jax.file_kind import file_kind
 from hornet_jax.models import ALIASES, VARIANTS, create_model, get_variant
+from hornet_jax.wording import counted
 
 _TOLD = {"num_heads"}  # what `model_args` may say beside shapes
 
@@ -45,7 +46,7 @@ def read_timm_file(
     found = ", ".join(list(state_dict)[:3]) or "none"
     raise InputError(
       f"{path} must hold a model of a family that is known here, {known}, by timm's names: got "
-      f"{found[:200]} among {len(state_dict)} array{'s' * (len(state_dict) != 1)}. Hint: what "
+      f"{found[:200]} among {counted(len(state_dict), 'array')}. Hint: what "
       "`hornet export` wrote needs no conversion."
     )
   fields = family.read_fields(state_dict) | described.fields

@@ -14,6 +14,8 @@ from hornet_jax.studies.row import describe_result
 from hornet_jax.studies.study import Study
 from hornet_jax.studies.trial import Trial, run_trial
 
+_BINDS = hasattr(os, "sched_setaffinity")  # not on macOS, where trials share all cores
+
 Labelled = tuple[str, Trial]
 """A trial with what it is called in the lines that are told."""
 
@@ -52,7 +54,7 @@ class Runner:
     """Runs those that have no result yet, and tells a line of each."""
     left = self.left(trials)
     shares: queue.Queue[set[int]] = queue.Queue()
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0)) if _BINDS else []
     for worker in range(self._workers):
       shares.put(set(cores[worker :: self._workers]) or set(cores))
     with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
@@ -73,7 +75,8 @@ class Runner:
     share = shares.get()
     try:
       # Of this thread alone; the process that it starts inherits it.
-      os.sched_setaffinity(0, share)
+      if _BINDS:
+        os.sched_setaffinity(0, share)
       result = run_trial(trial, self._folder)
       row = describe_result(trial, result, epath.Path(self._folder / trial.name))
       add_result(self._table, row)
