@@ -304,7 +304,6 @@ def test_no_batch_fits_or_none_was_seen_not_to(config):
 
 
 SMALL_FSDP = {
-  "model.variant": "hornet_micro_gf",
   "model.patch_size": 2,
   "model.remat": "full",
   "mesh.fsdp": 8,
@@ -315,10 +314,12 @@ SMALL_FSDP = {
 
 
 @pytest.mark.slow
-def test_collectives_of_fsdp_on_cpu(monkeypatch):
+@pytest.mark.parametrize("variant", ["hornet_micro_gf", "swin_micro"])
+def test_collectives_of_fsdp_on_cpu(variant, monkeypatch):
   """Kernels are gathered and their gradients scattered, block by block; nothing changes sides."""
   monkeypatch.setattr("hornet_jax.parallel.sharding.MIN_SIZE", 4096)
-  overrides = [f"--config.{key}={value}" for key, value in SMALL_FSDP.items()]
+  settings = SMALL_FSDP | {"model.variant": variant}
+  overrides = [f"--config.{key}={value}" for key, value in settings.items()]
   config = config_flag.load("configs/imagenet1k.py:variant=tiny_gf", overrides)
   mesh = make_mesh(jax.devices(), 8)
   trainer = Trainer(config, mesh, num_classes=10, num_examples=1000)

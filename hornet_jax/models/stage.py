@@ -63,36 +63,42 @@ class Stage(nn.Module):
   def _scanned(self, x: Array, factors: Array | None) -> Array:
     """Runs a loop whose body has one block of each kind; what is left over follows the loop."""
     stacked = stage_stack(self.variables.get("params", {}), self.depth), factors
-    blocks = [self._pure(kind) for kind in self._kinds]
-    turns, left = divmod(self.depth, len(blocks))
-
-    def run(x: Array, of_blocks: Any, count: int) -> Array:
-      for i, block in enumerate(blocks[:count]):
-        x = block(x, *jax.tree.map(operator.itemgetter(i), of_blocks))
-      return x
+    kinds = self._kinds
+    turns, left = divmod(self.depth, len(kinds))
+    looped = turns * len(kinds)
 
     def turn(leaf: Array) -> Array:
-      return leaf[: turns * len(blocks)].reshape(turns, len(blocks), *leaf.shape[1:])
+      return leaf[:looped].reshape(turns, len(kinds), *leaf.shape[1:])
 
-    x, _ = jax.lax.scan(
-      lambda x, of_turn: (run(x, of_turn, len(blocks)), None), x, jax.tree.map(turn, stacked)
-    )
-    return run(x, jax.tree.map(lambda leaf: leaf[self.depth - left :], stacked), left)
+    def body(x: Array, of_turn: Any) -> tuple[Array, None]:
+      for i, kind in enumerate(kinds):
+        x = self._apply(kind, i, x, of_turn, is_repeated=turns > 1)
+      return x, None
 
-  def _pure(self, kind: Callable[..., nn.Module]) -> Callable[..., Array]:
-    """Makes a function (x, parameters, factors) -> x of a kind of block."""
+    x, _ = jax.lax.scan(body, x, jax.tree.map(turn, stacked))
+    for i, kind in enumerate(kinds[:left], start=looped):
+      x = self._apply(kind, i, x, stacked, is_repeated=False)
+    return x
+
+  def _apply(
+    self, kind: Callable[..., nn.Module], index: int, x: Array, stacked: Any, *, is_repeated: bool
+  ) -> Array:
+    """Applies the block that has this index in stacked parameters and drop-path factors."""
     how = self.execution
     block = kind(execution=how, parent=None)
 
-    def apply(x: Array, params: Any, factors: Array | None) -> Array:
+    def apply(x: Array, stacked: Any) -> Array:
+      # Taken out in here: what is kept for the backward pass lies as the stack does, in parts.
+      params, factors = jax.tree.map(operator.itemgetter(index), stacked)
       if how.fsdp:
         params = gather_kernels(params, how.kernel_dtype, self.param_info)
       return constrain_batch(block.apply({"params": params}, x, factors), how.batch_axes)
 
-    if how.remat == "none":
-      return apply
-    # A loop keeps the two computations apart by itself.
-    return jax.checkpoint(apply, policy=REMAT_POLICIES[how.remat], prevent_cse=False)
+    if how.remat != "none":
+      # A loop keeps the two computations apart by itself; one of a single turn is unrolled.
+      policy = REMAT_POLICIES[how.remat]
+      apply = jax.checkpoint(apply, policy=policy, prevent_cse=not is_repeated)
+    return apply(x, stacked)
 
 
 def _call(block: nn.Module, x: Array, factors: Array | None) -> Array:
