@@ -58,6 +58,7 @@ def test_any_stop_on_any_topology_leaves_the_same_run(data_dir, tmp_path):
 
   def finish(processes):
     outputs = [process.communicate(timeout=600)[0] for process in processes]
+    print(*outputs, sep="\n")  # whole, where an assertion fails
     return [process.returncode for process in processes], outputs
 
   peaceful = epath.Path(tmp_path / "peaceful")

@@ -14,6 +14,8 @@ from jax._src import distributed
 from hornet_jax.parallel.cluster import Hosts
 from hornet_jax.parallel.terminate import on_terminate
 
+_FAILED_CALL = "St8bad_cast"  # of a function of Python by JAX's client, in jax 0.10
+
 
 def single(port: int, *, saves: bool) -> None:
   """Initialises JAX's runtime for one process, which then hears of SIGTERM.
@@ -27,7 +29,9 @@ def single(port: int, *, saves: bool) -> None:
   _initialize(saves, address, num_processes=1, process_id=0, coordinator_bind_address=address)
 
 
-def join(hosts: Hosts, *, saves: bool, lost: Callable[[], None]) -> Any:
+def join(
+  hosts: Hosts, *, saves: bool, lost: Callable[[], None], wait_for_news: Callable[[], None]
+) -> Any:
   """Initialises JAX's runtime for several processes; returns the client of its key-value store.
 
   Args:
@@ -35,12 +39,14 @@ def join(hosts: Hosts, *, saves: bool, lost: Callable[[], None]) -> Any:
     saves: whether SIGTERM is left to JAX, see `distributed.initialize`.
     lost: function that JAX calls in a thread of its own when its service is gone or says that a
       process is. It must end this process.
+    wait_for_news: function that is called when a C++ exception is about to end this process. It
+      does not return if another process is gone, which ends this one with that as the reason.
 
   Raises:
     RuntimeError: if the processes did not come together.
   """
   assert hosts.coordinator, hosts
-  on_terminate("St8bad_cast", lost)
+  on_terminate(lambda kind: lost() if kind == _FAILED_CALL else wait_for_news())
   with _ends_by(lost):
     _initialize(
       saves,
@@ -79,8 +85,7 @@ def _go_past_proxies(host: str) -> None:
 def _ends_by(lost: Callable[[], None]) -> Iterator[None]:
   """Lets JAX's client call `lost` instead of aborting with a page of C++.
 
-  In jax 0.10 the call fails on its way to Python, by a C++ exception that ends the process:
-  `on_terminate` catches it there.
+  In jax 0.10 the call itself ends by a C++ exception, which `on_terminate` takes for it.
   """
   module: Any = distributed._jax
   make = module.get_distributed_runtime_client

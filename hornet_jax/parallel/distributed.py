@@ -71,7 +71,13 @@ def initialize(
     "all hosts goes on from the last checkpoint"
   )
   try:
-    rendezvous.trust(join(hosts, saves=saves, lost=lambda: rendezvous.lost(lost)))
+    client = join(
+      hosts,
+      saves=saves,
+      lost=lambda: rendezvous.lost(lost),
+      wait_for_news=rendezvous.wait_for_news,  # the exception may be a consequence
+    )
+    rendezvous.trust(client)
   except RuntimeError as error:
     raise LostPeerError(
       f"JAX's coordinator must answer at {hosts.coordinator} within {hosts.timeout} s: all "

@@ -8,14 +8,14 @@ _HANDLER = ctypes.CFUNCTYPE(None)
 _kept: list[Any] = []  # C++ holds no reference
 
 
-def on_terminate(exception: str, end: Callable[[], None]) -> None:
-  """Calls `end` when an exception of one type ends the process; other types end it as before.
+def on_terminate(end: Callable[[str], None]) -> None:
+  """Calls `end` when a C++ exception ends the process; where it returns, the process aborts.
 
   Where the C++ library is not GNU's, nothing changes.
 
   Args:
-    exception: name of the type, as the compiler spells it.
-    end: function that must end the process, called in the thread of the exception.
+    end: function of the name of the exception's type, as the compiler spells it, called in the
+      thread of the exception.
   """
   try:
     library = ctypes.CDLL("libstdc++.so.6")
@@ -27,8 +27,8 @@ def on_terminate(exception: str, end: Callable[[], None]) -> None:
 
   def handle() -> None:
     kind = current()
-    if kind and kind.contents[1] == exception.encode():
-      end()
+    if kind:
+      end(kind.contents[1].decode(errors="replace"))
     before()
 
   handler = _HANDLER(handle)
