@@ -46,6 +46,10 @@ class StalledError(TimeoutError):
   """A `StalledError` says that training waited too long for its input."""
 
 
+class StoppedError(Exception):
+  """A `StoppedError` says that work was given up because it was asked to stop; it is saved."""
+
+
 class LostPeerError(ConnectionError):
   """A `LostPeerError` says that another process of the run is gone, or did not come."""
 

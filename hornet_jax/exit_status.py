@@ -6,6 +6,7 @@ from hornet_jax.errors import (
   InputError,
   LostPeerError,
   StalledError,
+  StoppedError,
   StorageError,
 )
 
@@ -29,6 +30,7 @@ _OF_ERRORS: tuple[tuple[type[BaseException], int], ...] = (
   (DivergedError, PERSON),
   (StorageError, AGAIN),
   (StalledError, AGAIN),
+  (StoppedError, AGAIN),
   (LostPeerError, AGAIN),
 )
 

@@ -11,6 +11,7 @@ MODULES = {
     *("imagecodecs", "sklearn", "tensorflow_datasets", "tifffile"),
   ),
   "prepare": ("tensorflow",),
+  "studies": ("optuna", "psycopg", "scipy", "sqlalchemy"),
 }
 
 

@@ -59,6 +59,9 @@ ALLOWED = {
   },
   "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", "train.task"},
   "studies": {"config", "cost.count", "models", "runs", "tasks", "train.task"},
+  "sweeps": {
+    *("config", "cost", "cost.hardware", "data", "runs", "studies", "train.task"),
+  },
   "bench": {
     *("config", "cost", "cost.count", "cost.hardware", "data", "models", "ops", "parallel"),
     *("tasks", "train", "versions"),
@@ -73,6 +76,7 @@ ALLOWED = {
       "runs",
       "studies",
       "suite",
+      "sweeps",
       "tasks",
       "train",
       "train.task",

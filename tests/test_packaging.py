@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import itertools
 import pathlib
 import re
 import subprocess
@@ -19,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 NOT_IMPORTED = {"absl", "grain", "matplotlib", "ml_collections", "orbax", "sklearn"}
-NOT_IMPORTED |= {"tensorboardX", "tensorflow", "tensorflow_datasets"}
+NOT_IMPORTED |= {"optuna", "sqlalchemy", "tensorboardX", "tensorflow", "tensorflow_datasets"}
 
 
 def packages(requirements):
@@ -45,7 +46,8 @@ def imported_by(code):
 def test_requirements_are_those_of_the_package_and_its_extras():
   lines = (ROOT / "requirements.txt").read_text().splitlines()
   listed = [line.partition("#")[0].strip().replace('"', "'") for line in lines]
-  stated = [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["prepare"], *EXTRAS["dev"]]
+  extras = (EXTRAS[name] for name in ("train", "prepare", "studies", "dev"))
+  stated = itertools.chain(PROJECT["dependencies"], *extras)
   assert set(filter(None, listed)) == {s for s in stated if not s.startswith("hornet_jax[")}
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
   "data": "look at the data as the model sees it",
   "prepare": "build a dataset's files",
   "study": "train designs against each other, and write the table",
+  "sweep": "train a scaling study with many workers",
   "match": "change models in size until they cost the same",
   "bench": "time what is claimed to be fast",
 }

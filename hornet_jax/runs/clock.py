@@ -14,6 +14,7 @@ from etils import epath
 from hornet_jax.errors import InputError
 from hornet_jax.files import read_file, write_file
 
+NAME = "clock.json"
 _START_TIME = 19  # of the fields of /proc/PID/stat after the name, see proc(5)
 _IMPORTED = time.time()
 
@@ -57,11 +58,11 @@ class Clock:
       peak_rate: images/s at an MFU of 1; None where that is not known.
       began: time at which this start of the run began, in seconds since 1970; None for now.
     """
-    self._path = workdir / "clock.json"
+    self._path = workdir / NAME
     self._batch_size = batch_size
     self._peak_rate = peak_rate
     self._lost = False
-    started, saved = self._read()
+    started, saved = _read(self._path)
     self._started = started or began or time.time()
     self._saved = {step: value for step, value in saved.items() if step <= start_step}
     self._before = self._saved[max(self._saved)] if self._saved else 0.0
@@ -123,18 +124,6 @@ class Clock:
     self._saved[step] = round(self._in_steps, 3)
     self._write()
 
-  def _read(self) -> tuple[float | None, dict[int, float]]:
-    """Reads when the run started, if that is known, and P at its saved steps."""
-    try:
-      if not self._path.exists():
-        return None, {}
-      known = json.loads(read_file(self._path))
-      saved = {int(step): float(value) for step, value in known["seconds_in_steps"].items()}
-      return float(known["started"]), saved
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-      _logger.warning("%s cannot be read, its times are lost: %s", self._path, error)
-      return None, {}
-
   def _write(self) -> None:
     if jax.process_index() > 0:
       return
@@ -146,6 +135,24 @@ class Clock:
       if not self._lost:
         _logger.warning("%s The run goes on without its times.", error)
       self._lost = True
+
+
+def start_time(workdir: epath.Path) -> float | None:
+  """Reads when a run was started first, in seconds since 1970; None where that is not known."""
+  return _read(workdir / NAME)[0]
+
+
+def _read(path: epath.Path) -> tuple[float | None, dict[int, float]]:
+  """Reads when the run started, if that is known, and P at its saved steps."""
+  try:
+    if not path.exists():
+      return None, {}
+    known = json.loads(read_file(path))
+    saved = {int(step): float(value) for step, value in known["seconds_in_steps"].items()}
+    return float(known["started"]), saved
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    _logger.warning("%s cannot be read, its times are lost: %s", path, error)
+    return None, {}
 
 
 def process_start() -> float:

@@ -160,6 +160,11 @@ def load_class_names(workdir: epath.Path) -> list[str]:
   return _load_dataset(workdir)["class_names"]
 
 
+def load_num_examples(workdir: epath.Path) -> int:
+  """Reads the number N of images that a run trains on."""
+  return _load_dataset(workdir)["examples"]
+
+
 def _load_dataset(workdir: epath.Path) -> dict[str, Any]:
   known = _load_json(workdir, "dataset.json")
   names = known.get("class_names")

@@ -14,21 +14,28 @@ COLUMNS = (
   "trial",  # first digits of the SHA-256 of its settings
   "variant",
   "fields",  # in which the model differs from the variant
+  "image_size",  # side in pixels
   "seed",
   "learning_rate",
   "config",
   "overrides",  # JSON
   "steps",
-  "params",
+  "images_seen",  # repeated ones counted again
+  "images_unique",
+  "params",  # without the head
+  "params_with_head",
   "macs",  # of one image, those of Fourier transforms included
+  "flops",  # of the whole training, recomputation left out
   "score",  # of the averaged weights: a share of the images
   "score_raw",
+  "error",  # 1 - score
   "loss",
   "seconds",  # of the process that finished it
   "images_per_second",  # median over the log lines
   "reason",  # why there is no score
   "revision",  # of this package
   "hardware",
+  "started",  # UTC
   "ended",  # UTC
 )
 

@@ -1,20 +1,18 @@
 """This module runs the trials of a study: first learning rates, then every arm and seed."""
 
 import concurrent.futures
-import os
 import pathlib
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from etils import epath
 
+from hornet_jax.studies.core_shares import core_shares, keep_to
 from hornet_jax.studies.learning_rate import best_rate, rates_to_try
 from hornet_jax.studies.results import Row, add_result, read_results
 from hornet_jax.studies.row import describe_result
 from hornet_jax.studies.study import Study
 from hornet_jax.studies.trial import Trial, run_trial
-
-_BINDS = hasattr(os, "sched_setaffinity")  # not on macOS, where trials share all cores
 
 Labelled = tuple[str, Trial]
 """A trial with what it is called in the lines that are told."""
@@ -53,10 +51,9 @@ class Runner:
   def run(self, trials: Sequence[Labelled]) -> None:
     """Runs those that have no result yet, and tells a line of each."""
     left = self.left(trials)
-    shares: queue.Queue[set[int]] = queue.Queue()
-    cores = sorted(os.sched_getaffinity(0)) if _BINDS else []
-    for worker in range(self._workers):
-      shares.put(set(cores[worker :: self._workers]) or set(cores))
+    shares: queue.Queue[Set[int]] = queue.Queue()
+    for share in core_shares(self._workers):
+      shares.put(share)
     with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
       futures = {pool.submit(self._run, trial, shares): label for label, trial in left}
       try:
@@ -71,14 +68,13 @@ class Runner:
         pool.shutdown(cancel_futures=True, wait=False)
         raise
 
-  def _run(self, trial: Trial, shares: "queue.Queue[set[int]]") -> Row:
+  def _run(self, trial: Trial, shares: "queue.Queue[Set[int]]") -> Row:
     share = shares.get()
     try:
-      # Of this thread alone; the process that it starts inherits it.
-      if _BINDS:
-        os.sched_setaffinity(0, share)
-      result = run_trial(trial, self._folder)
-      row = describe_result(trial, result, epath.Path(self._folder / trial.name))
+      keep_to(share)
+      workdirs = epath.Path(self._folder)
+      result = run_trial(trial, workdirs, self._folder)
+      row = describe_result(trial, result, workdirs / trial.name)
       add_result(self._table, row)
       return row
     finally:

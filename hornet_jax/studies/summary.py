@@ -47,7 +47,7 @@ def arm_results(study: Study, results: Mapping[str, Row]) -> dict[str, ArmResult
     done = [row for row in rows if row and row["score"]]
     if done:
       scores = [float(row["score"]) for row in done]
-      found[name] = ArmResult(scores, int(done[0]["params"]), int(done[0]["macs"]), rate)
+      found[name] = ArmResult(scores, int(done[0]["params_with_head"]), int(done[0]["macs"]), rate)
   return found
 
 

@@ -1,5 +1,6 @@
 """A trial is one training run of a study, known by the content of its config."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -8,7 +9,8 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -16,7 +18,7 @@ from etils import epath
 from hornet_jax.config.files import load_file
 from hornet_jax.config.flat import flatten
 from hornet_jax.config.schema import SCHEMA
-from hornet_jax.errors import InputError, StorageError
+from hornet_jax.errors import InputError, StoppedError, StorageError
 from hornet_jax.exit_status import AGAIN, COMPLETE, PERSON
 from hornet_jax.lock import locked
 from hornet_jax.runs.result import RunResult, read_result
@@ -24,6 +26,7 @@ from hornet_jax.runs.workdir import LOCK
 
 _STARTS = 3  # of one trial, where a fault is one that a new start mends
 _DIGITS = 12
+_POLL_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +74,23 @@ class Trial:
     ]
 
 
-def run_trial(trial: Trial, folder: pathlib.Path) -> RunResult:
+def run_trial(
+  trial: Trial,
+  workdirs: epath.Path,
+  logs: pathlib.Path,
+  *,
+  stopping: threading.Event | None = None,
+  launcher: Sequence[str] = (),
+) -> RunResult:
   """Trains in a process of its own, or goes on where that was stopped.
 
   Args:
     trial: what to train.
-    folder: folder of all trials; each has a workdir there, and the output of its process in
-      `NAME.log`.
+    workdirs: folder of the workdirs of all trials; each has one there by its name.
+    logs: folder of what the processes print, in `NAME.log`.
+    stopping: event at which the process is asked to stop, which saves what it has.
+    launcher: words of a command that starts `hornet` with the arguments that follow, on all hosts
+      of a slice; none for a process of this Python.
 
   Returns:
     The result of the finished run, or of one that ended because its loss is not finite.
@@ -85,16 +98,19 @@ def run_trial(trial: Trial, folder: pathlib.Path) -> RunResult:
   Raises:
     InputError: if a person has to act first; what the process said is told.
     StorageError: if it stopped, several times, by a fault that a new start may mend.
+    StoppedError: if `stopping` was set.
     RuntimeError: if it ended by a defect.
   """
-  workdir, log = epath.Path(folder / trial.name), folder / f"{trial.name}.log"
+  workdir, log = workdirs / trial.name, logs / f"{trial.name}.log"
   for _ in range(_STARTS):
     # A process that outlived its study is still at it, or another study is.
     with locked(workdir / LOCK, f"trial {trial.name}", wait=True):
       result = read_result(workdir)
     if result and (result.complete or result.diverged):
       return result
-    status = _start(trial, workdir, log)
+    status = _start(trial, workdir, log, stopping, launcher)
+    if stopping and stopping.is_set():
+      raise StoppedError(f"trial {trial.name} was asked to stop")
     last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
     result = read_result(workdir)
     if status == PERSON and not (result and result.diverged):
@@ -104,16 +120,36 @@ def run_trial(trial: Trial, folder: pathlib.Path) -> RunResult:
   raise StorageError(f"trial {trial.name} stopped {_STARTS} times; what it said is in {log}.")
 
 
-def _start(trial: Trial, workdir: epath.Path, log: pathlib.Path) -> int:
+def _start(
+  trial: Trial,
+  workdir: epath.Path,
+  log: pathlib.Path,
+  stopping: threading.Event | None,
+  launcher: Sequence[str],
+) -> int:
+  """Starts the process and waits for its end; returns its exit status."""
   root = pathlib.Path(__file__).parents[2]
   path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
   log.parent.mkdir(parents=True, exist_ok=True)
+  command = [*(launcher or (sys.executable, "-m", "hornet_jax")), "train", *trial.arguments()]
   with log.open("a") as output:
-    return subprocess.run(
-      [sys.executable, "-m", "hornet_jax", "train", *trial.arguments(), f"--workdir={workdir}"],
+    process = subprocess.Popen(
+      [*command, f"--workdir={workdir}"],
       env={**os.environ, "PYTHONPATH": path},
       stdin=subprocess.DEVNULL,
       stdout=output,
       stderr=subprocess.STDOUT,
-      check=False,
-    ).returncode
+      start_new_session=stopping is not None,  # Ctrl-C is for who waits here, and saves
+    )
+  try:
+    while stopping:
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(_POLL_SECONDS)
+      if stopping.is_set():
+        process.terminate()
+        break
+    return process.wait()
+  except BaseException:
+    process.terminate()
+    process.wait()
+    raise

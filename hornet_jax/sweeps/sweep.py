@@ -1,0 +1,189 @@
+"""A sweep is what a scaling study trains; its file says which sizes, which data and how."""
+
+import dataclasses
+import importlib.util
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.studies.design import Design
+from hornet_jax.studies.model_cost import train_flops
+from hornet_jax.studies.trial import Trial
+from hornet_jax.sweeps.cost import Cost, Setting, read_setting
+from hornet_jax.sweeps.points import Point
+
+FILE = "sweep.py"
+LENGTHS = ("images_seen", "passes", "flops")
+"""Axes of which a point has one: how long the training is."""
+_OWN = {"arm", "size", "seed", "images_unique", *LENGTHS}
+_MAX_ROUNDING = 0.02  # of the images of a run, as a share, by whole steps
+
+
+@runtime_checkable
+class SizeRule(Protocol):
+  """A `SizeRule` turns a size into a design."""
+
+  def design(self, size: Any) -> Design:
+    """Gives the design of a size; raises `InputError` where there is none."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepTrial:
+  """A `SweepTrial` is a trial of a sweep with what is known of it beforehand.
+
+  Attributes:
+    trial: what is trained.
+    arm: name of the arm.
+    point: values of the axes.
+    cost: what it costs.
+  """
+
+  trial: Trial
+  arm: str
+  point: Point
+  cost: Cost
+
+  @property
+  def label(self) -> str:
+    """Names the trial for a person, by the values of its axes."""
+    others = (f"{name} {_text(value)}" for name, value in self.point.items() if name != "arm")
+    return ", ".join([self.arm, *others])
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+  """A `Sweep` trains the designs of some arms at the points of some axes.
+
+  The axes of a point are `arm`, the name of an arm; `size`, which the arm's rule turns into a
+  design; `images_unique`, the number of different images (those of the training split, if there
+  is no such axis); one of `images_seen`, `passes` over the unique images, and `flops` of the whole
+  training; `seed`; and any key of the config, such as `"optimizer.learning_rate"`.
+
+  Attributes:
+    config: config file, with `{variant}` in its argument.
+    arms: name -> rule that turns a size into a design.
+    points: points that are trained.
+    settings: overrides of the config for all trials.
+    of_arms: name of an arm -> overrides of the config for its trials, such as the learning rate.
+    warmup: share of a run in which the learning rate grows.
+  """
+
+  config: str
+  arms: Mapping[str, SizeRule]
+  points: Sequence[Point]
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  of_arms: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+  warmup: float = 0.1
+
+  def __post_init__(self) -> None:
+    """Raises `InputError` where a name is used that is not there, or a point lacks an axis."""
+    for name in self.of_arms:
+      if name not in self.arms:
+        raise unknown_name("arm of `of_arms`", name, self.arms)
+    for point in self.points:
+      _check(point, self.arms)
+
+  def trials(self) -> list[SweepTrial]:
+    """Lists the trials of all points, each once, in the order of the points.
+
+    Raises:
+      InputError: if a point cannot be trained as it says.
+    """
+    by_name: dict[str, SweepTrial] = {}
+    for point in self.points:
+      trial = self._trial(point)
+      by_name.setdefault(trial.trial.name, trial)
+    return list(by_name.values())
+
+  def _trial(self, point: Point) -> SweepTrial:
+    arm = point["arm"]
+    design = self.arms[arm].design(point["size"])
+    config = self.config.format(variant=design.variant)
+    overrides = {
+      **self.settings,
+      **self.of_arms.get(arm, {}),
+      **{name: value for name, value in point.items() if name not in _OWN},
+      "data.image_size": design.image_size,
+      "seed": point.get("seed", 0),
+    }
+    if design.fields:
+      overrides["model.fields"] = design.fields
+    setting = read_setting(Trial(config, overrides))
+    unique = point.get("images_unique", setting.images)
+    steps = _steps(point, setting, unique)
+    epochs = steps / (unique // setting.batch_size)
+    overrides |= {
+      "epochs": epochs,
+      "optimizer.warmup_epochs": self.warmup * epochs,
+      "eval.every_epochs": epochs,
+    }
+    if "images_unique" in point:
+      overrides["data.unique_images"] = unique
+    cost = Cost(setting.model, steps * setting.batch_size, unique)
+    return SweepTrial(Trial(config, overrides), arm, point, cost)
+
+
+def load_sweep(folder: pathlib.Path) -> Sweep:
+  """Calls `get_sweep()` of a folder's `sweep.py`.
+
+  Raises:
+    InputError: if there is no such file, or it does not give a sweep.
+  """
+  path = folder / FILE
+  if not path.is_file():
+    raise InputError(f"`sweep` must be a folder with a {FILE}: got {folder}.")
+  spec = importlib.util.spec_from_file_location(f"sweep_{folder.name}", path)
+  assert spec, path
+  assert spec.loader, path
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+    sweep = module.get_sweep()
+  except InputError:
+    raise
+  except Exception as error:
+    raise InputError(f"{path} must define get_sweep(): {type(error).__name__}: {error}") from error
+  if not isinstance(sweep, Sweep):
+    raise InputError(f"get_sweep() of {path} must give a Sweep: got {type(sweep).__name__}.")
+  return sweep
+
+
+def _check(point: Point, arms: Mapping[str, SizeRule]) -> None:
+  if missing := sorted({"arm", "size"} - set(point)):
+    raise InputError(f"a point must have an arm and a size: {dict(point)} has no {missing[0]}.")
+  if point["arm"] not in arms:
+    raise unknown_name("arm", point["arm"], arms)
+  if len(lengths := [name for name in LENGTHS if name in point]) != 1:
+    raise InputError(
+      f"a point must have one of {', '.join(LENGTHS)}: {dict(point)} has "
+      f"{' and '.join(lengths) or 'none'}."
+    )
+
+
+def _steps(point: Point, setting: Setting, unique: int) -> int:
+  """Returns the number of updates that a point asks for."""
+  batch = setting.batch_size
+  if not batch <= unique <= setting.images:
+    raise InputError(
+      f"`images_unique` must be at least a batch and at most the training split: expected "
+      f"{batch:,} to {setting.images:,}, got {unique:,}."
+    )
+  if "flops" in point:
+    seen = point["flops"] / train_flops(setting.model.macs, 1)
+  else:
+    seen = point.get("images_seen", point.get("passes", 0) * unique)
+  steps = round(seen / batch)
+  if steps < 1 or abs(steps * batch / seen - 1) > _MAX_ROUNDING:
+    raise InputError(
+      f"the length of a run must be whole steps within {_MAX_ROUNDING:.0%}: {dict(point)} asks for "
+      f"{seen:,.0f} images in batches of {batch:,}. Hint: train longer, or with a smaller batch."
+    )
+  return steps
+
+
+def _text(value: Any) -> str:
+  if isinstance(value, int):
+    return f"{value:,}"
+  return f"{value:g}" if isinstance(value, float) else str(value)
