@@ -58,9 +58,12 @@ ALLOWED = {
     *("pretrained", "report", "runs", "tasks", "train.presentation", "train.task", "versions"),
   },
   "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", "train.task"},
-  "studies": {"config", "cost.count", "models", "runs", "tasks", "train.task"},
+  "studies": {
+    *("config", "cost", "cost.count", "cost.hardware", "data", "models", "runs", "tasks"),
+    "train.task",
+  },
   "sweeps": {
-    *("config", "cost", "cost.hardware", "data", "runs", "studies", "train.task"),
+    *("config", "data", "runs", "studies"),
   },
   "bench": {
     *("config", "cost", "cost.count", "cost.hardware", "data", "models", "ops", "parallel"),

@@ -6,10 +6,12 @@ import pytest
 
 from hornet_jax.cli.main import main
 from hornet_jax.config.build import build_model
+from hornet_jax.config.flat import nest
 from hornet_jax.config.model_fields import parse_fields, write_fields
 from hornet_jax.errors import InputError
 from hornet_jax.studies.design import Design, read_design
 from hornet_jax.studies.match import match
+from hornet_jax.studies.model_cost import count_model
 from hornet_jax.studies.study import load_study
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -88,12 +90,12 @@ def test_the_command_prints_the_table(capsys):
   assert abs(float(lines[-1].split()[-1]) - 1) <= 0.01
 
 
+@pytest.mark.parametrize("folder", ["", "imagenet"])
 @pytest.mark.parametrize("name", ["families", "filters", "isotropic", "orders"])
-def test_designs_of_the_studies_are_equally_expensive(name):
-  study = load_study(ROOT / "experiments" / name)
+def test_designs_of_the_studies_are_equally_expensive(name, folder):
+  study = load_study(ROOT / "experiments" / name / folder)
   costs = []
-  for arm, of_arm in study.arms.items():
-    settings = study.trial(arm, 1e-3, 0).settings
-    design = read_design(f"{of_arm.variant}:{of_arm.fields}", settings["data.image_size"], 10)
-    costs.append(design.with_fields(patch_size=settings["model.patch_size"]).costs()["macs"])
+  for arm in study.arms:
+    config = nest(study.trial(arm, 1e-3, 0).settings)
+    costs.append(count_model(config["model"], config["data"], 10).macs)
   assert max(costs) <= 1.01 * min(costs)

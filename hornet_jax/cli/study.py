@@ -4,16 +4,23 @@ import argparse
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
 
 from etils import epath
 
 from hornet_jax.cli.arguments import positive_int
+from hornet_jax.cost.estimate import Range
+from hornet_jax.cost.hardware import parse_topology
+from hornet_jax.cost.plan import Limits
+from hornet_jax.cost.xla.compile import check_compiler, results_folder
 from hornet_jax.errors import InputError
 from hornet_jax.studies.figure import draw_arms
+from hornet_jax.studies.price import chip_hours, describe_total
 from hornet_jax.studies.run_study import Runner, arm_trials, run_study, tuning_trials
 from hornet_jax.studies.study import FILE, Study, load_study
 from hornet_jax.studies.summary import arm_results, learning_rates_table, results_table
 
+_PLAN_SECONDS = 1800.0  # for one program
 _START, _END = "<!-- written by `hornet study` -->", "<!-- end of what it wrote -->"
 
 
@@ -32,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--dry_run", action="store_true", help="print what is left to run, and exit")
   parser.add_argument(
+    "--topology", help="with --dry_run: slice of TPUs, such as v5e:4x8, to plan chip-hours for"
+  )
+  parser.add_argument(
     "--no_training", action="store_true", help="write table and figure of what is there, and exit"
   )
 
@@ -42,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
   table = epath.Path(args.results or folder.parent / "trials.csv")
   runner = Runner(table, pathlib.Path(args.trials), args.workers, _tell)
   if args.dry_run:
-    return _dry_run(study, runner)
+    return _dry_run(study, runner, args.topology)
   if not args.no_training:
     run_study(study, runner)
   arms = arm_results(study, runner.results)
@@ -62,12 +72,19 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
-def _dry_run(study: Study, runner: Runner) -> int:
+def _dry_run(study: Study, runner: Runner, topology: str | None) -> int:
   trials = [*tuning_trials(study, runner.results), *arm_trials(study, runner.results)]
   left = runner.left(trials)
-  for label, trial in left:
-    print(f"{trial.name} {label}: {shlex.join(trial.arguments())}")
-  print(f"{len(left)} of {len(trials)} trials are left, or more where learning rates go on")
+  hours: Sequence[Range | None] = [None] * len(left)
+  if topology:
+    check_compiler()
+    limits = Limits(_PLAN_SECONDS, results_folder())
+    hours = chip_hours(left, parse_topology(topology), limits, _tell)
+  for (label, trial), of_trial in zip(left, hours, strict=True):
+    cost = f", {of_trial.low:,.0f} to {of_trial.high:,.0f} chip-hours" if of_trial else ""
+    print(f"{trial.name} {label}{cost}: {shlex.join(trial.arguments())}")
+  total = f": {describe_total(hours, topology)}" if topology else ""
+  print(f"{len(left)} of {len(trials)} trials are left, or more where learning rates go on{total}")
   return 0
 
 

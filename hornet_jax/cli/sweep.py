@@ -19,7 +19,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.exit_status import COMPLETE, PERSON
 from hornet_jax.files import write_file
 from hornet_jax.paths import absolute
-from hornet_jax.sweeps.price import chip_hours
+from hornet_jax.studies.price import chip_hours, describe_total
 from hornet_jax.sweeps.queue import Queue
 from hornet_jax.sweeps.results import results_csv
 from hornet_jax.sweeps.status import Status, describe_status, read_status
@@ -116,14 +116,11 @@ def _dry_run(trials: Sequence[SweepTrial], topology: str | None) -> int:
   if topology:
     check_compiler()
     limits = Limits(_PLAN_SECONDS, results_folder())
-    hours = chip_hours(trials, parse_topology(topology), limits, _tell)
+    labelled = [(trial.label, trial.trial) for trial in trials]
+    hours = chip_hours(labelled, parse_topology(topology), limits, _tell)
     for row, of_trial in zip(rows, hours, strict=True):
       row["chip-hours"] = f"{of_trial.low:.3g} to {of_trial.high:.3g}" if of_trial else "too large"
-    fitting = [of_trial for of_trial in hours if of_trial]
-    low, high = sum(h.low for h in fitting), sum(h.high for h in fitting)
-    total += f", {low:.3g} to {high:.3g} chip-hours on {topology}"
-    if left_out := len(hours) - len(fitting):
-      total += f" without {counted(left_out, 'trial')} that {topology} has no memory for"
+    total += f", {describe_total(hours, topology)}"
   print(tabulate(rows, headers="keys", disable_numparse=True, colalign=_alignment(rows)))
   print(f"{total}; parameters without the head")
   return COMPLETE

@@ -164,8 +164,12 @@ def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
     InputError: if the dataset is not prepared and its sizes are not known.
   """
   known = DATASETS.get(name)
-  if known and known.num_examples and split in ("", known.train_split):
-    return known.num_examples, known.num_classes
+  if known and known.num_examples:
+    part = re.fullmatch(rf"{known.train_split}\[(\d*):(\d*)\]", split)
+    if part or split in ("", known.train_split):
+      rows = range(known.num_examples)
+      begin, end = (int(text) if text else None for text in part.groups()) if part else (None, None)
+      return len(rows[begin:end]), known.num_classes
   split = split or default_splits(name, data_dir)[0]
   opened = open_split(name, split, data_dir)
   return len(opened.source), len(opened.class_names)

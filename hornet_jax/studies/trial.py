@@ -110,7 +110,7 @@ def run_trial(
       return result
     status = _start(trial, workdir, log, stopping, launcher)
     if stopping and stopping.is_set():
-      raise StoppedError(f"trial {trial.name} was asked to stop")
+      raise StoppedError(f"trial {trial.name} is saved: the same command goes on")
     last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
     result = read_result(workdir)
     if status == PERSON and not (result and result.diverged):

@@ -62,7 +62,7 @@ class Queue:
     Raises:
       InputError: if there is no such database or no driver for it, or no such queue.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs a traceback for each failure
     self._storage = _open(storage, beat, silence)
     sampler = optuna.samplers.RandomSampler(0)  # there is nothing to draw
     if not must_exist:

@@ -17,7 +17,7 @@ FILE = "sweep.py"
 LENGTHS = ("images_seen", "passes", "flops")
 """Axes of which a point has one: how long the training is."""
 _OWN = {"arm", "size", "seed", "images_unique", *LENGTHS}
-_MAX_ROUNDING = 0.02  # of the images of a run, as a share, by whole steps
+_MAX_ROUNDING = 0.02  # of a budget, as a share, by whole steps
 
 
 @runtime_checkable
@@ -172,13 +172,16 @@ def _steps(point: Point, setting: Setting, unique: int) -> int:
     )
   if "flops" in point:
     seen = point["flops"] / train_flops(setting.model.macs, 1)
+    tolerance = _MAX_ROUNDING
   else:
     seen = point.get("images_seen", point.get("passes", 0) * unique)
+    tolerance = 1.0
   steps = round(seen / batch)
-  if steps < 1 or abs(steps * batch / seen - 1) > _MAX_ROUNDING:
+  if steps < 1 or abs(steps * batch - seen) > tolerance * seen:
     raise InputError(
-      f"the length of a run must be whole steps within {_MAX_ROUNDING:.0%}: {dict(point)} asks for "
-      f"{seen:,.0f} images in batches of {batch:,}. Hint: train longer, or with a smaller batch."
+      f"the length of a run must be at least a step, and spend a budget of FLOPs within "
+      f"{_MAX_ROUNDING:.0%}: {dict(point)} asks for {seen:,.0f} images in batches of {batch:,}. "
+      "Hint: train longer, or with a smaller batch."
     )
   return steps
 

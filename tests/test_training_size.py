@@ -1,0 +1,25 @@
+"""How many images there are to train on is known of datasets that are not prepared."""
+
+import pytest
+
+from hornet_jax.data.datasets import training_size
+from hornet_jax.errors import InputError
+
+
+@pytest.mark.parametrize(
+  ("split", "images"),
+  [
+    ("", 1_281_167),
+    ("train", 1_281_167),
+    ("train[:1268000]", 1_268_000),
+    ("train[1268000:]", 13_167),
+    ("train[100:300]", 200),
+  ],
+)
+def test_a_part_of_a_known_dataset(split, images, tmp_path):
+  assert training_size("imagenet2012", split, str(tmp_path)) == (images, 1000)
+
+
+def test_other_splits_need_the_files(tmp_path):
+  with pytest.raises(InputError, match="is not prepared"):
+    training_size("imagenet2012", "train[:10%]", str(tmp_path))
