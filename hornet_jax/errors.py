@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+_MAX_LISTED = 40  # names in a message
+_SOME = 8  # of more than that
+
 
 class InputError(ValueError):
   """An `InputError` refuses bad input from outside: a name, a value, a file, a setting.
@@ -13,7 +16,7 @@ class InputError(ValueError):
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
-  """Returns an `InputError` that names the nearest known names, then all of them.
+  """Returns an `InputError` that names the nearest known names, then all, or some of very many.
 
   Args:
     kind: kind of thing that is named, such as `"variant"`.
@@ -23,7 +26,13 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
   choices = sorted(choices)
   nearest = difflib.get_close_matches(name, choices)
   hint = f" did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
-  return InputError(f"unknown {kind} {name!r}:{hint} expected one of {', '.join(choices)}.")
+  if len(choices) <= _MAX_LISTED:
+    return InputError(f"unknown {kind} {name!r}:{hint} expected one of {', '.join(choices)}.")
+  some = difflib.get_close_matches(name, choices, n=_SOME, cutoff=0.0)
+  return InputError(
+    f"unknown {kind} {name!r}:{hint} expected one of {len(choices)} names, such as "
+    f"{', '.join(some)}."
+  )
 
 
 DIVERGED = "must give finite numbers"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 from etils import epath
@@ -39,7 +40,7 @@ def row(trial, score, **changes):
     "trial": trial.name,
     "score": "" if score is None else f"{score:.6f}",
     "learning_rate": f"{trial.overrides['optimizer.learning_rate']:g}",
-    "params": "1000",
+    "params_with_head": "1000",
     "macs": "2000",
     "seconds": "1.0",
     "reason": "" if score is not None else "diverged",
@@ -85,7 +86,7 @@ def runs(monkeypatch):
   """The names of the trials that were run; their score is that of their seed and learning rate."""
   names = []
 
-  def run_trial(trial, folder):
+  def run_trial(trial, workdirs, logs):
     names.append(trial.name)
     return RunResult(True, 1, 1, {}, "", 0, "", "")
 
@@ -218,7 +219,7 @@ def test_a_study_that_is_killed_goes_on(data_dir, tmp_path):
 
 
 class Process:
-  """What `train` does in a trial's workdir, one answer a start: exit status and result."""
+  """Stands for `subprocess.Popen`: exit status and result in the trial's workdir, one a start."""
 
   def __init__(self, workdir, *answers):
     self.workdir, self.answers = workdir, list(answers)
@@ -230,7 +231,7 @@ class Process:
       result = RunResult(complete, 3, 9, {}, "", status, reason, "")
       self.workdir.mkdir(parents=True, exist_ok=True)
       (self.workdir / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
-    return subprocess.CompletedProcess(command, status)
+    return types.SimpleNamespace(wait=lambda: status)
 
 
 @pytest.mark.parametrize(
@@ -246,12 +247,12 @@ class Process:
 def test_how_a_trial_may_end(monkeypatch, tmp_path, answers, expected):
   trial = STUDY.trial("A", 1e-3, 0)
   process = Process(tmp_path / trial.name, *answers)
-  monkeypatch.setattr("subprocess.run", process)
+  monkeypatch.setattr("subprocess.Popen", process)
   if isinstance(expected, tuple):
     with pytest.raises(expected[0], match=expected[1]):
-      run_trial(trial, tmp_path)
+      run_trial(trial, epath.Path(tmp_path), tmp_path)
   else:
-    result = run_trial(trial, tmp_path)
+    result = run_trial(trial, epath.Path(tmp_path), tmp_path)
     assert (result.complete, result.diverged) == (expected, not expected)
-    assert run_trial(trial, tmp_path) == result  # it is not started again
+    assert run_trial(trial, epath.Path(tmp_path), tmp_path) == result  # it is not started again
   assert not process.answers
