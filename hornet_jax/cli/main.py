@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   _quieten_tpu_compiler()
   try:
     args = _parse(argv)
-    for place in ("workdir", "data_dir", "out", "csv"):
+    for place in ("workdir", "branch_from", "data_dir", "out", "csv"):
       path = getattr(args, place, None) or ""
       check_reachable(path)
       if path.startswith("~"):  # a shell leaves it behind an equals sign

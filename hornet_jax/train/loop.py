@@ -117,7 +117,8 @@ def _train_steps(
       # where the state is about to be kept or judged.
       stopping = stop.reached(step) or step == total_steps
       evaluating = step == total_steps or step % eval_every == 0
-      saving = stopping or evaluating or step % save_every == 0
+      due = step % save_every == 0 or step in trainer.branch_steps
+      saving = stopping or evaluating or due
       if pending:
         _record(*pending, run, clock, progress)
       pending = (step, metrics)

@@ -1,4 +1,4 @@
-"""This is the paper's recipe in optax: AdamW, its schedule and what it decays."""
+"""This is the paper's recipe in optax: AdamW and what it decays."""
 
 import functools
 from collections.abc import Callable
@@ -11,31 +11,6 @@ from hornet_jax.models.param_info import ParamInfoOf, Role, map_params
 from hornet_jax.train.layer_decay import scale_by_layer
 
 _MU_DTYPES = ("float32", "bfloat16")
-
-
-def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int) -> optax.Schedule:
-  """Makes a linear warm-up that includes both ends, then a cosine that starts at the peak.
-
-  Step i < W: peak * i / (W - 1). After it, with n = total - W and i counted from 0:
-  final + (peak - final) (1 + cos(pi i / n)) / 2. So step 0 has 0, the peak is used
-  twice and `final` is never quite reached.
-
-  Source: official utils.py, `cosine_scheduler`.
-
-  Args:
-    peak: highest value.
-    final: value that the cosine tends to.
-    total_steps: steps of the whole run.
-    warmup_steps: W; 0 for none.
-
-  Returns:
-    A function of the step, as optax wants it.
-  """
-  cosine = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1), final / peak)
-  if warmup_steps == 0:
-    return cosine
-  warmup = optax.linear_schedule(0.0, peak, max(warmup_steps - 1, 1))
-  return optax.join_schedules([warmup, cosine], [warmup_steps])
 
 
 _NOT_DECAYED = (Role.NORM, Role.BIAS, Role.LAYER_SCALE)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.config.build import on_mesh
+from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
 from hornet_jax.cost.count import forward_work
 from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
 from hornet_jax.data.schema import batch_schema
@@ -27,11 +28,19 @@ from hornet_jax.parallel.mesh import (
 )
 from hornet_jax.tasks.build import build_task
 from hornet_jax.train.ema import fitted_decay
-from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
+from hornet_jax.train.optimizer import adamw, head_only
+from hornet_jax.train.schedule import make_schedule
 from hornet_jax.train.state import abstract_state, create_state
 from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
 
 _logger = logging.getLogger(__name__)
+_OF_SCHEDULE = (
+  "schedule",
+  "learning_rate",
+  "final_learning_rate",
+  "decay_fraction",
+  "decay_shape",
+)
 
 
 class Trainer:
@@ -46,6 +55,7 @@ class Trainer:
     model: built for the task.
     steps_per_epoch: floor(N / B), as in the official code.
     total_steps: epochs * floor(N / B).
+    branch_steps: steps at which runs may branch off, of `checkpoint.branch_epochs`.
     max_skipped_steps: `optimizer.max_skipped_steps`.
     max_rollbacks: `optimizer.max_rollbacks`.
   """
@@ -67,8 +77,7 @@ class Trainer:
     self.task, model = build_task(config, num_classes)
     self.model = model if mesh.size == 1 else on_mesh(model, mesh)
     self.steps_per_epoch = num_examples // data["batch_size"]
-    # Rounding, so that 2.3 epochs of 100 steps are 230, not 229.
-    self.total_steps = math.floor(round(config["epochs"] * self.steps_per_epoch, 6))
+    self.total_steps = count_steps(config["epochs"], self.steps_per_epoch)
     if self.total_steps < 1:
       if self.steps_per_epoch:
         hint = f"--config.epochs={math.ceil(1e2 / self.steps_per_epoch) / 1e2:g} or more"
@@ -91,13 +100,37 @@ class Trainer:
     self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
     head = functools.partial(head_only, model.param_info)
     self._trainable = head if optimizer.pop("freeze_backbone") else None
-    self._schedule = warmup_cosine(
-      optimizer.pop("learning_rate"),
-      optimizer.pop("final_learning_rate"),
-      self.total_steps,
-      self.steps_of(optimizer.pop("warmup_epochs")),
-    )
+    warmup_steps = self.steps_of(optimizer.pop("warmup_epochs"))
+    of_schedule = {name: optimizer.pop(name) for name in _OF_SCHEDULE}
+    self._schedule = make_schedule(self.total_steps, warmup_steps, **of_schedule)
+    self.branch_steps = branch_steps(config, num_examples)
+    self._check_branch_steps(warmup_steps)
     self._tx = adamw(model.param_info, **optimizer, trainable=self._trainable)
+
+  def cool_down_start(self, epochs: float | None = None) -> int:
+    """Gives the number of steps after which a run with a constant learning rate cools down.
+
+    Args:
+      epochs: its length; None for that of this one.
+    """
+    length = self.config["epochs"] if epochs is None else epochs
+    total_steps = count_steps(length, self.steps_per_epoch)
+    return cool_down_start(total_steps, self.config["optimizer"]["decay_fraction"])
+
+  def _check_branch_steps(self, warmup_steps: int) -> None:
+    outside = [
+      f"{epochs:g} epochs, step {step}"
+      for epochs, step in zip(
+        self.config["checkpoint"]["branch_epochs"], self.branch_steps, strict=True
+      )
+      if not max(warmup_steps, 1) <= step <= self.cool_down_start()
+    ]
+    if outside:
+      raise InputError(
+        "`checkpoint.branch_epochs` must be lengths of runs that cool down while the learning rate "
+        f"of this one is constant: expected after step {warmup_steps} and until step "
+        f"{self.cool_down_start()}, got {'; '.join(outside)}."
+      )
 
   def check_batch(self) -> None:
     """Raises `InputError` where the mesh cannot train on the batch."""
