@@ -85,7 +85,7 @@ def test_a_branch_equals_the_run_of_its_length(load, trunk, tmp_path):
   assert results[0].config_hash == results[1].config_hash
   # The same command goes on, and another trunk is not taken for its own.
   assert train(config, branch, ONE, branch_from=trunk).complete
-  with pytest.raises(InputError, match="must be new, or that of a branch of .*its trunk is none"):
+  with pytest.raises(InputError, match=r"must be new, or that of a branch of .*its trunk is none"):
     train(config, whole, ONE, branch_from=trunk)
 
 

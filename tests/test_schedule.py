@@ -33,7 +33,7 @@ def test_warmup_stable_decay_by_hand(shape, halfway):
   np.testing.assert_array_equal(found[5:13], 2.0)  # the first step of the cool-down has the peak
   np.testing.assert_allclose(found[16], 0.5 + 1.5 * halfway, rtol=1e-6)
   assert np.all(np.diff(found[12:]) < 0)
-  assert 0.5 < found[19]
+  assert found[19] > 0.5
   np.testing.assert_allclose(found[20], 0.5, rtol=1e-6)
 
 
@@ -55,7 +55,9 @@ def test_the_cosine_is_the_official_one():
 
 
 def test_warm_up_and_cool_down_must_fit():
-  with pytest.raises(InputError, match="expected at most 80 steps, which .* leaves of 100, got 81"):
+  with pytest.raises(
+    InputError, match=r"expected at most 80 steps, which .* leaves of 100, got 81"
+  ):
     make_schedule(100, 81, schedule="warmup_stable_decay", **SETTINGS)
 
 

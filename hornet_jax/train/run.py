@@ -112,6 +112,7 @@ def train(
       # From here on this start counts: what was refused before leaves the last result alone.
       with _recorded(trainer, workdir, lock, on_error) as ending:
         ending.saved_step = lambda: checkpoints.saved_step
+        ending.images_by = trainer.images_by
         try:
           _announce(trainer, inputs.splits.train, workdir, changes)
           outcome = _run(trainer, inputs, initial, checkpoints, workdir, lock, ending, began)

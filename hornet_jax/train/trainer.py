@@ -67,12 +67,12 @@ class Trainer:
       config: nested, with the keys of `config.schema`, each in its range.
       mesh: the devices.
       num_classes: number of classes of the dataset.
-      num_examples: N, of the training split.
+      num_examples: N, number of images that are trained on.
 
     Raises:
       InputError: if a setting is bad.
     """
-    self.config, self.mesh = config, mesh
+    self.config, self.mesh, self._num_examples = config, mesh, num_examples
     data = config["data"]
     self.task, model = build_task(config, num_classes)
     self.model = model if mesh.size == 1 else on_mesh(model, mesh)
@@ -137,6 +137,20 @@ class Trainer:
     batch_size, parts = self.config["data"]["batch_size"], self._accumulation_steps
     check_batch_size(batch_size, self.mesh, parts)
     self.task.check_batch(batch_size // parts, self.mesh.size)
+
+  def images_by(self, step: int) -> dict[str, int]:
+    """Counts the images of the first steps.
+
+    Args:
+      step: number of steps.
+
+    Returns:
+      `images_seen`, each as often as it was shown, and `unique_images`, how many different ones
+      these are: at most N. The latter is an upper bound where passes leave images out
+      (`data.class_balance`, rollbacks).
+    """
+    seen = step * self.config["data"]["batch_size"]
+    return {"images_seen": seen, "unique_images": min(seen, self._num_examples)}
 
   def steps_of(self, epochs: float) -> int:
     """Rounds so many epochs to steps."""
