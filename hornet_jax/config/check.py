@@ -51,6 +51,11 @@ def check_config(config: Mapping[str, Any]) -> None:
         f"`{name}` must be a smallest and a largest value: expected a <= b, got {values[name]}."
       )
   _check_schedule(values)
+  if (values["optimizer.parametrization"] != "standard") != bool(values["optimizer.base_width"]):
+    raise InputError(
+      "`optimizer.base_width` must come with optimizer.parametrization mup or power, and they with "
+      f"it: got {values['optimizer.base_width']} with {values['optimizer.parametrization']}."
+    )
   if values["epochs"] != FIT and values["optimizer.warmup_epochs"] >= values["epochs"]:
     raise InputError(
       "`optimizer.warmup_epochs` must be less than `epochs`: expected less than "

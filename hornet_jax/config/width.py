@@ -16,19 +16,31 @@ def fields_at_width(variant: str, fields: str, width: int) -> str:
   Raises:
     InputError: if the model has no width, or its heads would not be whole.
   """
-  known = parse_fields(fields)
-  model = create_model(variant, **known)
-  base = getattr(model, "base_dim", None)
-  if base is None:
+  known, base = parse_fields(fields), read_width(variant, fields)
+  heads = getattr(create_model(variant, **known), "num_heads", None)
+  if heads is not None:
+    known["num_heads"] = _scaled(variant, heads, width, base)
+  return write_fields(known | {"base_dim": width})
+
+
+def read_width(variant: str, fields: str) -> int:
+  """Reads the width of a model, its `base_dim`.
+
+  Args:
+    variant: name of the model.
+    fields: fields in which it differs from the variant, as `model.fields` has them.
+
+  Raises:
+    InputError: if it has none.
+  """
+  model = create_model(variant, **parse_fields(fields))
+  width = getattr(model, "base_dim", None)
+  if width is None:
     raise InputError(
       f"{variant} must have a width that can be changed: expected a field `base_dim`, got a "
       f"{type(model).__name__}."
     )
-  known["base_dim"] = width
-  heads = getattr(model, "num_heads", None)
-  if heads is not None:
-    known["num_heads"] = _scaled(variant, heads, width, base)
-  return write_fields(known)
+  return int(width)
 
 
 def _scaled(

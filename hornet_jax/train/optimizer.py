@@ -9,6 +9,7 @@ import optax
 from hornet_jax.errors import unknown_name
 from hornet_jax.models.param_info import ParamInfoOf, Role, map_params
 from hornet_jax.train.layer_decay import scale_by_layer
+from hornet_jax.train.width_scaling import UNSCALED, WidthScaling
 
 _MU_DTYPES = ("float32", "bfloat16")
 
@@ -46,6 +47,7 @@ def adamw(
   mu_dtype: str = "float32",
   layer_decay: float = 1.0,
   trainable: Callable[[Any], Any] | None = None,
+  scaling: WidthScaling = UNSCALED,
 ) -> optax.GradientTransformation:
   """Makes clipping by the global L2 norm, then AdamW at a learning rate of 1.
 
@@ -67,11 +69,17 @@ def adamw(
       `scale_by_layer`; 1 for none.
     trainable: params -> tree of bools; the others get no update and need no moments. None
       for all.
+    scaling: factors of the learning rates, which leave learning rate times decay as it is.
   """
   if mu_dtype not in _MU_DTYPES:
     raise unknown_name("mu_dtype", mu_dtype, _MU_DTYPES)
   mask = functools.partial(decay_mask, param_info)
-  tx = optax.adamw(1.0, b1, b2, eps, mu_dtype=mu_dtype, weight_decay=weight_decay, mask=mask)
+  tx = optax.chain(
+    optax.scale_by_adam(b1, b2, eps, mu_dtype=mu_dtype),
+    *([scaling.scale_updates()] if scaling.rates else []),
+    optax.add_decayed_weights(weight_decay, mask),
+    optax.scale_by_learning_rate(1.0),
+  )
   if trainable is not None:
     transforms = {True: tx, False: optax.set_to_zero()}
     tx = optax.partition(transforms, trainable)

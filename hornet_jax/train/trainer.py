@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import optax
 from jax.sharding import Mesh
 
 from hornet_jax.checkpoints.train_state import TrainState
@@ -29,9 +30,10 @@ from hornet_jax.parallel.mesh import (
 from hornet_jax.tasks.build import build_task
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.optimizer import adamw, head_only
+from hornet_jax.train.parametrization import make_width_scaling
 from hornet_jax.train.schedule import make_schedule
 from hornet_jax.train.state import abstract_state, create_state
-from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
+from hornet_jax.train.step import StepSettings, TrainStep, make_eval_step, make_train_step
 
 _logger = logging.getLogger(__name__)
 _OF_SCHEDULE = (
@@ -41,6 +43,9 @@ _OF_SCHEDULE = (
   "decay_fraction",
   "decay_shape",
 )
+
+
+_OF_WIDTH = ("parametrization", "base_width", "width_exponent")
 
 
 class Trainer:
@@ -105,7 +110,9 @@ class Trainer:
     self._schedule = make_schedule(self.total_steps, warmup_steps, **of_schedule)
     self.branch_steps = branch_steps(config, num_examples)
     self._check_branch_steps(warmup_steps)
-    self._tx = adamw(model.param_info, **optimizer, trainable=self._trainable)
+    self._scaling = make_width_scaling(config, model, self._image_shape, num_classes)
+    of_adamw = {name: value for name, value in optimizer.items() if name not in _OF_WIDTH}
+    self._tx = adamw(model.param_info, **of_adamw, trainable=self._trainable, scaling=self._scaling)
 
   def cool_down_start(self, epochs: float | None = None) -> int:
     """Gives the number of steps after which a run with a constant learning rate cools down.
@@ -162,12 +169,12 @@ class Trainer:
 
   def abstract_state(self) -> TrainState:
     """Describes the state: shapes, types and shardings."""
-    return abstract_state(self.model, self._tx, self._image_shape, self.mesh)
+    return abstract_state(self.model, self._tx, self._image_shape, self.mesh, self._scaling)
 
   def create_state(self) -> TrainState:
     """Makes the state at step 0 on the devices, its parameters drawn by the config's seed."""
     seed = self.config["seed"]
-    return create_state(self.model, self._tx, self._image_shape, self.mesh, seed)
+    return create_state(self.model, self._tx, self._image_shape, self.mesh, seed, self._scaling)
 
   def place(self, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Puts variables from the host, with blocks apart, on the devices as a state has them."""
@@ -203,17 +210,25 @@ class Trainer:
       seed=self.config["seed"],
     )
 
-  def lower_train_step(self) -> jax.stages.Lowered:
-    """Lowers (state, batch) -> (state, metrics) for the devices; it reuses the state's memory."""
-    train_step = make_train_step(
+  def train_step(self, schedule: optax.Schedule) -> TrainStep:
+    """Makes the step (state, batch) -> (state, metrics), to be jitted.
+
+    Args:
+      schedule: learning rate of each step, in place of the config's.
+    """
+    return make_train_step(
       self.model,
       self.task,
       self._tx,
-      self._schedule,
+      schedule,
       self.step_settings(),
       num_devices=self.mesh.size,
       trainable=self._trainable,
     )
+
+  def lower_train_step(self) -> jax.stages.Lowered:
+    """Lowers (state, batch) -> (state, metrics) for the devices; it reuses the state's memory."""
+    train_step = self.train_step(self._schedule)
     state = self.abstract_state()
     state_shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     jitted = jax.jit(

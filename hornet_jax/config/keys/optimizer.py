@@ -60,6 +60,23 @@ OPTIMIZER: dict[str, Key] = {
     fits=True,
     before=1.0,
   ),
+  "optimizer.parametrization": later(
+    "standard",
+    "How learning rates follow the width: not at all (standard), by muP, which scales initial "
+    "values too, or all by the power rule (base_width / width)^width_exponent.",
+    choices=("standard", "mup", "power"),
+    before="standard",
+  ),
+  "optimizer.base_width": later(
+    0,
+    "Width `base_dim` at which optimizer.learning_rate was found, and that mup and power leave as "
+    "it is; 0 for standard.",
+    NOT_NEGATIVE,
+    before=0,
+  ),
+  "optimizer.width_exponent": later(
+    0.5, "Exponent of the power rule, fitted on narrow models.", NOT_NEGATIVE, before=0.5
+  ),
   "optimizer.accumulation_steps": Key(
     1, "Parts of the batch, one after another on each device.", AT_LEAST_ONE, before=1
   ),
