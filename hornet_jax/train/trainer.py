@@ -171,9 +171,13 @@ class Trainer:
     """Describes the state: shapes, types and shardings."""
     return abstract_state(self.model, self._tx, self._image_shape, self.mesh, self._scaling)
 
-  def create_state(self) -> TrainState:
-    """Makes the state at step 0 on the devices, its parameters drawn by the config's seed."""
-    seed = self.config["seed"]
+  def create_state(self, seed: int | None = None) -> TrainState:
+    """Makes the state at step 0 on the devices.
+
+    Args:
+      seed: seed by which its parameters are drawn; None for the config's.
+    """
+    seed = self.config["seed"] if seed is None else seed
     return create_state(self.model, self._tx, self._image_shape, self.mesh, seed, self._scaling)
 
   def place(self, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def maximal_update(param_info: ParamInfoOf, params: Any, base_params: Any) -> Wi
   Raises:
     InputError: if they are not those of the same model.
   """
-  if jax.tree.structure(params) != jax.tree.structure(base_params):
+  if [path for path, _ in _by_path(params)] != [path for path, _ in _by_path(base_params)]:
     raise InputError(
       "`optimizer.base_width` must give the same model with other widths: expected the same "
       f"parameters, got {len(jax.tree.leaves(base_params))} arrays instead of "
