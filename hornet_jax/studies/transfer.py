@@ -5,12 +5,15 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from tabulate import tabulate
 
 _COLORS = ("#93c5fd", "#3b82f6", "#1d4ed8", "#172554")
 _MARK, _GRID = "#dc2626", "#e4e4e7"
+_LEGEND_ROWS = 20
 
 Scales = Mapping[str, Mapping[str, Sequence[float]]]
 """Parametrization -> layer -> mean |x| at each width."""
@@ -84,15 +87,20 @@ def draw_coordinates(widths: Sequence[int], scales: Scales, path: pathlib.Path) 
   """
   figure, panels = _panels(len(scales))
   for axes, (name, of_layer) in zip(panels, scales.items(), strict=True):
-    for layer, values in of_layer.items():
-      (line,) = axes.plot(widths, values, "o-", ms=3, lw=1.2, label=layer)
-      if layer == "logits":
-        line.set_color(_MARK)
+    for i, (layer, values) in enumerate(of_layer.items()):
+      color = _MARK if layer == "logits" else colormaps["viridis"](i / len(of_layer))
+      axes.plot(widths, values, "o-", ms=3, lw=1.2, color=color, label=layer)
     axes.set(xscale="log", yscale="log", title=name, xlabel="width (base_dim)")
     axes.set_xticks(widths, [str(width) for width in widths])
     axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
   panels[0].set_ylabel("mean |activation|")
-  panels[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+  columns = 1 + len(next(iter(scales.values()))) // _LEGEND_ROWS
+  panels[-1].legend(
+    fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, ncols=columns
+  )
   figure.savefig(path)
 
 
