@@ -60,7 +60,7 @@ _MODELS = {
   # Source: official DeiT, main.py.
   "deit_small": (0.1, 0.0, 128, _RAND_AUGMENT),
   # Ours: ViT-B as DeiT-B, which has its shape.
-  "vit_base": (0.1, 0.0, 64, _RAND_AUGMENT),
+  "vit_base": (0.1, 0.0, 128, _RAND_AUGMENT),
 }
 
 

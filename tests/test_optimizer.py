@@ -12,7 +12,8 @@ from hornet_jax.models.param_info import layer_param_info
 from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.tasks.losses import cross_entropy
 from hornet_jax.train.ema import fitted_decay, update_ema
-from hornet_jax.train.optimizer import adamw, decay_mask, warmup_cosine
+from hornet_jax.train.optimizer import adamw, decay_mask
+from hornet_jax.train.schedule import warmup_cosine
 
 
 @pytest.mark.parametrize("case", Golden("recipe_lr_schedule").info["cases"])

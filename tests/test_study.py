@@ -256,3 +256,10 @@ def test_how_a_trial_may_end(monkeypatch, tmp_path, answers, expected):
     assert (result.complete, result.diverged) == (expected, not expected)
     assert run_trial(trial, epath.Path(tmp_path), tmp_path) == result  # it is not started again
   assert not process.answers
+
+
+def test_new_keys_rename_no_trial():
+  """What has a row in the repository is not to be run again."""
+  table = read_results(epath.Path(ROOT / "experiments" / "trials.csv"))
+  for name, row in list(table.items())[:5]:
+    assert Trial(row["config"], json.loads(row["overrides"])).name == name

@@ -14,7 +14,8 @@ from hornet_jax.convert import params_from_official
 from hornet_jax.parallel.accumulation import accumulate
 from hornet_jax.tasks.losses import soft_cross_entropy
 from hornet_jax.train.ema import update_ema
-from hornet_jax.train.optimizer import adamw, warmup_cosine
+from hornet_jax.train.optimizer import adamw
+from hornet_jax.train.schedule import warmup_cosine
 
 
 def _without_noise(filter_im):

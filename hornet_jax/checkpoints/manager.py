@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -57,6 +57,7 @@ class Checkpoints:
     on_full_disk: str = "stop",
     lock: Lock | None = None,
     ranked_by: str = "",
+    keep_steps: Collection[int] = (),
   ):
     """Opens the directory, clears what an interrupted save left there and finds the newest
     checkpoint that can be trusted.
@@ -69,6 +70,7 @@ class Checkpoints:
         it at the last good checkpoint. `save_last` raises always, and so do several processes.
       lock: lock on the workdir; who has lost it clears nothing away.
       ranked_by: the name of the metric by which some are the best; higher is better.
+      keep_steps: steps whose checkpoints are kept besides.
 
     Raises:
       InputError: if there are checkpoints, but none that can be trusted, or the directory is one
@@ -77,11 +79,10 @@ class Checkpoints:
     """
     check_holds_checkpoints(directory)
     self._directory = absolute(directory)  # Orbax refuses relative paths
-    self._keep, self._keep_best, self._ranked_by = keep, keep_best, ranked_by
-    self._on_full_disk = on_full_disk
+    self._retention = (keep, keep_best, ranked_by, keep_steps)
+    self._on_full_disk, self._lock = on_full_disk, lock or Lock()
     self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
     self._pending: concurrent.futures.Future[None] | None = None
-    self._lock = lock or Lock()
     self._shown_restorable = False
     self._failures = 0  # saves in a row
     make_folder(self._directory)
@@ -228,7 +229,7 @@ class Checkpoints:
     try:
       steps = find_steps(self._directory)
       states = states_of(steps, damaged=self._walk.left_out.keys())
-      for folder in surplus(steps, states, self._keep, self._keep_best, self._ranked_by):
+      for folder in surplus(steps, states, *self._retention):
         delete(folder)
     except OSError as error:
       _logger.warning("older checkpoints stay for now: %s", error)

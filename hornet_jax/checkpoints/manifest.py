@@ -62,7 +62,7 @@ def write_manifest(folder: epath.Path, step: int) -> None:
     InputError: if the manifest cannot be written.
     StorageError: if the storage fails; `FullDiskError` for lack of space.
   """
-  paths = dict(_files(folder))
+  paths = dict(files_of(folder))
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     files = dict(zip(paths, pool.map(_describe, paths.values()), strict=True))
   write_file(folder / NAME, json.dumps({"step": step, "files": files}, indent=1) + "\n")
@@ -114,18 +114,23 @@ def check(folder: epath.Path, *, read: bool = True) -> Verdict:
   return Verdict(Integrity.DAMAGED, found[0]) if found else Verdict(Integrity.INTACT)
 
 
-def _files(folder: epath.Path, prefix: str = "") -> Iterator[tuple[str, epath.Path]]:
-  """(name below the folder, path) of every file but the manifest, in order of names."""
+def files_of(folder: epath.Path, prefix: str = "") -> Iterator[tuple[str, epath.Path]]:
+  """(name below the folder, path) of every file but the manifest, in order of names.
+
+  Args:
+    folder: folder of a checkpoint.
+    prefix: name of the folder below that of the checkpoint, with a slash.
+  """
   for path in sorted(folder.iterdir()):
     if path.is_dir():
-      yield from _files(path, f"{prefix}{path.name}/")
+      yield from files_of(path, f"{prefix}{path.name}/")
     elif prefix or path.name not in (NAME, f"{NAME}.partial"):
       yield f"{prefix}{path.name}", path
 
 
 def size_of(folder: epath.Path) -> int:
   """Bytes in the files of a checkpoint."""
-  return sum(file_size(path) for _, path in _files(folder))
+  return sum(file_size(path) for _, path in files_of(folder))
 
 
 def _describe(path: epath.Path) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def surplus(
   keep: int,
   keep_best: int = 0,
   ranked_by: str = "",
+  keep_steps: Collection[int] = (),
 ) -> list[StepFolder]:
   """Those that may be deleted; never one without which nothing good would be left.
 
@@ -109,13 +110,15 @@ def surplus(
     keep: number of newest ones to keep, at least 1.
     keep_best: number of best ones to keep besides.
     ranked_by: the name of the metric by which they are the best.
+    keep_steps: steps to keep besides.
   """
   by_state = {
     state: [folder for folder in steps if states[folder.step] == state] for state in Integrity
   }
   sound = by_state[Integrity.INTACT] or by_state[Integrity.UNVERIFIED]
   newest = sorted(sound)[-keep:]
-  kept = {folder.step for folder in (*newest, *by_score(sound, ranked_by)[:keep_best])}
+  best = by_score(sound, ranked_by)[:keep_best]
+  kept = {folder.step for folder in (*newest, *best)} | set(keep_steps)
   return [
     folder
     for folder in steps

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 from etils import epath
@@ -14,9 +15,10 @@ from hornet_jax.checkpoints.newest_valid import choose
 from hornet_jax.checkpoints.restore import check_restorable, reason_of
 from hornet_jax.checkpoints.retention import StepFolder, by_score, delete, states_of, surplus
 from hornet_jax.cli import export
+from hornet_jax.config.length import branch_steps
 from hornet_jax.errors import InputError
 from hornet_jax.exit_status import COMPLETE, PERSON
-from hornet_jax.runs.workdir import check_is_folder, load_config, only_writer
+from hornet_jax.runs.workdir import check_is_folder, load_config, load_num_examples, only_writer
 from hornet_jax.tasks import get_task
 from hornet_jax.train.task import EVAL_EMA, Task, ranking_key
 
@@ -128,18 +130,22 @@ def _refusal(folder: StepFolder) -> str:
 
 def _prune(args: argparse.Namespace) -> int:
   workdir = epath.Path(args.workdir)
-  retention = load_config(workdir)["checkpoint"]
+  config = load_config(workdir)
+  retention = config["checkpoint"]
   keep = retention["keep"] if args.keep is None else args.keep
   if keep < 1:
     raise InputError(f"--keep must be at least 1: got {keep}. Hint: the last good one stays.")
   with contextlib.nullcontext() if args.dry_run else only_writer(workdir):
-    return _prune_to(keep, max(retention["keep_best"], 1), args)
+    for_branches = branch_steps(config, load_num_examples(workdir))
+    return _prune_to(keep, max(retention["keep_best"], 1), for_branches, args)
 
 
-def _prune_to(keep: int, keep_best: int, args: argparse.Namespace) -> int:
+def _prune_to(
+  keep: int, keep_best: int, keep_steps: Collection[int], args: argparse.Namespace
+) -> int:
   steps = _all_steps(args)
   states = states_of(steps, read=True)
-  going = surplus(steps, states, keep, keep_best, ranking_key(_task(args)))
+  going = surplus(steps, states, keep, keep_best, ranking_key(_task(args)), keep_steps)
   if args.damaged:
     going += [folder for folder in steps if states[folder.step] == Integrity.DAMAGED]
   for folder in sorted(going):

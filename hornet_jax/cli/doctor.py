@@ -189,7 +189,7 @@ class _Doctor:
     retention = self._trainer.config["checkpoint"]
     state = jax.tree.leaves(self._trainer.abstract_state())
     # One more is there while it is being written.
-    count = retention["keep"] + retention["keep_best"] + 1
+    count = retention["keep"] + retention["keep_best"] + len(retention["branch_epochs"]) + 1
     needed = count * sum(leaf.size * leaf.dtype.itemsize for leaf in state) / _GB
     free = shutil.disk_usage(folder).free / _GB
     if free < needed:

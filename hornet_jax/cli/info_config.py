@@ -31,7 +31,9 @@ def describe_config(config: Mapping[str, Any], as_json: bool) -> str:
   recipe = find_recipe(config)
   data = config["data"]
   try:
-    num_examples, _ = training_size(data["dataset"], data["train_split"], data["data_dir"])
+    num_examples, _ = training_size(
+      data["dataset"], data["train_split"], data["data_dir"], data["unique_images"]
+    )
   except InputError as error:
     steps, missing = {}, str(error)
   else:

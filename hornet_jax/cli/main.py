@@ -34,6 +34,7 @@ COMMANDS = {
   "study": "train designs against each other, and write the table",
   "sweep": "train a scaling study with many workers",
   "match": "change models in size until they cost the same",
+  "transfer": "do activations and learning rates stay as a model gets wider",
   "bench": "time what is claimed to be fast",
 }
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   _quieten_tpu_compiler()
   try:
     args = _parse(argv)
-    for place in ("workdir", "data_dir", "out", "csv"):
+    for place in ("workdir", "branch_from", "data_dir", "out", "csv"):
       path = getattr(args, place, None) or ""
       check_reachable(path)
       if path.startswith("~"):  # a shell leaves it behind an equals sign

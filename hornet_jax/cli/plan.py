@@ -193,7 +193,9 @@ def _size(args: argparse.Namespace, data: dict[str, Any]) -> tuple[int, int]:
   if args.num_examples and args.num_classes:
     return args.num_examples, args.num_classes
   try:
-    known = training_size(data["dataset"], data["train_split"], data["data_dir"])
+    known = training_size(
+      data["dataset"], data["train_split"], data["data_dir"], data["unique_images"]
+    )
   except InputError as error:
     raise InputError(
       f"{error} Or give --num_examples and --num_classes: planning needs no images."

@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="what to start from: workdir of a run, file of `export` or `convert`, published .pth or "
     ".h5, or a name such as official:hornet_tiny_gf: --config.init.checkpoint=PATH",
   )
+  parser.add_argument(
+    "--branch_from",
+    metavar="WORKDIR",
+    help="run with optimizer.schedule warmup_stable_decay and more epochs, whose checkpoint a new "
+    "run begins with where its own cool-down does",
+  )
   hosts.add_arguments(parser)
 
 
@@ -82,6 +88,7 @@ def _run(args: argparse.Namespace, rendezvous: Rendezvous | None) -> int:
     on_complete=write_page,
     on_error=functools.partial(hosts.await_reason, rendezvous) if rendezvous else None,
     began=process_start(),
+    branch_from=epath.Path(args.branch_from) if args.branch_from else None,
   )
   if not is_first:
     return outcome.exit_status

@@ -50,8 +50,30 @@ def check_config(config: Mapping[str, Any]) -> None:
       raise InputError(
         f"`{name}` must be a smallest and a largest value: expected a <= b, got {values[name]}."
       )
+  _check_schedule(values)
+  if (values["optimizer.parametrization"] != "standard") != bool(values["optimizer.base_width"]):
+    raise InputError(
+      "`optimizer.base_width` must come with optimizer.parametrization mup or power, and they with "
+      f"it: got {values['optimizer.base_width']} with {values['optimizer.parametrization']}."
+    )
   if values["epochs"] != FIT and values["optimizer.warmup_epochs"] >= values["epochs"]:
     raise InputError(
       "`optimizer.warmup_epochs` must be less than `epochs`: expected less than "
       f"{values['epochs']}, got {values['optimizer.warmup_epochs']}."
+    )
+
+
+def _check_schedule(values: Mapping[str, Any]) -> None:
+  """Raises `InputError` where what runs share that branch off would depend on their lengths."""
+  is_stable = values["optimizer.schedule"] == "warmup_stable_decay"
+  if is_stable and values["ema.reference_steps"]:
+    raise InputError(
+      "`ema.reference_steps` must be 0 with optimizer.schedule warmup_stable_decay: expected an "
+      "average that does not depend on the length, got one fitted to it. Hint: "
+      "--config.ema.reference_steps=0 --config.ema.decay=0.99, which averages over 100 steps."
+    )
+  if values["checkpoint.branch_epochs"] and not is_stable:
+    raise InputError(
+      "`checkpoint.branch_epochs` must come with optimizer.schedule warmup_stable_decay: got "
+      f"{values['optimizer.schedule']}."
     )

@@ -63,7 +63,8 @@ class Key:
   Attributes:
     default: value in the base config; its type is that of every value.
     description: one sentence on the meaning, with the unit.
-    range: bounds of a number, or of each number of a tuple, which has the length of the default.
+    range: bounds of a number, or of each number of a tuple, which has the length of the default;
+      any length where that is empty.
     per: name of the key that says instead how many numbers the tuple has; empty for the default's.
     choices: names that may be given; empty for any.
     may_change: whether a run may go on with another value: none that touches its numbers.
@@ -73,6 +74,8 @@ class Key:
       carry it.
     before: what runs did before there was the key, for configs of earlier versions; a key that is
       added now must say it.
+    later: whether the key came when there were trials: with the value `before` it is no part of
+      their names, which are to stay.
   """
 
   default: Any
@@ -85,6 +88,7 @@ class Key:
   fits: bool = False
   evaluation: bool = False
   before: Any = ALWAYS_THERE
+  later: bool = False
 
   @property
   def allowed(self) -> str:
@@ -96,7 +100,7 @@ class Key:
     if not isinstance(self.default, tuple):
       fitted = f", or {FIT} to suit the dataset" if self.fits else ""
       return f"{self.range}{fitted}"
-    count = f"{self.per} numbers" if self.per else f"{len(self.default)} numbers"
+    count = f"{self.per or len(self.default) or ''} numbers".strip()
     fitted = ", or () to suit the dataset" if self.fits else ""
     return f"{count} {self.range}".strip() + fitted
 
@@ -116,7 +120,8 @@ class Key:
       return
     is_tuple = isinstance(self.default, tuple)
     numbers = value if is_tuple else [value]
-    has_length = bool(self.per) or not is_tuple or len(value) == len(self.default)
+    is_free = bool(self.per) or not is_tuple or not self.default
+    has_length = is_free or len(value) == len(self.default)
     if not has_length or not all(number in self.range for number in numbers):
       raise InputError(f"`{name}` must be {self.allowed}: got {value}.")
 
@@ -129,6 +134,8 @@ class Key:
 
 # How a run is operated touches none of its numbers, and the official record is silent about it.
 operation = functools.partial(Key, may_change=True, official=False)
+# What the official record, which is closed, does not know of, and trials did not.
+later = functools.partial(Key, official=False, later=True)
 
 
 def _has_type_of(default: Any, value: Any) -> bool:

@@ -1,26 +1,19 @@
 """This module sees to classes that have many more images than others."""
 
-import contextlib
 import dataclasses
 import functools
-import io
-import multiprocessing.pool
-import urllib.parse
 from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
-from etils import epath
 from tabulate import tabulate
-from tqdm import tqdm
 
 from hornet_jax.data.datasets import Split
-from hornet_jax.errors import StorageError, unknown_name
-from hornet_jax.files import retried, write_file
+from hornet_jax.data.reading_once import read_once
+from hornet_jax.errors import unknown_name
 
 Weighting = Literal["none", "inverse", "effective"]
 _BETA = 0.999  # of the effective number
-_THREADS = 8
 _SHOWN = 20  # classes
 
 
@@ -30,35 +23,7 @@ def read_labels(split: Split) -> np.ndarray:
   The first time the whole split is read; the labels are then kept beside its files, where these
   can be written.
   """
-  file = _kept(split)
-  if file is not None and retried(f"looking for {file}", file.exists):
-    labels = np.load(io.BytesIO(retried(f"reading {file}", file.read_bytes)))
-    if len(labels) == len(split.source):
-      return labels
-
-  def label(index: int) -> int:
-    return int(split.source[index]["label"])
-
-  count = len(split.source)
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
-    read = pool.imap(label, range(count), chunksize=64)
-    labels = np.fromiter(
-      tqdm(read, "reading labels", count, unit="image", disable=None), np.int32, count
-    )
-  if file is not None:
-    content = io.BytesIO()
-    np.save(content, labels)
-    # The folder may be one that only others write to.
-    with contextlib.suppress(OSError, StorageError):
-      write_file(file, content.getvalue())
-  return labels
-
-
-def _kept(split: Split) -> epath.Path | None:
-  if not split.files:
-    return None
-  name = split.name.rpartition("/")[2]
-  return epath.Path(split.files[0]).parent / f"labels_{urllib.parse.quote(name, safe='')}.npy"
+  return read_once(split, "labels", lambda example: int(example["label"]), np.int32)
 
 
 def class_weights(counts: np.ndarray, weighting: str) -> tuple[float, ...]:

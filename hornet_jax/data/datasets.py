@@ -150,8 +150,8 @@ def check_prepared(name: str, data_dir: str) -> epath.Path:
   raise unknown_name("dataset", name, sorted({*DATASETS, *own}))
 
 
-def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
-  """Returns the numbers of examples and classes of the split to train on.
+def training_size(name: str, split: str, data_dir: str, unique_images: int = 0) -> tuple[int, int]:
+  """Returns the numbers of examples and classes to train on.
 
   Datasets whose sizes stand in `DATASETS` need not be prepared.
 
@@ -159,6 +159,7 @@ def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
     name: name of the dataset.
     split: name of the split; empty for the dataset's own.
     data_dir: folder where datasets are prepared.
+    unique_images: number of examples of the split that are taken; 0 for all.
 
   Raises:
     InputError: if the dataset is not prepared and its sizes are not known.
@@ -169,10 +170,10 @@ def training_size(name: str, split: str, data_dir: str) -> tuple[int, int]:
     if part or split in ("", known.train_split):
       rows = range(known.num_examples)
       begin, end = (int(text) if text else None for text in part.groups()) if part else (None, None)
-      return len(rows[begin:end]), known.num_classes
+      return unique_images or len(rows[begin:end]), known.num_classes
   split = split or default_splits(name, data_dir)[0]
   opened = open_split(name, split, data_dir)
-  return len(opened.source), len(opened.class_names)
+  return unique_images or len(opened.source), len(opened.class_names)
 
 
 def find_image_info(name: str, data_dir: str) -> ImageInfo | None:

@@ -40,6 +40,9 @@ class RunResult:
     exit_status: exit status of the command, see `hornet_jax.exit_status`.
     reason: cause of the end, in one line.
     ended: time of the end, in UTC, as ISO 8601 has it.
+    images_seen: number of images of the saved updates, each as often as it was shown; None in
+      results of earlier versions.
+    unique_images: number of different images among these; None likewise.
   """
 
   complete: bool
@@ -50,6 +53,8 @@ class RunResult:
   exit_status: int
   reason: str
   ended: str
+  images_seen: int | None = None
+  unique_images: int | None = None
 
   @property
   def diverged(self) -> bool:
@@ -68,7 +73,9 @@ def read_result(workdir: epath.Path) -> RunResult | None:
     return None
   try:
     content = json.loads(read_file(path))
-    return RunResult(**{field.name: content[field.name] for field in dataclasses.fields(RunResult)})
+    names = [field.name for field in dataclasses.fields(RunResult)]
+    earlier = dict.fromkeys(("images_seen", "unique_images"))  # have none
+    return RunResult(**{name: (earlier | content)[name] for name in names})
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f"{path} must be the result of a run: {error!r}.") from error
 
@@ -88,11 +95,13 @@ class Ending:
 
   Attributes:
     saved_step: function that returns the number of updates that are saved.
+    images_by: function from a number of updates to `images_seen` and `unique_images`.
     metrics: metrics of the newest evaluation.
     stopped: exit status and reason of an end before the last step; None where there is none.
   """
 
   saved_step: Callable[[], int] = lambda: 0
+  images_by: Callable[[int], Mapping[str, int]] = lambda step: {}
   metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
   stopped: tuple[int, str] | None = None
 
@@ -114,15 +123,17 @@ class _Writer:
       if self._spoken:
         return
       self._spoken = True
+      step = self._ending.saved_step()
       result = RunResult(
         complete=status == COMPLETE,
-        step=self._ending.saved_step(),
+        step=step,
         total_steps=self._total_steps,
         metrics=self._ending.metrics,
         config_hash=config_hash(self._config),
         exit_status=status,
         reason=reason,
         ended=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **self._ending.images_by(step),
       )
       self._lock.check()
       write_file(self._path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")

@@ -13,6 +13,8 @@ from hornet_jax.data.pipeline import Batch
 from hornet_jax.errors import InputError
 from hornet_jax.files import exists, read_file, write_file
 
+_NAME = "rollbacks.json"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -24,6 +26,9 @@ class Rollbacks:
   fail again: a rollback leaves out the batches between the checkpoint and the failure, and
   the same steps are done with those after them. They stay left out, from whichever checkpoint
   the run goes on later.
+
+  Attributes:
+    done: steps `failed` and `restored` of each, in their order.
   """
 
   def __init__(self, workdir: epath.Path):
@@ -33,15 +38,15 @@ class Rollbacks:
       InputError: if it cannot be read: without it batches that were left out would come again.
       StorageError: if the storage fails.
     """
-    self._path = workdir / "rollbacks.json"
-    self._done: list[dict[str, int]] = []
+    self._path = workdir / _NAME
+    self.done: list[dict[str, int]] = []
     if not exists(self._path):
       return
     try:
       content = json.loads(read_file(self._path))
       if not isinstance(content, list):
         raise TypeError("no list")
-      self._done = [
+      self.done = [
         {"failed": int(done["failed"]), "restored": int(done["restored"])} for done in content
       ]
     except (ValueError, KeyError, TypeError) as error:
@@ -53,12 +58,12 @@ class Rollbacks:
   @property
   def count(self) -> int:
     """Returns the number of rollbacks, over all starts."""
-    return len(self._done)
+    return len(self.done)
 
   def left_out(self) -> list[range]:
     """Returns the batches that are left out, counted from 0, in order and without overlaps."""
     ranges: list[range] = []
-    for done in self._done:
+    for done in self.done:
       first = _batch_of(done["restored"], ranges) + 1
       new = range(first, _batch_of(done["failed"], ranges) + 1)
       outside = [left for left in ranges if left.stop <= new.start or left.start >= new.stop]
@@ -92,13 +97,26 @@ class Rollbacks:
       restored: step of the checkpoint that it goes on from.
       most: largest number of rollbacks of a run.
     """
-    self._done.append({"failed": failed, "restored": restored})
+    self.done.append({"failed": failed, "restored": restored})
     if jax.process_index() == 0:
-      write_file(self._path, json.dumps(self._done) + "\n")
+      write_file(self._path, json.dumps(self.done) + "\n")
     _logger.warning(
       "rollback %d of %d: step %d was not finite; back to step %d, without the %d batches between",
       *(self.count, most, failed, restored, failed - restored),
     )
+
+
+def copy_rollbacks(source: epath.Path, target: epath.Path, step: int) -> None:
+  """Gives a run those rollbacks of another one that came before a step which both have in common.
+
+  Args:
+    source: workdir of the run that had them.
+    target: workdir of the run that goes on from its checkpoint.
+    step: number of updates of that checkpoint.
+  """
+  before = [done for done in Rollbacks(source).done if done["restored"] < step]
+  if before:
+    write_file(target / _NAME, json.dumps(before) + "\n")
 
 
 def _batch_of(step: int, left_out: list[range]) -> int:

@@ -92,19 +92,33 @@ def changed_settings(config: Mapping[str, Any], workdir: epath.Path) -> list[str
   """
   if not is_workdir(workdir):
     return []
-  old, new = flatten(load_config(workdir)), flatten(config)
-  changed = {
-    key: f"{key} was {old[key]!r} and is {new[key]!r}"
-    for key in sorted(SCHEMA)
-    if old[key] != new[key]
-  }
-  refused = [line for key, line in changed.items() if not SCHEMA[key].may_change]
+  refused = differing_settings(config, workdir)
   if refused:
     raise InputError(
       f"`workdir` {workdir} belongs to another config: {'; '.join(refused)}. "
       "Hint: choose another --workdir, or delete this one to start over."
     )
-  return list(changed.values())
+  return list(_changes(config, workdir).values())
+
+
+def differing_settings(config: Mapping[str, Any], workdir: epath.Path) -> list[str]:
+  """Lists the settings that make a run another than that of a workdir, one line each.
+
+  Args:
+    config: nested config, of JSON types.
+    workdir: folder of a run.
+  """
+  changes = _changes(config, workdir)
+  return [line for key, line in changes.items() if not SCHEMA[key].may_change]
+
+
+def _changes(config: Mapping[str, Any], workdir: epath.Path) -> dict[str, str]:
+  old, new = flatten(load_config(workdir)), flatten(config)
+  return {
+    key: f"{key} was {old[key]!r} and is {new[key]!r}"
+    for key in sorted(SCHEMA)
+    if old[key] != new[key]
+  }
 
 
 def check_dataset(train_split: Split, workdir: epath.Path) -> None:

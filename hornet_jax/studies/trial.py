@@ -61,7 +61,8 @@ class Trial:
     what = {
       name: value
       for name, value in self.settings.items()
-      if SCHEMA[name].official or not SCHEMA[name].may_change
+      if (SCHEMA[name].official or not SCHEMA[name].may_change)
+      and not (SCHEMA[name].later and value == SCHEMA[name].before)
     }
     text = json.dumps(what, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -9,6 +9,7 @@ from hornet_jax.data.class_balance import ClassBalance, read_labels
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.descriptors import check_limit
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
+from hornet_jax.data.subset import take_subset
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, process_rows
 from hornet_jax.train.task import Task
@@ -44,6 +45,8 @@ def open_splits(config: Mapping[str, Any]) -> Splits:
     defaults = default_splits(name, data_dir)
     train_split, eval_split = train_split or defaults[0], eval_split or defaults[1]
   train = open_split(name, train_split, data_dir)
+  if data["unique_images"]:
+    train = take_subset(train, data["unique_images"])
   others = (_open_like(train, full_name, data_dir) for full_name in config["eval"]["also"])
   return Splits(train, open_split(name, eval_split, data_dir), tuple(others))
 

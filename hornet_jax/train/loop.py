@@ -117,7 +117,8 @@ def _train_steps(
       # where the state is about to be kept or judged.
       stopping = stop.reached(step) or step == total_steps
       evaluating = step == total_steps or step % eval_every == 0
-      saving = stopping or evaluating or step % save_every == 0
+      due = step % save_every == 0 or step in trainer.branch_steps
+      saving = stopping or evaluating or due
       if pending:
         _record(*pending, run, clock, progress)
       pending = (step, metrics)
@@ -172,7 +173,8 @@ def _record(
   if broken:
     _logger.warning("step %d skipped: %s, %d in a row", step, ", ".join(broken), in_a_row)
   if step % trainer.config["log"]["every_steps"] == 0 or step == trainer.total_steps:
-    values |= {f"train/{name}": value for name, value in clock.read(step).items()}
+    of_step = clock.read(step) | trainer.images_by(step)
+    values |= {f"train/{name}": value for name, value in of_step.items()}
     # JSON has no NaN.
     run.log.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
     progress.report(step, values)

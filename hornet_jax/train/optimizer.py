@@ -1,4 +1,4 @@
-"""This is the paper's recipe in optax: AdamW, its schedule and what it decays."""
+"""This is the paper's recipe in optax: AdamW and what it decays."""
 
 import functools
 from collections.abc import Callable
@@ -9,33 +9,9 @@ import optax
 from hornet_jax.errors import unknown_name
 from hornet_jax.models.param_info import ParamInfoOf, Role, map_params
 from hornet_jax.train.layer_decay import scale_by_layer
+from hornet_jax.train.width_scaling import UNSCALED, WidthScaling
 
 _MU_DTYPES = ("float32", "bfloat16")
-
-
-def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int) -> optax.Schedule:
-  """Makes a linear warm-up that includes both ends, then a cosine that starts at the peak.
-
-  Step i < W: peak * i / (W - 1). After it, with n = total - W and i counted from 0:
-  final + (peak - final) (1 + cos(pi i / n)) / 2. So step 0 has 0, the peak is used
-  twice and `final` is never quite reached.
-
-  Source: official utils.py, `cosine_scheduler`.
-
-  Args:
-    peak: highest value.
-    final: value that the cosine tends to.
-    total_steps: steps of the whole run.
-    warmup_steps: W; 0 for none.
-
-  Returns:
-    A function of the step, as optax wants it.
-  """
-  cosine = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1), final / peak)
-  if warmup_steps == 0:
-    return cosine
-  warmup = optax.linear_schedule(0.0, peak, max(warmup_steps - 1, 1))
-  return optax.join_schedules([warmup, cosine], [warmup_steps])
 
 
 _NOT_DECAYED = (Role.NORM, Role.BIAS, Role.LAYER_SCALE)
@@ -71,6 +47,7 @@ def adamw(
   mu_dtype: str = "float32",
   layer_decay: float = 1.0,
   trainable: Callable[[Any], Any] | None = None,
+  scaling: WidthScaling = UNSCALED,
 ) -> optax.GradientTransformation:
   """Makes clipping by the global L2 norm, then AdamW at a learning rate of 1.
 
@@ -92,11 +69,17 @@ def adamw(
       `scale_by_layer`; 1 for none.
     trainable: params -> tree of bools; the others get no update and need no moments. None
       for all.
+    scaling: factors of the learning rates, which leave learning rate times decay as it is.
   """
   if mu_dtype not in _MU_DTYPES:
     raise unknown_name("mu_dtype", mu_dtype, _MU_DTYPES)
   mask = functools.partial(decay_mask, param_info)
-  tx = optax.adamw(1.0, b1, b2, eps, mu_dtype=mu_dtype, weight_decay=weight_decay, mask=mask)
+  tx = optax.chain(
+    optax.scale_by_adam(b1, b2, eps, mu_dtype=mu_dtype),
+    *([scaling.scale_updates()] if scaling.rates else []),
+    optax.add_decayed_weights(weight_decay, mask),
+    optax.scale_by_learning_rate(1.0),
+  )
   if trainable is not None:
     transforms = {True: tx, False: optax.set_to_zero()}
     tx = optax.partition(transforms, trainable)

@@ -30,6 +30,7 @@ from hornet_jax.runs.workdir import (
   save_description,
   with_fitted_settings,
 )
+from hornet_jax.train.branch import Branch
 from hornet_jax.train.evaluate import evaluate_state
 from hornet_jax.train.initial_state import InitialState
 from hornet_jax.train.input_pipeline import InputPipeline
@@ -49,6 +50,7 @@ def train(
   on_complete: Callable[[Outcome], None] | None = None,
   on_error: Callable[[BaseException], None] | None = None,
   began: float | None = None,
+  branch_from: epath.Path | None = None,
 ) -> Outcome:
   """Trains what `config` describes, or goes on where the workdir's checkpoint stands.
 
@@ -61,6 +63,8 @@ def train(
     on_complete: is called with the outcome of a complete run before `result.json` says so.
     on_error: is called with an error before `result.json` tells of it; it need not return.
     began: when this start of the run did, in seconds since 1970; None for now.
+    branch_from: workdir of a run whose checkpoint a new run begins with, see
+      `hornet_jax.train.branch`; None for none.
 
   Raises:
     InputError: if a setting is bad, the workdir belongs to another config or dataset, another
@@ -75,6 +79,8 @@ def train(
   check_holds_checkpoints(workdir)
   if is_workdir(workdir):
     config = with_fitted_settings(config, workdir)
+  elif branch_from:
+    config = with_fitted_settings(config, branch_from)
   trainer, inputs = set_up(config, devices)
   config = trainer.config
   trainer.check_batch()
@@ -82,7 +88,12 @@ def train(
   initial = InitialState(trainer, inputs.splits.train.class_names)
   if not is_workdir(workdir):
     initial.check()
+  branch = Branch(branch_from, workdir) if branch_from else None
+  if branch:
+    branch.check(trainer, inputs.splits.train)
   with only_writer(workdir, is_first=jax.process_index() == 0) as lock:
+    if branch and jax.process_index() == 0:
+      branch.begin()
     check_shared(workdir)
     changes = changed_settings(config, workdir)
     if is_workdir(workdir):
@@ -95,11 +106,13 @@ def train(
       retention["on_full_disk"],
       lock,
       ranked_by=ranking_key(trainer.task),
+      keep_steps=trainer.branch_steps,
     ) as checkpoints:
       _check_length(trainer, checkpoints)
       # From here on this start counts: what was refused before leaves the last result alone.
       with _recorded(trainer, workdir, lock, on_error) as ending:
         ending.saved_step = lambda: checkpoints.saved_step
+        ending.images_by = trainer.images_by
         try:
           _announce(trainer, inputs.splits.train, workdir, changes)
           outcome = _run(trainer, inputs, initial, checkpoints, workdir, lock, ending, began)

@@ -1,6 +1,7 @@
 """The state of training is made on the devices where it lives."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.models import Architecture
 from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.parallel.sharding import with_shardings
+from hornet_jax.train.width_scaling import UNSCALED, WidthScaling
 
 
 def abstract_state(
@@ -19,6 +21,7 @@ def abstract_state(
   tx: optax.GradientTransformation,
   image_shape: Sequence[int],
   mesh: Mesh,
+  scaling: WidthScaling = UNSCALED,
 ) -> TrainState:
   """Computes shapes, types and shardings of the state without allocating it.
 
@@ -27,8 +30,9 @@ def abstract_state(
     tx: the optimiser.
     image_shape: (B, H, W, C) of a batch.
     mesh: the devices.
+    scaling: factors of the initial values.
   """
-  shapes = jax.eval_shape(_initialiser(model, tx, image_shape), jax.random.key(0))
+  shapes = jax.eval_shape(_initialiser(model, tx, image_shape, scaling), jax.random.key(0))
   return with_shardings(shapes, model.param_info, shapes.params, mesh)
 
 
@@ -38,12 +42,13 @@ def create_state(
   image_shape: Sequence[int],
   mesh: Mesh,
   seed: int,
+  scaling: WidthScaling = UNSCALED,
 ) -> TrainState:
   """Makes the state at step 0; each device computes its own part."""
-  abstract = abstract_state(model, tx, image_shape, mesh)
+  abstract = abstract_state(model, tx, image_shape, mesh, scaling)
   on_cpu = mesh.devices.flat[0].platform == "cpu"
   create = jax.jit(
-    _initialiser(model, tx, image_shape),
+    _initialiser(model, tx, image_shape, scaling),
     out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract),
     # Runs once: on CPU, optimising hundreds of random draws takes longer than drawing.
     compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
@@ -51,21 +56,44 @@ def create_state(
   return create(jax.random.key(seed))
 
 
+def abstract_params(model: Architecture, image_shape: Sequence[int]) -> Any:
+  """Computes shapes and types of the parameters, as they are in a state.
+
+  Args:
+    model: what has them.
+    image_shape: (B, H, W, C) of a batch.
+  """
+  return jax.eval_shape(_variables(model, image_shape), jax.random.key(0))["params"]
+
+
 def _initialiser(
-  model: Architecture, tx: optax.GradientTransformation, image_shape: Sequence[int]
+  model: Architecture,
+  tx: optax.GradientTransformation,
+  image_shape: Sequence[int],
+  scaling: WidthScaling,
 ) -> Callable[[Key[Array, ""]], TrainState]:
-  # One row cannot be spread over devices.
-  model = model.clone(execution=model.execution.off_mesh())
+  make_variables = _variables(model, image_shape)
 
   def initialise(key: Key[Array, ""]) -> TrainState:
-    images = jnp.zeros((1, *image_shape[1:]), jnp.float32)
-    variables = dict(model.init(key, images))
-    if model.execution.scan:
-      variables = stack_blocks(variables)
-    params = variables.pop("params")
+    variables = make_variables(key)
+    params = scaling.scale_initial(variables.pop("params"))
     # A copy: one buffer cannot be donated twice.
     ema_params = jax.tree.map(jnp.copy, params)
     step, skipped, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
     return TrainState(step, params, ema_params, tx.init(params), skipped, in_a_row, variables)
 
   return initialise
+
+
+def _variables(
+  model: Architecture, image_shape: Sequence[int]
+) -> Callable[[Key[Array, ""]], dict[str, Any]]:
+  # One row cannot be spread over devices.
+  model = model.clone(execution=model.execution.off_mesh())
+
+  def make(key: Key[Array, ""]) -> dict[str, Any]:
+    images = jnp.zeros((1, *image_shape[1:]), jnp.float32)
+    variables = dict(model.init(key, images))
+    return stack_blocks(variables) if model.execution.scan else variables
+
+  return make

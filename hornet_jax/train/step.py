@@ -18,6 +18,7 @@ from hornet_jax.train.ema import update_ema
 from hornet_jax.train.task import Outputs, Task
 
 Batch = dict[str, Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 _PASSED_ON = ("weight", "index", "key")
 
 
@@ -46,7 +47,7 @@ def make_train_step(
   settings: StepSettings,
   num_devices: int = 1,
   trainable: Callable[[Any], Any] | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
+) -> TrainStep:
   """Builds the step (state, batch) -> (state, metrics), to be jitted.
 
   The loss is the weighted mean over the global batch, so that on several devices the

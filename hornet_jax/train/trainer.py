@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import optax
 from jax.sharding import Mesh
 
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.config.build import on_mesh
+from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
 from hornet_jax.cost.count import forward_work
 from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
 from hornet_jax.data.schema import batch_schema
@@ -27,11 +29,23 @@ from hornet_jax.parallel.mesh import (
 )
 from hornet_jax.tasks.build import build_task
 from hornet_jax.train.ema import fitted_decay
-from hornet_jax.train.optimizer import adamw, head_only, warmup_cosine
+from hornet_jax.train.optimizer import adamw, head_only
+from hornet_jax.train.parametrization import make_width_scaling
+from hornet_jax.train.schedule import make_schedule
 from hornet_jax.train.state import abstract_state, create_state
-from hornet_jax.train.step import StepSettings, make_eval_step, make_train_step
+from hornet_jax.train.step import StepSettings, TrainStep, make_eval_step, make_train_step
 
 _logger = logging.getLogger(__name__)
+_OF_SCHEDULE = (
+  "schedule",
+  "learning_rate",
+  "final_learning_rate",
+  "decay_fraction",
+  "decay_shape",
+)
+
+
+_OF_WIDTH = ("parametrization", "base_width", "width_exponent")
 
 
 class Trainer:
@@ -46,6 +60,7 @@ class Trainer:
     model: built for the task.
     steps_per_epoch: floor(N / B), as in the official code.
     total_steps: epochs * floor(N / B).
+    branch_steps: steps at which runs may branch off, of `checkpoint.branch_epochs`.
     max_skipped_steps: `optimizer.max_skipped_steps`.
     max_rollbacks: `optimizer.max_rollbacks`.
   """
@@ -57,18 +72,17 @@ class Trainer:
       config: nested, with the keys of `config.schema`, each in its range.
       mesh: the devices.
       num_classes: number of classes of the dataset.
-      num_examples: N, of the training split.
+      num_examples: N, number of images that are trained on.
 
     Raises:
       InputError: if a setting is bad.
     """
-    self.config, self.mesh = config, mesh
+    self.config, self.mesh, self._num_examples = config, mesh, num_examples
     data = config["data"]
     self.task, model = build_task(config, num_classes)
     self.model = model if mesh.size == 1 else on_mesh(model, mesh)
     self.steps_per_epoch = num_examples // data["batch_size"]
-    # Rounding, so that 2.3 epochs of 100 steps are 230, not 229.
-    self.total_steps = math.floor(round(config["epochs"] * self.steps_per_epoch, 6))
+    self.total_steps = count_steps(config["epochs"], self.steps_per_epoch)
     if self.total_steps < 1:
       if self.steps_per_epoch:
         hint = f"--config.epochs={math.ceil(1e2 / self.steps_per_epoch) / 1e2:g} or more"
@@ -91,19 +105,59 @@ class Trainer:
     self._clip_each_micro_step = optimizer.pop("clip_each_micro_step")
     head = functools.partial(head_only, model.param_info)
     self._trainable = head if optimizer.pop("freeze_backbone") else None
-    self._schedule = warmup_cosine(
-      optimizer.pop("learning_rate"),
-      optimizer.pop("final_learning_rate"),
-      self.total_steps,
-      self.steps_of(optimizer.pop("warmup_epochs")),
-    )
-    self._tx = adamw(model.param_info, **optimizer, trainable=self._trainable)
+    warmup_steps = self.steps_of(optimizer.pop("warmup_epochs"))
+    of_schedule = {name: optimizer.pop(name) for name in _OF_SCHEDULE}
+    self._schedule = make_schedule(self.total_steps, warmup_steps, **of_schedule)
+    self.branch_steps = branch_steps(config, num_examples)
+    self._check_branch_steps(warmup_steps)
+    self._scaling = make_width_scaling(config, model, self._image_shape, num_classes)
+    of_adamw = {name: value for name, value in optimizer.items() if name not in _OF_WIDTH}
+    self._tx = adamw(model.param_info, **of_adamw, trainable=self._trainable, scaling=self._scaling)
+
+  def cool_down_start(self, epochs: float | None = None) -> int:
+    """Gives the number of steps after which a run with a constant learning rate cools down.
+
+    Args:
+      epochs: its length; None for that of this one.
+    """
+    length = self.config["epochs"] if epochs is None else epochs
+    total_steps = count_steps(length, self.steps_per_epoch)
+    return cool_down_start(total_steps, self.config["optimizer"]["decay_fraction"])
+
+  def _check_branch_steps(self, warmup_steps: int) -> None:
+    outside = [
+      f"{epochs:g} epochs, step {step}"
+      for epochs, step in zip(
+        self.config["checkpoint"]["branch_epochs"], self.branch_steps, strict=True
+      )
+      if not max(warmup_steps, 1) <= step <= self.cool_down_start()
+    ]
+    if outside:
+      raise InputError(
+        "`checkpoint.branch_epochs` must be lengths of runs that cool down while the learning rate "
+        f"of this one is constant: expected after step {warmup_steps} and until step "
+        f"{self.cool_down_start()}, got {'; '.join(outside)}."
+      )
 
   def check_batch(self) -> None:
     """Raises `InputError` where the mesh cannot train on the batch."""
     batch_size, parts = self.config["data"]["batch_size"], self._accumulation_steps
     check_batch_size(batch_size, self.mesh, parts)
     self.task.check_batch(batch_size // parts, self.mesh.size)
+
+  def images_by(self, step: int) -> dict[str, int]:
+    """Counts the images of the first steps.
+
+    Args:
+      step: number of steps.
+
+    Returns:
+      `images_seen`, each as often as it was shown, and `unique_images`, how many different ones
+      these are: at most N. The latter is an upper bound where passes leave images out
+      (`data.class_balance`, rollbacks).
+    """
+    seen = step * self.config["data"]["batch_size"]
+    return {"images_seen": seen, "unique_images": min(seen, self._num_examples)}
 
   def steps_of(self, epochs: float) -> int:
     """Rounds so many epochs to steps."""
@@ -115,12 +169,16 @@ class Trainer:
 
   def abstract_state(self) -> TrainState:
     """Describes the state: shapes, types and shardings."""
-    return abstract_state(self.model, self._tx, self._image_shape, self.mesh)
+    return abstract_state(self.model, self._tx, self._image_shape, self.mesh, self._scaling)
 
-  def create_state(self) -> TrainState:
-    """Makes the state at step 0 on the devices, its parameters drawn by the config's seed."""
-    seed = self.config["seed"]
-    return create_state(self.model, self._tx, self._image_shape, self.mesh, seed)
+  def create_state(self, seed: int | None = None) -> TrainState:
+    """Makes the state at step 0 on the devices.
+
+    Args:
+      seed: seed by which its parameters are drawn; None for the config's.
+    """
+    seed = self.config["seed"] if seed is None else seed
+    return create_state(self.model, self._tx, self._image_shape, self.mesh, seed, self._scaling)
 
   def place(self, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Puts variables from the host, with blocks apart, on the devices as a state has them."""
@@ -156,17 +214,25 @@ class Trainer:
       seed=self.config["seed"],
     )
 
-  def lower_train_step(self) -> jax.stages.Lowered:
-    """Lowers (state, batch) -> (state, metrics) for the devices; it reuses the state's memory."""
-    train_step = make_train_step(
+  def train_step(self, schedule: optax.Schedule) -> TrainStep:
+    """Makes the step (state, batch) -> (state, metrics), to be jitted.
+
+    Args:
+      schedule: learning rate of each step, in place of the config's.
+    """
+    return make_train_step(
       self.model,
       self.task,
       self._tx,
-      self._schedule,
+      schedule,
       self.step_settings(),
       num_devices=self.mesh.size,
       trainable=self._trainable,
     )
+
+  def lower_train_step(self) -> jax.stages.Lowered:
+    """Lowers (state, batch) -> (state, metrics) for the devices; it reuses the state's memory."""
+    train_step = self.train_step(self._schedule)
     state = self.abstract_state()
     state_shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     jitted = jax.jit(

@@ -9,6 +9,7 @@ from hornet_jax.config.key import (
   SHARE,
   Key,
   Range,
+  later,
   operation,
 )
 from hornet_jax.data.pixel_format import MAX_PIXELS
@@ -24,6 +25,13 @@ DATA: dict[str, Key] = {
   ),
   "data.eval_split": Key(
     "", "Split to evaluate on, likewise; empty for the dataset's own.", official=False, before=""
+  ),
+  "data.unique_images": later(
+    0,
+    "Images of that split to train on, equally many of each class as far as there are; fewer are "
+    "always among more. 0 for all.",
+    NOT_NEGATIVE,
+    before=0,
   ),
   "data.data_dir": operation(
     "", "Folder of prepared datasets; empty for $TFDS_DATA_DIR or ~/tensorflow_datasets."

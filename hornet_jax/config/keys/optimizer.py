@@ -7,6 +7,7 @@ from hornet_jax.config.key import (
   POSITIVE,
   SHARE,
   Key,
+  later,
   operation,
 )
 
@@ -18,10 +19,26 @@ OPTIMIZER: dict[str, Key] = {
     fits=True,
   ),
   "optimizer.final_learning_rate": Key(
-    1e-6, "Learning rate that the cosine tends to.", NOT_NEGATIVE
+    1e-6, "Learning rate that the end of the schedule tends to.", NOT_NEGATIVE
   ),
   "optimizer.warmup_epochs": Key(
     20.0, "Epochs in which the learning rate grows linearly.", NOT_NEGATIVE, fits=True
+  ),
+  "optimizer.schedule": later(
+    "cosine",
+    "Learning rate behind the warm-up: a cosine, or a constant and a cool-down "
+    "(warmup_stable_decay), from which runs of other lengths branch off.",
+    choices=("cosine", "warmup_stable_decay"),
+    before="cosine",
+  ),
+  "optimizer.decay_fraction": later(
+    0.2, "Share of the steps that the cool-down of warmup_stable_decay takes.", SHARE, before=0.2
+  ),
+  "optimizer.decay_shape": later(
+    "linear",
+    "Shape of that cool-down: linear, or 1-sqrt, which falls faster at first.",
+    choices=("linear", "1-sqrt"),
+    before="linear",
   ),
   "optimizer.weight_decay": Key(0.05, "Weight decay of AdamW.", NOT_NEGATIVE),
   "optimizer.b1": Key(0.9, "Decay of AdamW's first moment.", FRACTION),
@@ -42,6 +59,23 @@ OPTIMIZER: dict[str, Key] = {
     SHARE,
     fits=True,
     before=1.0,
+  ),
+  "optimizer.parametrization": later(
+    "standard",
+    "How learning rates follow the width: not at all (standard), by muP, which scales initial "
+    "values too, or all by the power rule (base_width / width)^width_exponent.",
+    choices=("standard", "mup", "power"),
+    before="standard",
+  ),
+  "optimizer.base_width": later(
+    0,
+    "Width `base_dim` at which optimizer.learning_rate was found, and that mup and power leave as "
+    "it is; 0 for standard.",
+    NOT_NEGATIVE,
+    before=0,
+  ),
+  "optimizer.width_exponent": later(
+    0.5, "Exponent of the power rule, fitted on narrow models.", NOT_NEGATIVE, before=0.5
   ),
   "optimizer.accumulation_steps": Key(
     1, "Parts of the batch, one after another on each device.", AT_LEAST_ONE, before=1

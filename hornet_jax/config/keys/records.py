@@ -30,6 +30,13 @@ RECORDS: dict[str, Key] = {
     NOT_NEGATIVE,
     before=1,
   ),
+  "checkpoint.branch_epochs": operation(
+    (),
+    "Lengths, in epochs, of runs that are to branch off: the checkpoints of the steps at which "
+    "they cool down are saved, and kept besides.",
+    POSITIVE,
+    before=(),
+  ),
   "checkpoint.on_full_disk": operation(
     "stop",
     "What a save that finds no space does: stop, or continue from the last good checkpoint on, "

@@ -25,7 +25,7 @@ RUN: dict[str, Key] = {
   "seed": Key(0, "Seed of initial weights, order, augmentation and drop path.", NOT_NEGATIVE),
   "epochs": Key(
     300.0,
-    "Passes over the training split: the run has epochs * floor(N / B) steps.",
+    "Passes over the N images that are trained on: the run has epochs * floor(N / B) steps.",
     POSITIVE,
     may_change=True,
     fits=True,

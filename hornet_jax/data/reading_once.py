@@ -1,0 +1,61 @@
+"""What is to be known of every example of a split is read once, and kept beside its files."""
+
+import contextlib
+import io
+import multiprocessing.pool
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+from jax.typing import DTypeLike
+from tqdm import tqdm
+
+from hornet_jax.data.datasets import Split
+from hornet_jax.errors import StorageError
+from hornet_jax.files import retried, write_file
+
+_THREADS = 8
+
+
+def read_once(
+  split: Split, what: str, read: Callable[[Mapping[str, Any]], int], dtype: DTypeLike
+) -> np.ndarray:
+  """Reads a number of every example, [N].
+
+  The first time the whole split is read; the numbers are then kept beside its files, where these
+  can be written.
+
+  Args:
+    split: split to read.
+    what: name of the numbers, such as `"labels"`, which is that of their file too.
+    read: function from an example as stored to its number.
+    dtype: type of the numbers.
+  """
+  file = _kept(split, what)
+  if file is not None and retried(f"looking for {file}", file.exists):
+    numbers = np.load(io.BytesIO(retried(f"reading {file}", file.read_bytes)))
+    if len(numbers) == len(split.source):
+      return numbers
+
+  count = len(split.source)
+  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+    found = pool.imap(lambda index: read(split.source[index]), range(count), chunksize=64)
+    numbers = np.fromiter(
+      tqdm(found, f"reading {what}", count, unit="image", disable=None), dtype, count
+    )
+  if file is not None:
+    content = io.BytesIO()
+    np.save(content, numbers)
+    # The folder may be one that only others write to.
+    with contextlib.suppress(OSError, StorageError):
+      write_file(file, content.getvalue())
+  return numbers
+
+
+def _kept(split: Split, what: str) -> epath.Path | None:
+  if not split.files:
+    return None
+  name = split.name.rpartition("/")[2]
+  return epath.Path(split.files[0]).parent / f"{what}_{urllib.parse.quote(name, safe='')}.npy"

@@ -1,0 +1,83 @@
+"""The warm-up-stable-decay schedule, and what the lengths of a config are in steps."""
+
+import math
+
+import numpy as np
+import pytest
+
+from hornet_jax.cli import config as config_flag
+from hornet_jax.config.check import check_config
+from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
+from hornet_jax.errors import InputError
+from hornet_jax.train.schedule import make_schedule, warmup_cosine, warmup_stable_decay
+
+SETTINGS = {
+  "learning_rate": 4e-3,
+  "final_learning_rate": 1e-6,
+  "decay_fraction": 0.2,
+  "decay_shape": "linear",
+}
+
+
+def values(schedule, count):
+  return np.array([float(schedule(step)) for step in range(count)])
+
+
+@pytest.mark.parametrize(("shape", "halfway"), [("linear", 0.5), ("1-sqrt", 1 - math.sqrt(0.5))])
+def test_warmup_stable_decay_by_hand(shape, halfway):
+  schedule = warmup_stable_decay(
+    2.0, 0.5, total_steps=20, warmup_steps=5, decay_start=12, shape=shape
+  )
+  found = values(schedule, 21)
+  np.testing.assert_allclose(found[:5], [0, 0.5, 1, 1.5, 2], rtol=1e-6)
+  np.testing.assert_array_equal(found[5:13], 2.0)  # the first step of the cool-down has the peak
+  np.testing.assert_allclose(found[16], 0.5 + 1.5 * halfway, rtol=1e-6)
+  assert np.all(np.diff(found[12:]) < 0)
+  assert found[19] > 0.5
+  np.testing.assert_allclose(found[20], 0.5, rtol=1e-6)
+
+
+def test_until_the_cool_down_no_value_depends_on_the_length():
+  short, long = (
+    values(make_schedule(total, 7, schedule="warmup_stable_decay", **SETTINGS), 80)
+    for total in (100, 1000)
+  )
+  np.testing.assert_array_equal(short, long)
+  cosines = (
+    values(make_schedule(total, 7, schedule="cosine", **SETTINGS), 80) for total in (100, 1000)
+  )
+  assert not np.array_equal(*cosines)
+
+
+def test_the_cosine_is_the_official_one():
+  made = make_schedule(40, 5, schedule="cosine", **SETTINGS)
+  np.testing.assert_array_equal(values(made, 40), values(warmup_cosine(4e-3, 1e-6, 40, 5), 40))
+
+
+def test_warm_up_and_cool_down_must_fit():
+  with pytest.raises(
+    InputError, match=r"expected at most 80 steps, which .* leaves of 100, got 81"
+  ):
+    make_schedule(100, 81, schedule="warmup_stable_decay", **SETTINGS)
+
+
+def test_lengths_in_steps():
+  assert count_steps(2.3, 100) == 230
+  assert (cool_down_start(230, 0.2), cool_down_start(10, 0.25)) == (184, 8)
+  config = config_flag.load("digits", ["--config.checkpoint.branch_epochs=(1, 2.5)"])
+  assert branch_steps(config, 1437) == [22 - 4, 55 - 11]
+
+
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    (["optimizer.schedule=warmup_stable_decay"], r"`ema\.reference_steps` must be 0 with"),
+    (["checkpoint.branch_epochs=(1.0,)"], r"must come with .* warmup_stable_decay: got cosine"),
+    (["checkpoint.branch_epochs=(1.0, 0.0)"], r"branch_epochs` must be numbers > 0: got \[1\.0, 0"),
+    (["optimizer.decay_fraction=0.0"], r"decay_fraction` must be > 0 and <= 1"),
+  ],
+)
+def test_what_is_refused(overrides, message):
+  config = config_flag.load("digits", [f"--config.{override}" for override in overrides])
+  with pytest.raises(InputError, match=message):
+    check_config(config)
