@@ -13,24 +13,15 @@ from waiting import wait_for
 
 from hornet_jax.cli.main import main
 from hornet_jax.errors import InputError
-from hornet_jax.studies.design import Design
-from hornet_jax.sweeps import Sweep, grid, random_points, star
+from hornet_jax.sweeps import ByDepth, ByImageSize, ByWidth, Sweep, grid, random_points, star
 
 FILE = """
-from hornet_jax.studies.design import Design
-from hornet_jax.sweeps import Sweep, grid
-
-class Width:
-  def __init__(self, variant):
-    self.variant = variant
-
-  def design(self, size):
-    return Design(self.variant, f"base_dim={{size}}", 16, 10)
+from hornet_jax.sweeps import ByWidth, Sweep, grid
 
 def get_sweep():
   return Sweep(
     config="digits:variant={{variant}},runlocal",
-    arms={{"HorNet": Width("hornet_nano_7x7")}},
+    arms={{"HorNet": ByWidth("hornet_nano_7x7", 16, 10)}},
     points=grid(arm=["HorNet"], size={sizes}, passes=[{passes}], seed={seeds}),
     settings={settings},
   )
@@ -46,20 +37,11 @@ SETTINGS = {
 UNSTEADY = {"seconds", "images_per_second", "hardware", "started", "ended"}
 
 
-class Width:
-  """A rule by which sizes are widths."""
-
-  def __init__(self, variant="hornet_nano_7x7", image_size=16):
-    self.variant, self.image_size = variant, image_size
-
-  def design(self, size):
-    return Design(self.variant, f"base_dim={size}", self.image_size, 10)
-
-
 def sweep_of(points, data_dir, **fields):
   settings = {"data.data_dir": data_dir, "data.batch_size": 32}
   config = "digits:variant={variant},runlocal"
-  return Sweep(config, {"HorNet": Width()}, points, settings=settings, **fields)
+  arms = {"HorNet": ByWidth("hornet_nano_7x7", 16, 10)}
+  return Sweep(config, arms, points, settings=settings, **fields)
 
 
 def test_a_grid_has_all_and_a_star_one_at_a_time():
@@ -110,10 +92,24 @@ def test_equal_budgets_are_spent_within_two_percent(data_dir):
     assert trial.cost.flops == 6 * trial.cost.model.macs * trial.cost.images_seen
     settings = trial.trial.settings
     # What the trainer makes of it.
-    steps = round(settings["epochs"] * (trial.cost.images_unique // 32), 6)
+    steps = round(settings["epochs"] * (trial.cost.unique_images // 32), 6)
     assert steps == trial.cost.images_seen / 32
     assert settings["optimizer.warmup_epochs"] == pytest.approx(settings["epochs"] / 10)
   assert len({trial.cost.images_seen for trial in trials}) == len(trials)
+
+
+def test_sizes_are_widths_depths_or_image_sizes(data_dir):
+  design = "hornet_nano_7x7:depths=(1, 2)"
+  arms = {"width": ByWidth(design, 16, 10), "depth": ByDepth(design, 16, 10)}
+  arms |= {"image": ByImageSize(design, 16, 10)}
+  sizes = [("width", 24), ("depth", 6), ("image", 32)]
+  points = [{"arm": arm, "size": size, "passes": 1} for arm, size in sizes]
+  settings = {"data.data_dir": data_dir, "data.batch_size": 32}
+  trials = Sweep("digits:variant={variant}", arms, points, settings=settings).trials()
+  wide, deep, large = (trial.trial.settings for trial in trials)
+  assert wide["model.fields"] == "base_dim=24, depths=(1, 2)"
+  assert deep["model.fields"] == "depths=(2, 4)"
+  assert (large["data.image_size"], wide["data.image_size"]) == (32, 16)
 
 
 def test_trials_are_known_by_their_content(data_dir):
@@ -139,8 +135,8 @@ def test_trials_are_known_by_their_content(data_dir):
     ({"arm": "HorNet", "size": 16, "passes": 1, "flops": 1e9}, "has passes and flops"),
     ({"arm": "HorNet", "size": 16, "images_seen": 10}, "must be at least a step"),
     ({"arm": "HorNet", "size": 16, "flops": 1e9}, "spend a budget of FLOPs within 2%"),
-    ({"arm": "HorNet", "size": 16, "passes": 1, "images_unique": 8}, "at least a batch"),
-    ({"arm": "HorNet", "size": 16, "passes": 1, "images_unique": 10**6}, "at most the training"),
+    ({"arm": "HorNet", "size": 16, "passes": 1, "unique_images": 8}, "at least a batch"),
+    ({"arm": "HorNet", "size": 16, "passes": 1, "unique_images": 10**6}, "at most the training"),
     ({"arm": "HorNet", "size": 15, "passes": 1}, "multiple of 2"),
     ({"arm": "HorNet", "size": 16, "passes": 1, "optimizer.rate": 1}, "overrides"),
   ],

@@ -107,7 +107,7 @@ def _dry_run(trials: Sequence[SweepTrial], topology: str | None) -> int:
       "parameters": f"{trial.cost.model.params:,}",
       "MACs": f"{trial.cost.model.macs:,}",
       "images seen": f"{trial.cost.images_seen:,}",
-      "unique": f"{trial.cost.images_unique:,}",
+      "unique": f"{trial.cost.unique_images:,}",
       "FLOPs": f"{trial.cost.flops:.3g}",
     }
     for trial in trials

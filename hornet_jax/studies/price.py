@@ -43,13 +43,14 @@ def chip_hours(
     program = json.dumps(settings, sort_keys=True)
     config = nest(trial.settings)
     data = config["data"]
-    images, num_classes = training_size(data["dataset"], data["train_split"], data["data_dir"])
+    images, num_classes = training_size(
+      data["dataset"], data["train_split"], data["data_dir"], data["unique_images"]
+    )
     if program not in plans:
       tell(f"planning {label} ...")
       scenario = make_scenario(config, topology)
       plans[program] = make_plan(scenario, num_classes, images, limits, lambda *_: None)
     plan = plans[program]
-    images = config["data"].get("unique_images") or images
     steps = math.floor(round(config["epochs"] * (images // data["batch_size"]), 6))
     hours = steps * topology.num_chips / _SECONDS_PER_HOUR
     found.append(plan.step.seconds.times(hours) if plan.fits and plan.step else None)

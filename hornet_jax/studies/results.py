@@ -21,7 +21,7 @@ COLUMNS = (
   "overrides",  # JSON
   "steps",
   "images_seen",  # repeated ones counted again
-  "images_unique",
+  "unique_images",
   "params",  # without the head
   "params_with_head",
   "macs",  # of one image, those of Fourier transforms included

@@ -32,6 +32,7 @@ def describe_result(trial: Trial, result: RunResult, workdir: epath.Path) -> Row
   data = config["data"]
   cost = count_model(config["model"], data, len(load_class_names(workdir)))
   seen = result.step * data["batch_size"]
+  unique = min(load_num_examples(workdir), seen)
   records = read_records(workdir)
   speeds = [r["train/images_per_second"] for r in records if "train/images_per_second" in r]
   row = {
@@ -45,7 +46,7 @@ def describe_result(trial: Trial, result: RunResult, workdir: epath.Path) -> Row
     "overrides": json.dumps(dict(sorted(trial.overrides.items()))),
     "steps": str(result.step),
     "images_seen": str(seen),
-    "images_unique": str(load_num_examples(workdir)),
+    "unique_images": str(unique),
     "params": str(cost.params),
     "params_with_head": str(cost.params_with_head),
     "macs": str(cost.macs),

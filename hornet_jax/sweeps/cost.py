@@ -15,12 +15,12 @@ class Cost:
   Attributes:
     model: size of the model.
     images_seen: number of images that training sees, repeated ones counted again.
-    images_unique: number of different images that it has.
+    unique_images: number of different images that it has.
   """
 
   model: ModelCost
   images_seen: int
-  images_unique: int
+  unique_images: int
 
   @property
   def flops(self) -> int:

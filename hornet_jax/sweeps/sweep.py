@@ -16,15 +16,15 @@ from hornet_jax.sweeps.points import Point
 FILE = "sweep.py"
 LENGTHS = ("images_seen", "passes", "flops")
 """Axes of which a point has one: how long the training is."""
-_OWN = {"arm", "size", "seed", "images_unique", *LENGTHS}
+_OWN = {"arm", "size", "seed", "unique_images", *LENGTHS}
 _MAX_ROUNDING = 0.02  # of a budget, as a share, by whole steps
 
 
 @runtime_checkable
 class SizeRule(Protocol):
-  """A `SizeRule` turns a size into a design."""
+  """A `SizeRule` turns a size into a design, as `ByWidth` does."""
 
-  def design(self, size: Any) -> Design:
+  def design_of(self, size: Any) -> Design:
     """Gives the design of a size; raises `InputError` where there is none."""
     ...
 
@@ -57,7 +57,7 @@ class Sweep:
   """A `Sweep` trains the designs of some arms at the points of some axes.
 
   The axes of a point are `arm`, the name of an arm; `size`, which the arm's rule turns into a
-  design; `images_unique`, the number of different images (those of the training split, if there
+  design; `unique_images`, the number of different images (those of the training split, if there
   is no such axis); one of `images_seen`, `passes` over the unique images, and `flops` of the whole
   training; `seed`; and any key of the config, such as `"optimizer.learning_rate"`.
 
@@ -99,7 +99,7 @@ class Sweep:
 
   def _trial(self, point: Point) -> SweepTrial:
     arm = point["arm"]
-    design = self.arms[arm].design(point["size"])
+    design = self.arms[arm].design_of(point["size"])
     config = self.config.format(variant=design.variant)
     overrides = {
       **self.settings,
@@ -111,7 +111,7 @@ class Sweep:
     if design.fields:
       overrides["model.fields"] = design.fields
     setting = read_setting(Trial(config, overrides))
-    unique = point.get("images_unique", setting.images)
+    unique = point.get("unique_images", setting.images)
     steps = _steps(point, setting, unique)
     epochs = steps / (unique // setting.batch_size)
     overrides |= {
@@ -119,7 +119,7 @@ class Sweep:
       "optimizer.warmup_epochs": self.warmup * epochs,
       "eval.every_epochs": epochs,
     }
-    if "images_unique" in point:
+    if "unique_images" in point:
       overrides["data.unique_images"] = unique
     cost = Cost(setting.model, steps * setting.batch_size, unique)
     return SweepTrial(Trial(config, overrides), arm, point, cost)
@@ -167,7 +167,7 @@ def _steps(point: Point, setting: Setting, unique: int) -> int:
   batch = setting.batch_size
   if not batch <= unique <= setting.images:
     raise InputError(
-      f"`images_unique` must be at least a batch and at most the training split: expected "
+      f"`unique_images` must be at least a batch and at most the training split: expected "
       f"{batch:,} to {setting.images:,}, got {unique:,}."
     )
   if "flops" in point:
