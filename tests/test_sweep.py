@@ -8,12 +8,22 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from waiting import wait_for
 
 from hornet_jax.cli.main import main
 from hornet_jax.errors import InputError
-from hornet_jax.sweeps import ByDepth, ByImageSize, ByWidth, Sweep, grid, random_points, star
+from hornet_jax.sweeps import (
+  ByDepth,
+  ByImageSize,
+  ByWidth,
+  Sweep,
+  grid,
+  isoflop,
+  random_points,
+  star,
+)
 
 FILE = """
 from hornet_jax.sweeps import ByWidth, Sweep, grid
@@ -96,6 +106,26 @@ def test_equal_budgets_are_spent_within_two_percent(data_dir):
     assert steps == trial.cost.images_seen / 32
     assert settings["optimizer.warmup_epochs"] == pytest.approx(settings["epochs"] / 10)
   assert len({trial.cost.images_seen for trial in trials}) == len(trials)
+
+
+def test_sizes_of_a_budget_lie_around_the_best_one(data_dir):
+  rule = ByWidth("hornet_nano_7x7", 16, 10)
+  budgets = [1e12, 4e12]
+
+  def best(budget):
+    return 40_000 * (budget / 1e12) ** 0.5
+
+  points = isoflop("HorNet", rule, budgets, best, count=3, spread=4.0, seed=[0, 1])
+  assert len(points) == 2 * 3 * 2
+  for budget in budgets:
+    widths = sorted({point["size"] for point in points if point["flops"] == budget})
+    params = [rule.params_of(width) for width in widths]
+    np.testing.assert_allclose(np.array(params) / best(budget), [0.25, 1, 4], rtol=0.4)
+  for trial in sweep_of(points, data_dir).trials():
+    assert trial.cost.flops == pytest.approx(trial.point["flops"], rel=0.02)
+    assert trial.cost.model.params == rule.params_of(trial.point["size"])
+  with pytest.raises(InputError, match="`best` must be sizes that there are"):
+    isoflop("HorNet", rule, budgets, lambda budget: 10.0)
 
 
 def test_sizes_are_widths_depths_or_image_sizes(data_dir):

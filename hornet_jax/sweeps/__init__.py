@@ -1,7 +1,8 @@
 """Sweeps train many sizes of models on many amounts of data, by any number of workers."""
 
+from hornet_jax.sweeps.isoflop import isoflop
 from hornet_jax.sweeps.points import grid, random_points, star
 from hornet_jax.sweeps.size_rules import ByDepth, ByImageSize, ByWidth
 from hornet_jax.sweeps.sweep import Sweep
 
-__all__ = ["ByDepth", "ByImageSize", "ByWidth", "Sweep", "grid", "random_points", "star"]
+__all__ = ["ByDepth", "ByImageSize", "ByWidth", "Sweep", "grid", "isoflop", "random_points", "star"]

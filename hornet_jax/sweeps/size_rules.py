@@ -32,6 +32,11 @@ class ByWidth(_Rule):
     """Gives the design of this width; raises `InputError` where there is none."""
     return with_width(self.read(), size)
 
+  def params_of(self, size: int) -> int:
+    """Counts the parameters of this width, without the head."""
+    headless = dataclasses.replace(self.design_of(size), num_classes=0)
+    return headless.costs()["params"]
+
 
 class ByDepth(_Rule):
   """A size of `ByDepth` is a number of blocks, see `with_depth`."""
