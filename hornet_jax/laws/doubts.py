@@ -11,7 +11,8 @@ EARLY_STOP, BOUNDARY, CORNER, VALLEY = "early stop", "boundary", "degenerate cor
 _LOWER = 1e-3  # share by which a further search must not lower the sum
 _NO_EFFECT = 1e-5  # relative change of a loss by a relative change of a parameter
 _NO_EXPONENT = 1e-2
-_WITHIN = 1e-3  # of the smallest sum
+_LEVEL = 1e-3  # above the smallest sum, over it: what fits as well
+_NEARLY = 1e-2  # likewise, for minima of their own
 _APART = 6  # decimals of the logarithms of sums of different minima
 _MINIMA = 3
 _WIDE = 0.1  # span of an exponent over its value
@@ -31,7 +32,9 @@ class Doubt(NamedTuple):
 
 def find_doubts(fit: Fit) -> list[Doubt]:
   """Looks for the known failures of fits, also of those at published parameters."""
-  found = [_early_stop(fit), *_without_effect(fit), *_without_exponent(fit), _flat_valley(fit)]
+  stop = _early_stop(fit)
+  valley = None if stop else _flat_valley(fit)  # which only a minimum has
+  found = [stop, *_without_effect(fit), *_without_exponent(fit), valley]
   return [doubt for doubt in found if doubt]
 
 
@@ -82,19 +85,18 @@ def _without_exponent(fit: Fit) -> list[Doubt]:
 
 
 def _flat_valley(fit: Fit) -> Doubt | None:
-  """Finds exponents that fit as well: other minima, and the surroundings of this one."""
-  ends = fit.ends.theta[fit.near(_WITHIN)]
-  sums = fit.ends.objective[fit.near(_WITHIN)]
+  """Finds other exponents that fit as well: around the minimum, or at minima of their own."""
+  spans = {name: span_within(fit, name, _LEVEL) for name in fit.law.exponents}
+  wide = [name for name, (a, b) in spans.items() if b - a > _WIDE * abs(fit.parameters[name])]
+  if wide:
+    told = ", ".join(f"{name} from {a:.4g} to {b:.4g}" for name, (a, b) in spans.items())
+    return Doubt(VALLEY, f"within {_LEVEL:.1%} of the smallest sum lie {told}.")
+  ends, sums = (numbers[fit.near(_NEARLY)] for numbers in fit.ends[:2])
   minima = len(np.unique(np.log(sums[sums > 0]).round(_APART)))
-  wide = minima >= _MINIMA
-  spans = []
-  for name in fit.law.exponents:
-    low, high = span_within(fit, name, _WITHIN)
-    reached = ends[:, fit.law.parameters.index(name)].tolist()
-    low, high = min([low, *reached]), max([high, *reached])
-    wide |= high - low > _WIDE * abs(fit.parameters[name])
-    spans.append(f"{name} from {low:.4g} to {high:.4g}")
-  if not wide:
+  if minima < _MINIMA:
     return None
-  among = f", among them {minima} minima of their own" if minima >= _MINIMA else ""
-  return Doubt(VALLEY, f"within {_WITHIN:.1%} of the smallest sum lie {', '.join(spans)}{among}.")
+  columns = [(name, ends[:, fit.law.parameters.index(name)]) for name in fit.law.exponents]
+  told = ", ".join(f"{name} from {a.min():.4g} to {a.max():.4g}" for name, a in columns)
+  return Doubt(
+    VALLEY, f"{minima} minima lie within {_NEARLY:.1%} of the smallest sum, with {told}."
+  )

@@ -51,6 +51,18 @@ class Fit:
     """Predicts losses [n] at points [k, n]."""
     return self.law.predict(self.theta, x)
 
+  def aicc(self) -> float:
+    """Gives Akaike's criterion, corrected for few points; only fits to one criterion compare.
+
+    The likelihood is Gaussian for squares and Laplace's for Huber's loss, with a fitted scale.
+    """
+    count, params = len(self.points), len(self.theta) + 1
+    if count <= params + 1:
+      return np.inf
+    factor = 1 if self.criterion.delta is None else 2
+    fitted = factor * count * np.log(max(self.objective, 1e-300) / count)
+    return float(fitted + 2 * params * count / (count - params - 1))
+
   def near(self, share: float) -> np.ndarray:
     """Tells which searches ended within a share of the best sum, bool [starts]."""
     return self.ends.objective <= self.objective * (1 + share)

@@ -8,6 +8,7 @@ from hornet_jax.errors import InputError
 
 _SAME_BUDGET = 1.25  # factor between neighbours of one budget
 _NEEDED = 3
+_APART = 2.0  # factor between scales of a local exponent
 
 
 class Parabola(NamedTuple):
@@ -108,15 +109,20 @@ def frontier(compute: np.ndarray, losses: np.ndarray) -> np.ndarray:
 
 
 def local_exponents(scale: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Gives the exponents between neighbours on the frontier: a power law has one, a real curve many.
+  """Gives the exponents along the frontier: a power law has one, a real curve several.
+
+  They are taken between points whose scales are a factor of two apart, or more.
 
   Args:
     scale: scales [n], such as compute.
     values: losses or error rates, [n].
 
   Returns:
-    Scales in the middle (of their logarithms) and -d log(value) / d log(scale), [f - 1] each.
+    Scales in the middle (of their logarithms) and -d log(value) / d log(scale), as many of each.
   """
-  chosen = frontier(scale, values)
+  chosen: list[int] = []
+  for i in frontier(scale, values).tolist():
+    if not chosen or scale[i] >= _APART * scale[chosen[-1]]:
+      chosen.append(i)
   logs, heights = np.log(scale[chosen]), np.log(values[chosen])
   return np.exp((logs[1:] + logs[:-1]) / 2), -np.diff(heights) / np.diff(logs)

@@ -1,15 +1,12 @@
 """The best size of a model, and how much data it should see, for a budget of compute."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from hornet_jax.errors import InputError
+from hornet_jax.laws.accounting import Cost
 from hornet_jax.laws.law import Law
-
-Cost = Callable[[np.ndarray], np.ndarray]
-"""FLOPs of training on one example (token, image), by the size of the model."""
 
 _SIZES, _REFINEMENTS = 64, 12
 
@@ -26,37 +23,6 @@ class Optimum(NamedTuple):
   size: np.ndarray
   data: np.ndarray
   loss: np.ndarray
-
-
-def six_n_d(size: np.ndarray) -> np.ndarray:
-  """Counts 6 N FLOPs a token: the cost C = 6 N D of language models."""
-  return 6 * size
-
-
-def power_cost(sizes: np.ndarray, macs: np.ndarray) -> tuple[Cost, float]:
-  """Makes a cost of the MACs of models: three times the forward pass, each MAC two FLOPs.
-
-  Between and beyond the sizes it is a power f(N) = a N^b, fitted to all of them.
-
-  Args:
-    sizes: sizes of models, [n].
-    macs: MACs of a forward pass of one example, [n].
-
-  Returns:
-    The cost, and the largest factor by which it is off at one of the models.
-
-  Raises:
-    InputError: if there is only one size.
-  """
-  if len(np.unique(sizes)) < 2:
-    raise InputError("the cost of a model by its size must be fitted: expected two sizes, got one.")
-  b, log_a = np.polyfit(np.log(sizes), np.log(macs), 1)
-
-  def cost(size: np.ndarray) -> np.ndarray:
-    return 6 * np.exp(log_a) * size**b
-
-  off = np.abs(np.log(cost(sizes) / (6 * macs)))
-  return cost, float(np.exp(off.max()))
 
 
 def best_split(
