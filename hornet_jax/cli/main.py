@@ -33,6 +33,7 @@ COMMANDS = {
   "prepare": "build a dataset's files",
   "study": "train designs against each other, and write the table",
   "match": "change models in size until they cost the same",
+  "fit": "a scaling law to a table of runs, and how far to believe it",
   "bench": "time what is claimed to be fast",
 }
 

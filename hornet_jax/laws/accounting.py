@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hornet_jax.errors import InputError
+from hornet_jax.laws.isoflop import PowerLine, fit_power_line
 from hornet_jax.laws.points import Points
 
 Cost = Callable[[np.ndarray], np.ndarray]
@@ -16,30 +17,24 @@ def six_n_d(size: np.ndarray) -> np.ndarray:
   return 6 * size
 
 
-def power_cost(sizes: np.ndarray, macs: np.ndarray) -> tuple[Cost, float]:
-  """Makes a cost of the MACs of models: three times the forward pass, each MAC two FLOPs.
+def power_cost(points: Points) -> tuple[PowerLine, float]:
+  """Makes a cost of the runs themselves: a power of the size, through compute over data of each.
 
-  Between and beyond the sizes it is a power f(N) = a N^b, fitted to all of them.
+  Where compute was counted as 6 N D, or as three forward passes, it gives just that back.
 
   Args:
-    sizes: sizes of models, [n].
-    macs: MACs of a forward pass of one example, [n].
+    points: points with the roles size, data and compute.
 
   Returns:
-    The cost, and the largest factor by which it is off at one of the models.
+    The cost, and the largest factor by which it is off at one of the runs.
 
   Raises:
     InputError: if there is only one size.
   """
-  if len(np.unique(sizes)) < 2:
-    raise InputError("the cost of a model by its size must be fitted: expected two sizes, got one.")
-  b, log_a = np.polyfit(np.log(sizes), np.log(macs), 1)
-
-  def cost(size: np.ndarray) -> np.ndarray:
-    return 6 * np.exp(log_a) * size**b
-
-  off = np.abs(np.log(cost(sizes) / (6 * macs)))
-  return cost, float(np.exp(off.max()))
+  size = points.values["size"]
+  each = points.values["compute"] / points.values["data"]
+  line = fit_power_line(size, each)
+  return line, float(np.exp(np.abs(np.log(line(size) / each)).max()))
 
 
 def complete(points: Points, needed: Sequence[str]) -> Points:

@@ -6,6 +6,7 @@ import numpy as np
 
 from hornet_jax.laws.fitting import Fit, fit_from
 from hornet_jax.laws.profiles import span_within
+from hornet_jax.laws.released import released_sum, released_sum_at_corner
 
 EARLY_STOP, BOUNDARY, CORNER, VALLEY = "early stop", "boundary", "degenerate corner", "flat valley"
 _LOWER = 1e-3  # share by which a further search must not lower the sum
@@ -36,6 +37,22 @@ def find_doubts(fit: Fit) -> list[Doubt]:
   valley = None if stop else _flat_valley(fit)  # which only a minimum has
   found = [stop, *_without_effect(fit), *_without_exponent(fit), valley]
   return [doubt for doubt in found if doubt]
+
+
+def find_released_doubts(fit: Fit) -> list[Doubt]:
+  """Tells where the sum of the released scheme is smaller at the corner than where it stopped."""
+  (scale,) = fit.x
+  of = (fit.law.name, fit.theta, scale, fit.points.losses)
+  here, corner = released_sum(*of), released_sum_at_corner(*of)
+  if corner >= here:
+    return []
+  return [
+    Doubt(
+      CORNER,
+      f"the sum that the released scheme makes small is {here:.4g} where it stopped and "
+      f"{corner:.4g} at e_inf = 0, where the law has no floor: its end is no minimum of it.",
+    )
+  ]
 
 
 def _early_stop(fit: Fit) -> Doubt | None:

@@ -1,13 +1,14 @@
 """Optima read off the data: parabolas through runs of one budget, and powers through optima."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
 from hornet_jax.errors import InputError
 
-_SAME_BUDGET = 1.25  # factor between neighbours of one budget
-_NEEDED = 3
+_SAME_BUDGET = 1.04  # factor between neighbours of one budget
+_NEEDED, _RANGE = 3, 3.0  # sizes of a parabola, and the factor from the smallest to the largest
 _APART = 2.0  # factor between scales of a local exponent
 
 
@@ -36,9 +37,9 @@ class Parabola(NamedTuple):
 
 
 def fit_parabolas(size: np.ndarray, compute: np.ndarray, losses: np.ndarray) -> list[Parabola]:
-  """Fits a parabola to each budget with at least three sizes.
+  """Fits a parabola to each budget with at least three sizes, the largest three times the smallest.
 
-  Runs whose compute is within a quarter of their neighbour's have one budget.
+  Runs whose compute is within 4 % of their neighbour's have one budget.
 
   Args:
     size: sizes [n].
@@ -50,7 +51,8 @@ def fit_parabolas(size: np.ndarray, compute: np.ndarray, losses: np.ndarray) -> 
   groups = np.split(order, np.flatnonzero(gaps) + 1)
   found = []
   for group in groups:
-    if len(np.unique(size[group])) >= _NEEDED:
+    sizes = np.unique(size[group])
+    if len(sizes) >= _NEEDED and sizes[-1] >= _RANGE * sizes[0]:
       found.append(_parabola(size, compute, losses, group))
   return found
 
@@ -71,7 +73,8 @@ def _parabola(
   )
 
 
-class PowerLine(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class PowerLine:
   """A `PowerLine` is y = factor * x^exponent."""
 
   exponent: float

@@ -11,8 +11,8 @@ class Points:
   """`Points` are losses at known scales.
 
   Attributes:
-    values: role -> values [n]; roles are `"size"`, `"data"`, `"compute"`, `"scale"`, `"macs"`,
-      `"loss"` and `"error"`, of which `"loss"` is always there.
+    values: role -> values [n]; roles are `"size"`, `"data"`, `"compute"`, `"scale"`, `"loss"` and
+      `"error"`, of which `"loss"` is always there.
     names: role -> name of the column that it was read from, which stands in tables and on axes.
     runs: name of the run that each point is of, [n]; points of one run are resampled together.
   """

@@ -70,3 +70,27 @@ def fit_as_released(name: str, x: np.ndarray, losses: np.ndarray) -> np.ndarray:
       break
     before = b
   return np.array([e_inf, e_0, alpha, b, c] if has_ceiling else [e_inf, b, c])
+
+
+def released_sum(law: str, theta: np.ndarray, x: np.ndarray, losses: np.ndarray) -> float:
+  """Gives the sum of squares that the scheme makes small.
+
+  Args:
+    law: name of the law, `"m2"` or `"m4"`.
+    theta: its parameters.
+    x: scales [n].
+    losses: losses [n].
+  """
+  e_inf, b, c = theta[0], theta[-2], theta[-1]
+  left = np.log(losses - e_inf)
+  if law == "m4":
+    left = left - theta[2] * np.log(theta[1] - losses)
+  return float(((left - np.log(b) - c * np.log(x)) ** 2).sum())
+
+
+def released_sum_at_corner(law: str, theta: np.ndarray, x: np.ndarray, losses: np.ndarray) -> float:
+  """Gives the smallest such sum with e_inf = 0 and, for M4, the same e_0."""
+  columns = [np.ones_like(x), -np.log(x)]
+  columns += [np.log(theta[1] - losses)] if law == "m4" else []
+  left = nnls(np.stack(columns, axis=1), np.log(losses))[1]
+  return float(left**2)

@@ -20,10 +20,10 @@ from hornet_jax.files import read_file
 from hornet_jax.laws.points import Points
 from hornet_jax.wording import counted
 
-ROLES = ("size", "data", "compute", "scale", "loss", "error", "macs", "run")
+ROLES = ("size", "data", "compute", "scale", "loss", "error", "run")
 _OURS = {
   **{"size": "params", "data": "images_seen", "compute": "flops", "scale": "flops"},
-  **{"loss": "loss", "error": "error", "macs": "macs", "run": "run"},
+  **{"loss": "loss", "error": "error", "run": "run"},
 }
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
 TRAINING = "Training"
