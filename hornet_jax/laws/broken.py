@@ -5,6 +5,8 @@ from scipy.special import expit
 
 from hornet_jax.laws.law import SeparableLaw, log_uniform
 
+_AHEAD = 4.0  # factor beyond the largest point, up to which breaks are looked for
+
 
 class BrokenPower(SeparableLaw):
   """y = a + b x^-c0 prod over i of (1 + (x / d_i)^(1 / f_i))^(-c_i f_i).
@@ -53,13 +55,13 @@ class BrokenPower(SeparableLaw):
     return theta[..., 1, None, None] * basis[..., 1:] * logs
 
   def draw(self, rng: np.random.Generator, count: int, x: np.ndarray) -> np.ndarray:
-    """Draws exponents, breaks within the range of the points, and widths from sharp to smooth."""
+    """Draws exponents, breaks up to somewhat beyond the points, and widths from sharp to smooth."""
     breaks = len(self.shapes) // 3
-    drawn = [log_uniform(rng, 0.01, 1, count)]
-    inside = np.sort(log_uniform(rng, x.min(), x.max(), count * breaks).reshape(count, -1), axis=1)
-    for i in range(breaks):
-      change = rng.choice([-1, 1], count, p=[0.3, 0.7]) * log_uniform(rng, 0.05, 10, count)
-      drawn += [change, inside[:, i], log_uniform(rng, 0.02, 2, count)]
+    drawn = [log_uniform(rng, 0.01, 1.0, count)]
+    places = log_uniform(rng, x.min(), _AHEAD * x.max(), count * breaks).reshape(count, breaks)
+    for place in np.sort(places, axis=1).T:
+      change = rng.choice([-1, 1], count, p=[0.3, 0.7]) * log_uniform(rng, 0.05, 10.0, count)
+      drawn += [change, place, log_uniform(rng, 0.02, 2.0, count)]
     return np.stack(drawn, axis=1)
 
   @staticmethod

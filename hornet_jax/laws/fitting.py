@@ -9,10 +9,10 @@ from hornet_jax.laws.criterion import Criterion
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.minimise import Minima, minimise
 from hornet_jax.laws.points import Points
+from hornet_jax.laws.polish import polish
 from hornet_jax.wording import counted
 
 STARTS = 256
-_POLISH = 1e-14
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,23 +93,21 @@ def fit(law: Law, points: Points, criterion: Criterion, starts: int = STARTS, se
   x = points.axes(law.axes)
   rng = np.random.default_rng(seed)
   found = minimise(law, x, points.losses, criterion, law.starts(rng, starts, x, points.losses))
-  best = found.theta[[found.objective.argmin()]]
-  polished = minimise(law, x, points.losses, criterion, best, tolerance=_POLISH)
-  return _make_fit(law, points, criterion, polished, found)
+  best = polish(law, x, points.losses, criterion, found.theta[found.objective.argmin()])
+  return _make_fit(law, points, criterion, best, found)
 
 
-def fit_from(
-  law: Law, points: Points, criterion: Criterion, theta: np.ndarray, tolerance: float = _POLISH
-) -> Fit:
+def fit_from(law: Law, points: Points, criterion: Criterion, theta: np.ndarray) -> Fit:
   """Fits a law by one search from given parameters [p]."""
-  x = points.axes(law.axes)
-  found = minimise(law, x, points.losses, criterion, theta[None], tolerance=tolerance)
+  found = polish(law, points.axes(law.axes), points.losses, criterion, theta)
   return _make_fit(law, points, criterion, found, found)
 
 
 def evaluate_at(law: Law, points: Points, criterion: Criterion, theta: np.ndarray) -> Fit:
   """Evaluates published parameters [p]: a fit without a search."""
-  return fit_from(law, points, criterion, theta, tolerance=np.inf)
+  x = points.axes(law.axes)
+  found = minimise(law, x, points.losses, criterion, theta[None], steps=0)
+  return _make_fit(law, points, criterion, found, found)
 
 
 def _make_fit(law: Law, points: Points, criterion: Criterion, best: Minima, ends: Minima) -> Fit:

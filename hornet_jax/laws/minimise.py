@@ -7,7 +7,7 @@ import numpy as np
 from hornet_jax.laws.criterion import Criterion
 from hornet_jax.laws.law import Law
 
-_MAX_STEPS = 400
+MAX_STEPS = 400
 _LONGEST = 2.0  # change of a parameter, or of its logarithm, in a step
 _DAMPING, _LESS, _MORE, _TOO_MUCH = 1e-3, 0.2, 5.0, 1e8
 _NUMBERS = 1 << 19  # of the derivatives at once: they stay in the cache
@@ -37,6 +37,7 @@ def minimise(
   weights: np.ndarray | None = None,
   free: np.ndarray | None = None,
   tolerance: float = 1e-8,
+  steps: int = MAX_STEPS,
 ) -> Minima:
   """Minimises the sum of the criterion from each start.
 
@@ -52,13 +53,14 @@ def minimise(
     weights: weight of each point in each search, [B, n]; None for ones.
     free: parameters that may move, bool [p]; None for all.
     tolerance: relative decrease at which a search ends.
+    steps: largest number of steps; 0 evaluates the starts.
   """
   weights = np.ones((len(starts), len(losses))) if weights is None else weights
   free = np.ones(starts.shape[1], bool) if free is None else free
   size = max(1, _NUMBERS // (len(losses) * starts.shape[1]))
   found = [
-    _search(law, x, losses, criterion, starts[i : i + size], weights[i : i + size], free, tolerance)
-    for i in range(0, len(starts), size)
+    _search(law, x, losses, criterion, starts[part], weights[part], free, tolerance, steps)
+    for part in (slice(i, i + size) for i in range(0, len(starts), size))
   ]
   return Minima(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
@@ -72,15 +74,16 @@ def _search(
   weights: np.ndarray,
   free: np.ndarray,
   tolerance: float,
+  steps: int,
 ) -> Minima:
-  by_log = law.is_positive()
+  is_positive = law.is_positive()
 
   def evaluate(places: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, ...]:
     """Gives the objective, its gradient and its curvature at places [b, p]."""
-    theta = _outside(places, by_log)
+    theta = from_search(places, is_positive)
     value, slopes = law.value_and_slopes(theta, x)
     residuals = criterion.residuals(value, losses)
-    slopes = slopes * np.where(by_log, theta, 1.0)[:, None] * free
+    slopes = slopes * np.where(is_positive, theta, 1.0)[:, None] * free
     slopes = criterion.by_residual(slopes, value)
     objective = criterion.objective(residuals, of)
     pulls = of * criterion.slope(residuals)
@@ -90,11 +93,11 @@ def _search(
     return np.where(np.isfinite(objective), objective, np.inf), gradient, curvature
 
   with np.errstate(all="ignore"):  # a step that overflows is not taken
-    places = _inside(starts, by_log)
+    places = to_search(starts, is_positive)
     state = evaluate(places, weights)
     damping = np.full(len(starts), _DAMPING)
     active = np.flatnonzero(np.isfinite(state[0]))
-    for _ in range(_MAX_STEPS):
+    for _ in range(steps):
       if not len(active):
         break
       step = _step(state[1][active], state[2][active], damping[active])
@@ -112,7 +115,7 @@ def _search(
     objective, gradient, _ = state
     # Parameters at zero have no logarithm, and no pull.
     steepness = np.linalg.norm(gradient, axis=1) / np.where(objective > 0, objective, 1.0)
-  return Minima(_outside(places, by_log), objective, steepness)
+  return Minima(from_search(places, is_positive), objective, steepness)
 
 
 def _step(gradient: np.ndarray, curvature: np.ndarray, damping: np.ndarray) -> np.ndarray:
@@ -127,9 +130,11 @@ def _step(gradient: np.ndarray, curvature: np.ndarray, damping: np.ndarray) -> n
   return np.clip(np.nan_to_num(step), -_LONGEST, _LONGEST)
 
 
-def _inside(theta: np.ndarray, by_log: np.ndarray) -> np.ndarray:
-  return np.where(by_log, np.log(np.where(by_log, theta, 1.0)), theta)
+def to_search(theta: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
+  """Takes the logarithms of positive parameters: where a search goes, [..., p]."""
+  return np.where(is_positive, np.log(np.where(is_positive, theta, 1.0)), theta)
 
 
-def _outside(places: np.ndarray, by_log: np.ndarray) -> np.ndarray:
-  return np.where(by_log, np.exp(np.where(by_log, places, 0.0)), places)
+def from_search(places: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
+  """Turns places of a search into parameters, [..., p]."""
+  return np.where(is_positive, np.exp(np.where(is_positive, places, 0.0)), places)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,8 +50,8 @@ class Points:
 
 def make_points(
   names: Mapping[str, str] | None = None,
-  runs: np.ndarray | None = None,
-  **values: np.ndarray,
+  runs: ArrayLike | None = None,
+  **values: ArrayLike,
 ) -> Points:
   """Makes points from arrays, as in a notebook: `make_points(size=N, data=D, loss=L)`.
 

@@ -37,8 +37,8 @@ class SigmoidalPower(Law):
   ) -> np.ndarray:
     """Draws both ends and alpha; b and c follow by linear regression."""
     e_inf = losses.min() * rng.uniform(0, 0.999, count)
-    e_0 = losses.max() * (1 + log_uniform(rng, 1e-3, 10, count))
-    alpha = log_uniform(rng, 0.03, 3, count)
+    e_0 = losses.max() * (1 + log_uniform(rng, 1e-3, 10.0, count))
+    alpha = log_uniform(rng, 0.03, 3.0, count)
     above = np.log(losses - e_inf[:, None])
     left = above - alpha[:, None] * np.log(e_0[:, None] - losses)
     lines = np.polynomial.polynomial.polyfit(np.log(x[0]), left.T, 1)
