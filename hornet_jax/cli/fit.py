@@ -30,6 +30,7 @@ from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
 from hornet_jax.laws.table import ROLES, TRAINING, Table, find_columns, read_points, read_table
 from hornet_jax.report.law import LawSection, render_law
+from hornet_jax.wording import counted
 
 _RELEASED = "released"
 _CRITERIA = ("squares", "log_squares", "log1p_squares", "huber", _RELEASED)
@@ -88,13 +89,12 @@ def run(args: argparse.Namespace) -> int:
   columns = find_columns(table, {role: name for role, name in given.items() if name})
   points, held = _points(table, columns, law)
   analysis = _analyse(args, law, points, criterion, held)
-  split, told = _split(args, analysis)
   prediction = _predict(args, analysis) if args.predict else None
-  shown = _sections(args, analysis, split, told, prediction)
-  title = f"{law.formula}, {len(points)} points of {args.results}"
+  shown = [] if args.json and not args.report else _sections(args, analysis, prediction)
   if args.json:
     print(json.dumps(record(analysis, prediction), indent=2))
   else:
+    title = f"{law.formula}, {counted(len(points), 'point')} of {args.results}"
     print("\n\n".join([f"{title}\n{summary(analysis)}", *map(printed, shown)]))
   if args.report:
     page = render_law(law.formula, f"{args.results}. {summary(analysis)}", command_line(), shown)
@@ -182,13 +182,10 @@ def _predict(args: argparse.Namespace, analysis: Analysis) -> dict[str, Any]:
 
 
 def _sections(
-  args: argparse.Namespace,
-  analysis: Analysis,
-  split: Budgets | None,
-  told: str,
-  prediction: Mapping[str, Any] | None,
+  args: argparse.Namespace, analysis: Analysis, prediction: Mapping[str, Any] | None
 ) -> list[LawSection]:
   points = analysis.fit.points
+  split, told = _split(args, analysis)
   found = [sections.doubts(analysis), sections.parameters(analysis)]
   found += [sections.prediction(prediction)] if prediction else []
   found += [] if args.at else [sections.extrapolation(analysis)]

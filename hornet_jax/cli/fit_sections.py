@@ -1,5 +1,6 @@
 """What an analysis of a law says, part by part: printed, and shown on a page."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from hornet_jax.laws.analysis import Analysis, Budgets
 from hornet_jax.laws.error_rate import fit_error_rate
 from hornet_jax.laws.figures import draw_fit, draw_frontier, draw_isoflop, draw_optimum
 from hornet_jax.laws.holdout import Holdout
-from hornet_jax.laws.isoflop import fit_parabolas, local_exponents
+from hornet_jax.laws.isoflop import fit_parabolas, fit_power_line, local_exponents
 from hornet_jax.laws.points import Points
 from hornet_jax.report.law import LawSection
 from hornet_jax.wording import counted
@@ -29,13 +30,20 @@ def doubts(analysis: Analysis) -> LawSection:
 def parameters(analysis: Analysis) -> LawSection:
   """Tables the parameters with their intervals, and how the fit was found."""
   fit, samples = analysis.fit, analysis.samples
+  values = list(fit.theta)
+  spread = [] if samples is None else list(samples.theta.T)
+  names = list(fit.law.parameters)
+  if fit.law.name == "chinchilla":
+    names.append("beta / (alpha + beta)")
+    values.append(_size_exponent(fit.theta))
+    spread += [] if samples is None else [_size_exponent(samples.theta.T)]
   rows = []
-  for i, (name, value) in enumerate(fit.parameters.items()):
+  for i, (name, value) in enumerate(zip(names, values, strict=True)):
     row = {"parameter": name, "value": f"{value:.6g}"}
     if samples is not None:
-      low, high = samples.interval(samples.theta[:, i])
+      low, high = samples.interval(spread[i])
       row |= {
-        "standard error": f"{samples.theta[:, i].std():.3g}",
+        "standard error": f"{spread[i].std():.3g}",
         f"{samples.level:.0%} interval": f"{low:.5g} to {high:.5g}",
       }
     rows.append(row)
@@ -52,10 +60,13 @@ def parameters(analysis: Analysis) -> LawSection:
   if analysis.floor and samples is not None:
     low, high = analysis.floor
     lines.append(f"{fit.law.floor} by its profile likelihood: {low:.5g} to {high:.5g}.")
-  if {"alpha", "beta"} <= set(fit.parameters) and fit.law.name == "chinchilla":
-    a = fit.parameters["beta"] / (fit.parameters["alpha"] + fit.parameters["beta"])
-    lines.append(f"beta / (alpha + beta), the exponent of the best size where C = 6 N D: {a:.4f}.")
   return LawSection("Parameters", " ".join(lines), rows)
+
+
+def _size_exponent(theta: np.ndarray) -> np.ndarray:
+  """Gives the exponent of the best size over compute where C = 6 N D."""
+  _, _, _, alpha, beta = theta
+  return np.asarray(beta / (alpha + beta))
 
 
 def extrapolation(analysis: Analysis) -> LawSection:
@@ -116,7 +127,7 @@ def residuals(analysis: Analysis) -> LawSection:
         }
       )
   held = analysis.held.held if analysis.held and analysis.held.fit is fit else None
-  figure = draw_fit(fit, analysis.samples, held)
+  figure = functools.partial(draw_fit, fit, analysis.samples, held)
   return LawSection("Fit and residuals", "Measured over predicted loss, by scale.", rows, figure)
 
 
@@ -178,7 +189,9 @@ def budgets(analysis: Analysis, split: Budgets, told: str, shown: Sequence[int])
     rows.append(row)
   bands = None if split.size is None or split.data is None else (split.size, split.data)
   found = fit_parabolas(points.values["size"], points.values["compute"], points.losses)
-  figure = draw_optimum(points, split.compute, split.best, bands, found)
+  line = fit_power_line(split.compute, split.best.size[0])
+  told += f" The best {names['size']} grows as its power {line.exponent:.4f}."
+  figure = functools.partial(draw_optimum, points, split.compute, split.best, bands, found)
   return LawSection("Best size for a budget", told, rows, figure)
 
 
@@ -191,10 +204,12 @@ def isoflop(points: Points) -> LawSection | None:
     "A parabola through the runs of each budget. Its lowest point is off by a factor that grows "
     "with the range of sizes; the law fitted to all runs has no such error."
   )
-  return LawSection("Loss against size", text, figure=draw_isoflop(points, found))
+  return LawSection(
+    "Loss against size", text, figure=functools.partial(draw_isoflop, points, found)
+  )
 
 
 def frontier(points: Points, split: Budgets) -> LawSection:
   """Draws loss against compute."""
-  figure = draw_frontier(points, split.compute, split.best.loss[0], split.loss)
+  figure = functools.partial(draw_frontier, points, split.compute, split.best.loss[0], split.loss)
   return LawSection("Loss against compute", figure=figure)

@@ -93,8 +93,8 @@ def analyse(
   if held is not None:
     tested: Holdout | None = Holdout(found, held)
   else:
-    tested = _hold_out(law, points, criterion, options.holdout)
-  left_out = leave_one_size_out(law, points, criterion, _group_role(points))
+    tested = _hold_out(law, points, criterion, options)
+  left_out = leave_one_size_out(law, points, criterion, _group_role(points), options.starts)
   return Analysis(found, samples, find_doubts(found), floor, tested, left_out)
 
 
@@ -176,13 +176,11 @@ def _group_role(points: Points) -> str:
   return "size" if "size" in points.values else "scale"
 
 
-def _hold_out(
-  law: Law, points: Points, criterion: Criterion, bound: float | None
-) -> Holdout | None:
+def _hold_out(law: Law, points: Points, criterion: Criterion, options: Options) -> Holdout | None:
   role = "compute" if "compute" in points.values else "scale"
   try:
-    return hold_out_larger(law, points, criterion, role, bound)
+    return hold_out_larger(law, points, criterion, role, options.holdout, options.starts)
   except InputError:
-    if bound is not None:
+    if options.holdout is not None:
       raise
     return None

@@ -6,7 +6,7 @@ import numpy as np
 
 from hornet_jax.errors import InputError
 from hornet_jax.laws.criterion import Criterion
-from hornet_jax.laws.fitting import Fit, check_enough, fit
+from hornet_jax.laws.fitting import STARTS, Fit, check_enough, fit
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
 from hornet_jax.wording import counted
@@ -41,7 +41,12 @@ class Holdout(NamedTuple):
 
 
 def hold_out_larger(
-  law: Law, points: Points, criterion: Criterion, role: str, bound: float | None = None
+  law: Law,
+  points: Points,
+  criterion: Criterion,
+  role: str,
+  bound: float | None = None,
+  starts: int = STARTS,
 ) -> Holdout:
   """Fits to the points below a scale and predicts those from it on.
 
@@ -51,6 +56,7 @@ def hold_out_larger(
     criterion: what is made small.
     role: role of the column to split by, such as `"compute"`.
     bound: scale c0, of which and beyond which points are held out; None for the largest fifth.
+    starts: number of searches.
 
   Raises:
     InputError: if no point is held out, or too few are left.
@@ -64,42 +70,43 @@ def hold_out_larger(
       f"the hold-out must have points: expected some from {points.names[role]} = {bound:g} on, got "
       f"none above {scale.max():g}."
     )
-  return Holdout(_fit_rest(law, points, criterion, is_held), points.take(is_held), bound)
+  found = _fit_rest(law, points, criterion, is_held, starts)
+  return Holdout(found, points.take(is_held), bound)
 
 
-def hold_out(law: Law, points: Points, criterion: Criterion, is_held: np.ndarray) -> Holdout:
-  """Fits to some points and predicts the others, bool [n]."""
-  return Holdout(_fit_rest(law, points, criterion, is_held), points.take(is_held))
-
-
-def leave_one_size_out(law: Law, points: Points, criterion: Criterion, role: str) -> list[Holdout]:
+def leave_one_size_out(
+  law: Law, points: Points, criterion: Criterion, role: str, starts: int = STARTS
+) -> list[Holdout]:
   """Leaves out each size in turn; more than eight sizes are grouped, neighbours together.
 
-  Sizes of which the others cannot determine the law are skipped.
+  Sizes without which the others cannot determine the law are skipped.
 
   Args:
     law: law to fit.
     points: points to split.
     criterion: what is made small.
     role: role of the column to group by, such as `"size"`.
+    starts: number of searches.
   """
   sizes = np.unique(points.values[role])
-  groups = np.array_split(sizes, min(len(sizes), _GROUPS))
   found = []
-  for group in groups:
+  for group in np.array_split(sizes, min(len(sizes), _GROUPS)):
     is_held = np.isin(points.values[role], group)
     try:
-      found.append(hold_out(law, points, criterion, is_held))
+      rest = _fit_rest(law, points, criterion, is_held, starts)
     except InputError:
       continue
+    found.append(Holdout(rest, points.take(is_held)))
   return found
 
 
-def _fit_rest(law: Law, points: Points, criterion: Criterion, is_held: np.ndarray) -> Fit:
+def _fit_rest(
+  law: Law, points: Points, criterion: Criterion, is_held: np.ndarray, starts: int
+) -> Fit:
   rest = points.take(~is_held)
   try:
     check_enough(law, rest)
   except InputError as error:
     held = counted(int(is_held.sum()), "point")
     raise InputError(f"without the {held} that are held out: {error}") from error
-  return fit(law, rest, criterion)
+  return fit(law, rest, criterion, starts)

@@ -1,6 +1,6 @@
 """This module makes the page of a scaling law: tables and figures, one file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -16,13 +16,13 @@ class LawSection(NamedTuple):
     title: heading.
     text: what is shown, as sentences; may be empty.
     rows: rows of a table, column -> text, the same columns in each; may be empty.
-    figure: figure; None for none.
+    figure: function that draws the figure, called where there is a page; None for none.
   """
 
   title: str
   text: str = ""
   rows: Sequence[Mapping[str, str]] = ()
-  figure: Figure | None = None
+  figure: Callable[[], Figure] | None = None
 
 
 def render_law(title: str, summary: str, command: str, sections: Sequence[LawSection]) -> str:
@@ -40,7 +40,7 @@ def render_law(title: str, summary: str, command: str, sections: Sequence[LawSec
       "text": section.text,
       "headings": list(section.rows[0]) if section.rows else [],
       "rows": [list(row.values()) for row in section.rows],
-      "svg": inline_svg(section.figure, section.title) if section.figure else "",
+      "svg": inline_svg(section.figure(), section.title) if section.figure else "",
     }
     for section in sections
   ]
