@@ -111,6 +111,12 @@ def test_what_is_printed_names_the_columns(results, capfd):
   assert predicted == pytest.approx(law_at(1e8, 1e9), rel=0.02)
 
 
+def test_rows_are_taken_by_conditions(results, capfd):
+  conditions = ("--where=arm=wide", "--where=params>2e6", "--where=images_seen<5e8")
+  found = fit_json(capfd, results, *QUICK, *conditions)
+  assert found["points"] == 4 * 4
+
+
 def test_columns_are_named_where_they_are_others(capfd):
   found = fit_json(capfd, *CHINCHILLA, *QUICK)
   assert found["objective"] == pytest.approx(0.00182601, rel=1e-5)
@@ -159,7 +165,9 @@ STARTED = {"started": "2099-01-01T00:00:00+00:00"}
 @pytest.fixture(scope="module")
 def registration(results, tmp_path_factory):
   path = tmp_path_factory.mktemp("registered") / "prediction.json"
-  assert main(["fit", results, *QUICK, *AT, "--json", f"--register={path}"]) == 0
+  assert (
+    main(["fit", results, *QUICK, *AT, "--json", "--where=arm=wide", f"--register={path}"]) == 0
+  )
   return path.read_text()
 
 
@@ -200,6 +208,7 @@ def test_a_registered_prediction_says_what_it_rests_on(registered):
   [
     ({"started": "2026-01-01T00:00:00"}, "must be older than the run: registered .* next started"),
     ({"params": "2e8"}, "must be at the registered scale: expected params = 1e[+]08, got 2e8"),
+    ({"arm": "deep"}, "must be about such a run: expected arm=wide, got 'deep'"),
     ({"loss": ""}, "must have losses in loss: got empty cells alone"),
     ({"started": "soon"}, "must be in ISO 8601: got 'soon'"),
   ],
@@ -254,7 +263,9 @@ def changed(name, **cells):
     (study()[:5], [], "needs points at several values of params: got 1e[+]06 in all 5"),
     (study(), ["--law=chinchila"], "unknown law 'chinchila': did you mean 'chinchilla'"),
     (study(), ["--size=parms"], "unknown column of .* 'parms': did you mean 'params'"),
-    (study(), ["--where=arm=deep"], "unknown value of arm 'deep': expected one of wide"),
+    (study(), ["--where=arm=deep"], "rows of .* with arm=deep must exist: arm is wide"),
+    (study(), ["--where=arm"], "a condition must be such as arm=wide or flops<1e18: got 'arm'"),
+    (study(), ["--where=flops<wide"], "'flops<wide' must compare with a number: got 'wide'"),
     (study(), ["--at=E=1"], "`at` must give the parameters of chinchilla: expected E, A, B"),
     (study(), ["--predict=params:1"], "`predict` must give params and images_seen"),
     (study(), ["--predict=params"], "`predict` must hold pairs such as name:value: got 'params'"),

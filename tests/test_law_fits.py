@@ -100,7 +100,7 @@ def test_bootstrap_of_the_replication(replication):
   errors = [value.std() for value in (alpha, beta, e, a_of_size)]
   np.testing.assert_allclose(errors, [0.0154, 0.0206, 0.0257, 0.0200], rtol=0.15)
   np.testing.assert_allclose([a.std(), b.std()], [116, 1427], rtol=0.25)
-  ends = samples.interval(np.stack([alpha, beta, e, a_of_size], axis=1))
+  ends = np.quantile([alpha, beta, e, a_of_size], [0.025, 0.975], axis=1)
   expected = [[0.317, 0.332, 1.769, 0.481], [0.371, 0.415, 1.872, 0.557]]
   np.testing.assert_allclose(ends, expected, atol=5e-3)
 
@@ -232,7 +232,8 @@ def coverage(criterion, studies, samples):
     found = fit_from(LAW, planted(rng), criterion, TRUTH)
     some = bootstrap(found, samples, seed=study)
     values = [some.theta[:, [0, 3, 4]], some.predict(ahead), some.predict_run(ahead)]
-    low, high = some.interval(np.concatenate(values, axis=1))
+    of_fit = [found.theta[[0, 3, 4]], found.predict(ahead), found.predict(ahead)]
+    low, high = some.interval(np.concatenate(values, axis=1), np.concatenate(of_fit))
     truth = np.array([*TRUTH[[0, 3, 4]], loss, loss * np.exp(0.005 * rng.normal())])
     e_low, e_high = profile_interval(found, "E", 0.95)
     hits.append([*((low <= truth) & (truth <= high)), e_low <= TRUTH[0] <= e_high])
@@ -243,7 +244,7 @@ def coverage(criterion, studies, samples):
 @pytest.mark.parametrize("criterion", [SQUARES, LOG_SQUARES, HUBER], ids=repr)
 def test_intervals_hold_the_truth_as_often_as_they_say(criterion):
   shares = coverage(criterion, studies=200, samples=400)
-  assert ((shares >= 0.90) & (shares <= 0.985)).all(), shares
+  assert ((shares >= 0.90) & (shares <= 0.98)).all(), shares
 
 
 @pytest.mark.parametrize(

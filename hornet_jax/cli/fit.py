@@ -25,6 +25,7 @@ from hornet_jax.laws.analysis import (
   split_budgets,
 )
 from hornet_jax.laws.catalogue import LAWS, get_law
+from hornet_jax.laws.condition import parse_condition
 from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criterion
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
@@ -53,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   for role in ROLES:
     columns.add_argument(f"--{role}", metavar="COLUMN", dest=f"{role}_column")
   columns.add_argument(
-    "--where", action="append", default=[], metavar="COLUMN=TEXT", help="rows to take; repeatable"
+    "--where",
+    action="append",
+    default=[],
+    metavar="CONDITION",
+    help="rows to take, such as arm=wide or 'flops<1e18'; may be repeated",
   )
   parser.add_argument("--starts", type=positive_int, default=Options.starts, help="of searches")
   parser.add_argument(
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     raise InputError(
       "`register` needs `predict`: expected such as --predict=params:3e7,flops:1e18."
     )
-  where = dict(_pair(text, "=", "where") for text in args.where)
+  where = [parse_condition(text) for text in args.where]
   table = table.where(where)
   law, criterion = get_law(args.law), _criterion(args)
   given = {role: getattr(args, f"{role}_column") for role in ROLES}
@@ -100,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     page = render_law(law.formula, f"{args.results}. {summary(analysis)}", command_line(), shown)
     write_file(epath.Path(args.report), page)
   if args.register:
-    register(args, analysis, table, columns, where, prediction or {})
+    register(args, analysis, table, columns, prediction or {})
   return 0
 
 
@@ -173,10 +178,11 @@ def _predict(args: argparse.Namespace, analysis: Analysis) -> dict[str, Any]:
       f"{', '.join(pairs)}."
     )
   x = np.array([[pairs[name]] for name in names])
-  found: dict[str, Any] = {"at": pairs, "predicted": float(fit.predict(x)[0])}
+  loss = fit.predict(x)
+  found: dict[str, Any] = {"at": pairs, "predicted": float(loss[0])}
   if analysis.samples is not None:
-    law = analysis.samples.interval(analysis.samples.predict(x))[:, 0]
-    run = analysis.samples.interval(analysis.samples.predict_run(x))[:, 0]
+    law = analysis.samples.interval(analysis.samples.predict(x), loss)[:, 0]
+    run = analysis.samples.interval(analysis.samples.predict_run(x), loss)[:, 0]
     found |= {"law": law.tolist(), "interval": run.tolist()}
   return found
 

@@ -35,7 +35,7 @@ def record(analysis: Analysis, prediction: Mapping[str, Any] | None) -> dict[str
   fit, samples = analysis.fit, analysis.samples
   intervals = {}
   if samples is not None:
-    ends = samples.interval(samples.theta)
+    ends = samples.interval(samples.theta, fit.theta)
     intervals = {name: ends[:, i].tolist() for i, name in enumerate(fit.law.parameters)}
   held = analysis.held
   return {

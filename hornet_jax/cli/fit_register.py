@@ -27,7 +27,6 @@ def register(
   analysis: Analysis,
   table: Table,
   columns: dict[str, str],
-  where: dict[str, str],
   prediction: Mapping[str, Any],
 ) -> None:
   """Writes the prediction of one more run, with all that it rests on.
@@ -45,7 +44,7 @@ def register(
     criterion=dataclasses.asdict(fit.criterion),
     parameters=fit.parameters,
     columns=columns,
-    where=where,
+    where=tuple(args.where),
     at=prediction["at"],
     predicted=prediction["predicted"],
     interval=(prediction["interval"][0], prediction["interval"][1]),

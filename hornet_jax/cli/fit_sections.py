@@ -41,7 +41,7 @@ def parameters(analysis: Analysis) -> LawSection:
   for i, (name, value) in enumerate(zip(names, values, strict=True)):
     row = {"parameter": name, "value": f"{value:.6g}"}
     if samples is not None:
-      low, high = samples.interval(spread[i])
+      low, high = samples.interval(spread[i], np.asarray(value))
       row |= {
         "standard error": f"{spread[i].std():.3g}",
         f"{samples.level:.0%} interval": f"{low:.5g} to {high:.5g}",

@@ -169,7 +169,11 @@ def split_budgets(analysis: Analysis, cost: Cost, compute: np.ndarray) -> Budget
   if analysis.samples is None:
     return Budgets(compute, best)
   spread = best_split(found.law, analysis.samples.theta, cost, compute, sizes)
-  return Budgets(compute, best, *(analysis.samples.interval(numbers) for numbers in spread))
+  bands = [
+    analysis.samples.interval(numbers, of_fit[0])
+    for numbers, of_fit in zip(spread, best, strict=True)
+  ]
+  return Budgets(compute, best, *bands)
 
 
 def _group_role(points: Points) -> str:

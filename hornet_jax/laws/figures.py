@@ -25,7 +25,6 @@ _STYLE = {
 _COLORS = "viridis"
 _CURVES, _FINE = 6, 120
 _AHEAD = 10.0  # factor by which curves go on beyond the largest run
-_BAND_SAMPLES = 300
 
 
 def draw_fit(fit: Fit, samples: Bootstrap | None = None, held: Points | None = None) -> Figure:
@@ -220,9 +219,11 @@ def _single_curve(axes: Any, fit: Fit, samples: Bootstrap | None, held: Points |
 def _curve(
   axes: Any, fine: np.ndarray, x: np.ndarray, fit: Fit, samples: Bootstrap | None, color: Any
 ) -> None:
-  axes.plot(fine, fit.predict(x), color=color, lw=1.1)
+  losses = fit.predict(x)
+  axes.plot(fine, losses, color=color, lw=1.1)
   if samples is not None:
-    axes.fill_between(fine, *samples.interval(samples.predict(x)), color=color, alpha=0.15, lw=0)
+    band = samples.interval(samples.predict(x), losses)
+    axes.fill_between(fine, *band, color=color, alpha=0.15, lw=0)
 
 
 def _residuals(axes: Any, fit: Fit, points: Points, by: np.ndarray | None = None) -> None:

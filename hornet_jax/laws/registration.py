@@ -13,6 +13,7 @@ from etils import epath
 import hornet_jax
 from hornet_jax.errors import InputError, StorageError
 from hornet_jax.files import exists, read_file, write_file
+from hornet_jax.laws.condition import parse_condition
 from hornet_jax.laws.table import Table, read_points
 
 _SAME_SCALE = 0.01  # relative difference of the scale of a run to the registered one
@@ -29,7 +30,7 @@ class Registration:
     criterion: what was made small.
     parameters: parameters of the fit.
     columns: role -> column of the table.
-    where: conditions on rows that were fitted to, column -> text.
+    where: conditions on the rows that were fitted to.
     at: scale of the run to come, column -> value.
     predicted: its loss.
     interval: lower and upper end of the interval of one run's loss.
@@ -47,7 +48,7 @@ class Registration:
   criterion: dict[str, Any]
   parameters: dict[str, float]
   columns: dict[str, str]
-  where: dict[str, str]
+  where: tuple[str, ...]
   at: dict[str, float]
   predicted: float
   interval: tuple[float, float]
@@ -103,7 +104,7 @@ def read_registration(path: epath.Path) -> Registration:
   try:
     content = json.loads(read_file(path))
     digest = content.pop("sha256")
-    content |= {name: tuple(content[name]) for name in ("interval", "trials")}
+    content |= {name: tuple(content[name]) for name in ("interval", "trials", "where")}
     registration = Registration(**content)
   except StorageError:
     raise
@@ -164,11 +165,12 @@ def _find_trial(table: Table, trial: str) -> Mapping[str, str]:
 
 
 def _check_kind(registration: Registration, table: Table, row: Mapping[str, str]) -> None:
-  for column, text in registration.where.items():
-    table.check_column(column)
-    if row[column] != text:
+  for condition in map(parse_condition, registration.where):
+    table.check_column(condition.column)
+    if condition.sign == "=" and not condition.holds(row):
       raise InputError(
-        f"the prediction must be about such a run: expected {column} {text!r}, got {row[column]!r}."
+        f"the prediction must be about such a run: expected {condition}, got "
+        f"{row[condition.column]!r}."
       )
   for column, value in registration.at.items():
     table.check_column(column)

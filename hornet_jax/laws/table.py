@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
@@ -17,6 +17,7 @@ from etils import epath
 from hornet_jax.errors import InputError, StorageError, unknown_name
 from hornet_jax.file_kind import file_kind
 from hornet_jax.files import read_file
+from hornet_jax.laws.condition import Condition
 from hornet_jax.laws.points import Points
 from hornet_jax.wording import counted
 
@@ -25,6 +26,7 @@ _OURS = {
   **{"size": "params", "data": "images_seen", "compute": "flops", "scale": "flops"},
   **{"loss": "loss", "error": "error", "run": "run"},
 }
+_SHOWN = 5  # cells of a column, in an error
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
 TRAINING = "Training"
 """Column of the benchmark: 1 for points to fit to, 0 for points to predict."""
@@ -44,19 +46,23 @@ class Table:
   columns: tuple[str, ...]
   rows: list[dict[str, str]]
 
-  def where(self, conditions: Mapping[str, str]) -> "Table":
-    """Gives the rows whose columns hold certain texts.
+  def where(self, conditions: Sequence[Condition]) -> "Table":
+    """Gives the rows that fulfil all of some conditions.
 
     Raises:
       InputError: if a column is unknown or no row is left.
     """
     rows = self.rows
-    for column, text in conditions.items():
-      self.check_column(column)
-      known = {row[column] for row in rows}
-      rows = [row for row in rows if row[column] == text]
-      if not rows:
-        raise unknown_name(f"value of {column}", text, known)
+    for condition in conditions:
+      self.check_column(condition.column)
+      left = [row for row in rows if condition.holds(row)]
+      if not left:
+        known = sorted({row[condition.column] for row in rows})
+        raise InputError(
+          f"rows of {self.path} with {condition} must exist: {condition.column} is "
+          f"{', '.join(known[:_SHOWN])}{' and so on' if len(known) > _SHOWN else ''}."
+        )
+      rows = left
     return dataclasses.replace(self, rows=rows)
 
   def check_column(self, column: str) -> None:
