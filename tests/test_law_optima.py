@@ -5,8 +5,9 @@ import pytest
 from law_data import PLANTED, column, planted, rows
 
 from hornet_jax.errors import InputError
-from hornet_jax.laws import SQUARES, fit, get_law, make_points
+from hornet_jax.laws import SQUARES, bootstrap, fit, get_law, make_points
 from hornet_jax.laws.accounting import complete, power_cost, six_n_d
+from hornet_jax.laws.figures import draw_fit, draw_frontier, draw_isoflop, draw_optimum
 from hornet_jax.laws.isoflop import fit_parabolas, fit_power_line, frontier, local_exponents
 from hornet_jax.laws.optimum import best_split
 
@@ -119,3 +120,26 @@ def test_local_exponents_of_a_power_are_its_own():
 def test_a_law_of_one_scale_has_no_best_size():
   with pytest.raises(InputError, match="the best size needs a law of size and data: got m2"):
     best_split(get_law("m2"), np.ones((1, 3)), six_n_d, np.ones(1), (1.0, 2.0))
+
+
+def test_figures_name_the_columns():
+  points = isoflop_study(4)
+  points = make_points({"size": "params", "data": "images_seen"}, **points.values)
+  found = fit(LAW, points, SQUARES)
+  samples = bootstrap(found, 20)
+  above, below, bar = draw_fit(found, samples).axes
+  assert (below.get_xlabel(), bar.get_ylabel()) == ("images_seen", "params")
+  assert len(above.lines) == 6
+  budgets = np.geomspace(1e17, 1e22, 9)
+  split = best_split(LAW, found.theta[None], six_n_d, budgets, (1e3, 1e15))
+  parabolas = fit_parabolas(points.values["size"], points.values["compute"], points.losses)
+  [axes] = draw_isoflop(points, parabolas).axes
+  lowest = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "v"]
+  np.testing.assert_allclose(lowest, closed_form(HOFFMANN, np.geomspace(1e17, 1e21, 5)), rtol=0.1)
+  left, right = draw_optimum(points, budgets, split, parabolas=parabolas).axes
+  assert (left.get_ylabel(), right.get_ylabel()) == ("best params", "best images_seen")
+  on_the_line = [line.get_xydata()[0] for line in right.lines if line.get_marker() == "v"]
+  for budget, data in on_the_line:
+    assert data == pytest.approx(budget / 6 / closed_form(HOFFMANN, budget), rel=0.1)
+  [axes] = draw_frontier(points, budgets, split.loss[0]).axes
+  assert axes.get_xlabel() == "compute"

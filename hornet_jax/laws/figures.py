@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter, ScalarFormatter
 
 from hornet_jax.laws.fitting import Fit
-from hornet_jax.laws.isoflop import Parabola, PowerLine, frontier
+from hornet_jax.laws.isoflop import Parabola, frontier
 from hornet_jax.laws.optimum import Optimum
 from hornet_jax.laws.points import Points
 from hornet_jax.laws.resampling import Bootstrap
@@ -160,30 +160,6 @@ def draw_optimum(
       axes.set_ylabel(f"best {points.names[role]}")
       _finish(axes)
     both[0].legend(frameon=False)
-  return figure
-
-
-def draw_power(x: np.ndarray, y: np.ndarray, line: PowerLine, names: tuple[str, str]) -> Figure:
-  """Draws a power through points, such as published optima.
-
-  Args:
-    x: numbers [n].
-    y: numbers [n].
-    line: power that was fitted.
-    names: labels of the two axes.
-  """
-  with matplotlib.rc_context(_STYLE):
-    figure = Figure(figsize=(4.6, 3.4), layout="constrained", dpi=120)
-    axes = figure.add_subplot()
-    axes.scatter(x, y, s=18, color=_BLUE)
-    fine = np.geomspace(x.min(), x.max(), 2)
-    axes.plot(fine, line(fine), color=_RED, lw=1.4, label=f"exponent {line.exponent:.3f}")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
-    axes.legend(frameon=False)
-    _finish(axes)
   return figure
 
 
