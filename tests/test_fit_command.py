@@ -111,6 +111,15 @@ def test_what_is_printed_names_the_columns(results, capfd):
   assert predicted == pytest.approx(law_at(1e8, 1e9), rel=0.02)
 
 
+def test_as_many_points_as_parameters_are_fitted_without_a_residual(tmp_path, capfd):
+  grid = [(1e6, 1e7), (4e6, 1e7), (3e7, 1e7), (3e7, 1e8), (1e6, 1e9)]
+  rows = [trial(f"t{i}", *at, law_at(*at)) for i, at in enumerate(grid)]
+  found = fit_json(capfd, write(tmp_path / "five.csv", rows), *QUICK)
+  assert found["objective"] < 1e-12
+  assert found["aicc"] is None
+  assert found["holdout"] is None
+
+
 def test_rows_are_taken_by_conditions(results, capfd):
   conditions = ("--where=arm=wide", "--where=params>2e6", "--where=images_seen<5e8")
   found = fit_json(capfd, results, *QUICK, *conditions)
@@ -261,6 +270,7 @@ def changed(name, **cells):
     (changed("t3", params="many"), [], "params must hold positive numbers: got 'many' in row 4 of"),
     (study()[:4], [], "has 5 parameters and needs as many points: got 4 points"),
     (study()[:5], [], "needs points at several values of params: got 1e[+]06 in all 5"),
+    ([row | {"loss": "1"} for row in study()], [], "at several values of loss: got 1 in all 30"),
     (study(), ["--law=chinchila"], "unknown law 'chinchila': did you mean 'chinchilla'"),
     (study(), ["--size=parms"], "unknown column of .* 'parms': did you mean 'params'"),
     (study(), ["--where=arm=deep"], "rows of .* with arm=deep must exist: arm is wide"),

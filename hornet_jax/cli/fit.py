@@ -29,12 +29,13 @@ from hornet_jax.laws.condition import parse_condition
 from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criterion
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
-from hornet_jax.laws.table import ROLES, TRAINING, Table, find_columns, read_points, read_table
+from hornet_jax.laws.table import ROLES, Table, find_columns, held_by_table, read_points, read_table
 from hornet_jax.report.law import LawSection, render_law
 from hornet_jax.wording import counted
 
 _RELEASED = "released"
 _CRITERIA = ("squares", "log_squares", "log1p_squares", "huber", _RELEASED)
+_ERROR_RATE_NEEDS = 3  # losses
 _AHEAD, _DRAWN = 100.0, 41  # factor beyond the largest compute, and budgets that are drawn
 
 
@@ -124,11 +125,10 @@ def _criterion(args: argparse.Namespace) -> Criterion:
 def _points(table: Table, columns: Mapping[str, str], law: Law) -> tuple[Points, Points | None]:
   """Reads the points to fit to, and those that the table itself holds out."""
   points = complete(read_points(table, columns), law.axes)
-  if TRAINING not in table.columns:
+  is_held = held_by_table(table, columns)
+  if is_held is None:
     return points, None
-  finished = [row for row in table.rows if row[columns["loss"]]]
-  is_held = np.array([float(row[TRAINING] or 0) == 0 for row in finished])
-  return points.take(~is_held), points.take(is_held) if is_held.any() else None
+  return points.take(~is_held), points.take(is_held)
 
 
 def _analyse(
@@ -203,7 +203,8 @@ def _sections(
     found += [isoflop] if isoflop else []
     found.append(sections.frontier(points, split))
   found.append(sections.exponents(points))
-  found += [sections.error_rates(points)] if "error" in points.values else []
+  if "error" in points.values and len(np.unique(points.losses)) >= _ERROR_RATE_NEEDS:
+    found.append(sections.error_rates(points))
   return found
 
 

@@ -36,6 +36,7 @@ def register(
   """
   if analysis.samples is None:
     raise InputError("a prediction must have an interval: `register` needs samples and no `at`.")
+  table.check_column("trial")  # by which a run is known that was fitted to
   fit = analysis.fit
   registration = Registration(
     registered=now(),
@@ -51,7 +52,7 @@ def register(
     level=args.level,
     seed=args.seed,
     samples=args.samples,
-    trials=tuple(row["trial"] for row in table.rows if row.get("trial")),
+    trials=tuple(row["trial"] for row in table.rows),
     data=table.digest(),
   )
   write_registration(epath.Path(args.register), registration)

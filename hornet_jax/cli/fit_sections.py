@@ -43,7 +43,7 @@ def parameters(analysis: Analysis) -> LawSection:
     if samples is not None:
       low, high = samples.interval(spread[i], np.asarray(value))
       row |= {
-        "standard error": f"{spread[i].std():.3g}",
+        "standard error": f"{_deviation(spread[i]):.3g}",
         f"{samples.level:.0%} interval": f"{low:.5g} to {high:.5g}",
       }
     rows.append(row)
@@ -61,6 +61,11 @@ def parameters(analysis: Analysis) -> LawSection:
     low, high = analysis.floor
     lines.append(f"{fit.law.floor} by its profile likelihood: {low:.5g} to {high:.5g}.")
   return LawSection("Parameters", " ".join(lines), rows)
+
+
+def _deviation(values: np.ndarray) -> float:
+  with np.errstate(over="ignore"):  # of a parameter that some refits send to infinity
+    return float(values.std())
 
 
 def _size_exponent(theta: np.ndarray) -> np.ndarray:

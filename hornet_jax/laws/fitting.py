@@ -123,7 +123,7 @@ def check_enough(law: Law, points: Points) -> None:
       f"{law.name} has {needed} parameters and needs as many points: got "
       f"{counted(len(points), 'point')}. Hint: a law with fewer parameters, or more runs."
     )
-  for role in law.axes:
+  for role in (*law.axes, "loss"):
     if len(np.unique(points.values[role])) == 1:
       raise InputError(
         f"{law.name} needs points at several values of {points.names[role]}: got "

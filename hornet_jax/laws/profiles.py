@@ -9,6 +9,7 @@ from hornet_jax.laws.fitting import Fit
 from hornet_jax.laws.minimise import minimise
 
 _NEAR, _FAR, _STEPS = 1e-3, 3.0, 48  # distances that are tried, over the value; to either side
+_TINY = 1e-300  # sum of a fit that meets all points
 
 
 class Profile(NamedTuple):
@@ -70,7 +71,7 @@ def ratio_statistic(fit: Fit, objectives: np.ndarray) -> np.ndarray:
   count, runs = len(fit.points), len(np.unique(fit.points.runs))
   more = objectives - fit.objective
   if fit.criterion.delta is None:
-    statistic = more / fit.objective * (count - len(fit.theta))
+    statistic = more / max(fit.objective, _TINY) * (count - len(fit.theta))
   else:
     statistic = 4 * _density_at_zero(fit.residuals()) * more / fit.criterion.delta
   return statistic * runs / count

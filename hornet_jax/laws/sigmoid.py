@@ -6,6 +6,7 @@ from scipy.special import expit, log_expit
 from hornet_jax.laws.law import Law, log_uniform
 
 _STEPS, _EXACT = 60, 1e-13
+_TINY = 1e-300
 
 
 class SigmoidalPower(Law):
@@ -28,8 +29,10 @@ class SigmoidalPower(Law):
     log_x = np.log(x[0])
     part = _solve(e_inf, e_0, alpha, np.log(b) + c * log_x)
     above, below = (e_0 - e_inf) * expit(part), (e_0 - e_inf) * expit(-part)
-    pull = 1 / above + alpha / below
-    slopes = [1 / above, alpha / below, np.log(below), 1 / b + 0 * above, log_x + 0 * above]
+    # The derivatives of the equation, multiplied by both distances: neither may be divided by.
+    pull, both = below + alpha * above, above * below
+    by_log = both * np.log(np.maximum(below, _TINY))
+    slopes = [below, alpha * above, by_log, both / b, both * log_x]
     return e_inf + above, np.stack(slopes, axis=-1) / pull[..., None]
 
   def starts(

@@ -28,8 +28,7 @@ _OURS = {
 }
 _SHOWN = 5  # cells of a column, in an error
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
-TRAINING = "Training"
-"""Column of the benchmark: 1 for points to fit to, 0 for points to predict."""
+_TRAINING = "Training"  # of the benchmark: 1 for points to fit to, 0 for points to predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +149,13 @@ def read_points(table: Table, columns: Mapping[str, str]) -> Points:
   else:
     runs = np.array([f"row {i}" for i in range(len(finished))])
   return Points(values, dict(columns), runs)
+
+
+def held_by_table(table: Table, columns: Mapping[str, str]) -> np.ndarray | None:
+  """Tells which points the benchmark's table holds out, bool [n]; None for any other table."""
+  finished = [row for row in table.rows if row[columns["loss"]] != ""]
+  marks = [row.get(_TRAINING) for row in finished]
+  return np.array([mark == "0" for mark in marks]) if set(marks) == {"0", "1"} else None
 
 
 def _number(table: Table, row: Mapping[str, str], column: str) -> float:
