@@ -52,6 +52,7 @@ ALLOWED = {
     *("config", "cost.count", "cost.hardware", "cost.operations", "models", "parallel", "tasks"),
     "train",
   },
+  "laws": set(),
   "report": {"cost.count", "models", "train.presentation", "train.task"},
   "train": {
     *("checkpoints", "config", "cost.count", "cost.hardware", "data", "models", "parallel"),
@@ -66,12 +67,13 @@ ALLOWED = {
     *("config", "data", "runs", "studies"),
   },
   "bench": {
-    *("config", "cost", "cost.count", "cost.hardware", "data", "models", "ops", "parallel"),
-    *("tasks", "train", "versions"),
+    *("config", "cost", "cost.count", "cost.hardware", "data", "laws", "models", "ops"),
+    *("parallel", "tasks", "train", "versions"),
   },
   "cli": {
     *("bench", "checkpoints", "config", "convert", "cost", "cost.count", "cost.hardware", "data"),
     *(
+      "laws",
       "models",
       "parallel",
       "pretrained",

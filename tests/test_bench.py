@@ -40,6 +40,14 @@ def test_step_benchmark_times_both_passes_by_implementation(capsys):
     assert (row["to grouped"] == 1) == (row["by"] == "grouped")
 
 
+def test_laws_benchmark_holds_the_bootstrap_against_single_fits(capsys):
+  rows = run_json(capsys, "laws", "--points=30", "--samples=50", "--rounds=1")
+  assert [(row["criterion"], row["samples"]) for row in rows] == [
+    (criterion, by) for criterion in ("squares", "Huber's loss") for by in ("one by one", "at once")
+  ]
+  assert all(row["CPU-ms a sample"] > 0 for row in rows)
+
+
 @pytest.mark.slow
 def test_ops_benchmark_holds_each_form_against_the_library_s(capsys):
   sizes = ["--batch=1", "--rounds=1", "--dtype=bfloat16"]

@@ -10,6 +10,7 @@ from etils import epath
 from hornet_jax.bench import tpu_blocks, trade_off
 from hornet_jax.bench.compile import time_starts
 from hornet_jax.bench.input import compare_input
+from hornet_jax.bench.laws import time_laws
 from hornet_jax.bench.memory import measure_memory
 from hornet_jax.bench.ops import time_ops
 from hornet_jax.bench.readers import time_readers
@@ -71,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   starts = add("compile", _compile, "how long a train step takes to be ready, by start")
   _add_config(starts)
   _add_topology(starts, "compiles for those: minutes")
+  laws = add("laws", _laws, "the bootstrap of a scaling law against SciPy", 3)
+  laws.add_argument("--points", type=positive_int, default=245, help="runs (default: %(default)s)")
+  laws.add_argument("--samples", type=positive_int, default=4000, help="default: %(default)s")
   memory = add("memory", _memory, "memory of a train step by what is recomputed")
   _add_config(memory)
 
@@ -147,6 +151,10 @@ def _trade_off(args: argparse.Namespace) -> Result:
   writer.writerows(result.rows)
   write_file(out / "tradeoff.csv", text.getvalue())
   return result
+
+
+def _laws(args: argparse.Namespace) -> Result:
+  return time_laws(args.points, args.samples, args.rounds)
 
 
 def _compile(args: argparse.Namespace) -> Result:

@@ -69,8 +69,6 @@ def line_chart(
     "axes.edgecolor": "#a1a1aa",
     "axes.labelcolor": "#52525b",
     "font.size": 9,
-    "svg.fonttype": "none",
-    "svg.hashsalt": description,
     "xtick.color": "#52525b",
     "ytick.color": "#52525b",
   }
@@ -121,7 +119,18 @@ def line_chart(
         columnspacing=1.5,
         handlelength=1.6,
       )
-    buffer = io.StringIO()
+    return inline_svg(figure, description)
+
+
+def inline_svg(figure: Figure, description: str) -> str:
+  """Turns a figure into an `<svg>` element that takes its font from the page.
+
+  Args:
+    figure: figure of matplotlib.
+    description: text that is read out instead of the picture; no two of a page may share it.
+  """
+  buffer = io.StringIO()
+  with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": description}):
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
   return _inline(buffer.getvalue(), description)
 

@@ -1,0 +1,226 @@
+"""`fit RESULTS` fits a scaling law to a table of runs, and says how far to believe it."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from hornet_jax.cli import fit_sections as sections
+from hornet_jax.cli.arguments import command_line, positive_int
+from hornet_jax.cli.fit_output import printed, record, summary
+from hornet_jax.cli.fit_register import check, register
+from hornet_jax.errors import InputError
+from hornet_jax.files import write_file
+from hornet_jax.laws.accounting import complete, power_cost
+from hornet_jax.laws.analysis import (
+  Analysis,
+  Budgets,
+  Options,
+  analyse,
+  analyse_at,
+  analyse_released,
+  split_budgets,
+)
+from hornet_jax.laws.catalogue import LAWS, get_law
+from hornet_jax.laws.condition import parse_condition
+from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criterion
+from hornet_jax.laws.law import Law
+from hornet_jax.laws.points import Points
+from hornet_jax.laws.table import ROLES, Table, find_columns, held_by_table, read_points, read_table
+from hornet_jax.report.law import LawSection, render_law
+from hornet_jax.wording import counted
+
+_RELEASED = "released"
+_CRITERIA = ("squares", "log_squares", "log1p_squares", "huber", _RELEASED)
+_ERROR_RATE_NEEDS = 3  # losses
+_AHEAD, _DRAWN = 100.0, 41  # factor beyond the largest compute, and budgets that are drawn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument("results", help="CSV file with a row a run")
+  parser.add_argument("--law", default="chinchilla", help=f"one of {', '.join(LAWS)}")
+  parser.add_argument(
+    "--criterion",
+    choices=_CRITERIA,
+    help="what is made small (default: squares for laws of size and data, log_squares for those of "
+    "one scale); released: the way in which M2 and M4 were published",
+  )
+  parser.add_argument(
+    "--delta", type=float, default=HUBER_DELTA, help="of Huber's loss (default: %(default)s)"
+  )
+  columns = parser.add_argument_group("columns, where they are not those of our tables")
+  for role in ROLES:
+    columns.add_argument(f"--{role}", metavar="COLUMN", dest=f"{role}_column")
+  columns.add_argument(
+    "--where",
+    action="append",
+    default=[],
+    metavar="CONDITION",
+    help="rows to take, such as arm=wide or 'flops<1e18'; may be repeated",
+  )
+  parser.add_argument("--starts", type=positive_int, default=Options.starts, help="of searches")
+  parser.add_argument(
+    "--samples", type=int, default=Options.samples, help="of the bootstrap (default: %(default)s)"
+  )
+  parser.add_argument("--level", type=float, default=Options.level, help="of intervals")
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument(
+    "--holdout", type=float, metavar="C0", help="compute from which runs are held out"
+  )
+  parser.add_argument("--at", metavar="NAME=VALUE,...", help="published parameters, to be judged")
+  parser.add_argument("--budget", metavar="FLOPS,...", help="to be split between size and data")
+  parser.add_argument("--report", metavar="FILE.html", help="page with tables and figures")
+  parser.add_argument("--json", action="store_true", help="for programs, instead of tables")
+  parser.add_argument("--predict", metavar="COLUMN:VALUE,...", help="scale of a run to come")
+  parser.add_argument("--register", metavar="FILE.json", help="write that prediction down")
+  parser.add_argument("--check", metavar="FILE.json", help="a prediction, against its run")
+  parser.add_argument("--trial", help="of that run, in the column trial")
+
+
+def run(args: argparse.Namespace) -> int:
+  table = read_table(args.results)
+  if args.check:
+    return check(args, table)
+  if args.register and not args.predict:
+    raise InputError(
+      "`register` needs `predict`: expected such as --predict=params:3e7,flops:1e18."
+    )
+  where = [parse_condition(text) for text in args.where]
+  table = table.where(where)
+  law, criterion = get_law(args.law), _criterion(args)
+  given = {role: getattr(args, f"{role}_column") for role in ROLES}
+  columns = find_columns(table, {role: name for role, name in given.items() if name})
+  points, held = _points(table, columns, law)
+  analysis = _analyse(args, law, points, criterion, held)
+  prediction = _predict(args, analysis) if args.predict else None
+  shown = [] if args.json and not args.report else _sections(args, analysis, prediction)
+  if args.json:
+    print(json.dumps(record(analysis, prediction), indent=2))
+  else:
+    title = f"{law.formula}, {counted(len(points), 'point')} of {args.results}"
+    print("\n\n".join([f"{title}\n{summary(analysis)}", *map(printed, shown)]))
+  if args.report:
+    page = render_law(law.formula, f"{args.results}. {summary(analysis)}", command_line(), shown)
+    write_file(epath.Path(args.report), page)
+  if args.register:
+    register(args, analysis, table, columns, prediction or {})
+  return 0
+
+
+def _criterion(args: argparse.Namespace) -> Criterion:
+  by_name = {
+    "squares": SQUARES,
+    "log_squares": LOG_SQUARES,
+    "log1p_squares": Criterion(log=True, offset=1.0),
+    "huber": Criterion(log=True, delta=args.delta),
+    _RELEASED: LOG_SQUARES,
+  }
+  default = "squares" if len(get_law(args.law).axes) > 1 else "log_squares"
+  return by_name[args.criterion or default]
+
+
+def _points(table: Table, columns: Mapping[str, str], law: Law) -> tuple[Points, Points | None]:
+  """Reads the points to fit to, and those that the table itself holds out."""
+  points = complete(read_points(table, columns), law.axes)
+  is_held = held_by_table(table, columns)
+  if is_held is None:
+    return points, None
+  return points.take(~is_held), points.take(is_held)
+
+
+def _analyse(
+  args: argparse.Namespace, law: Law, points: Points, criterion: Criterion, held: Points | None
+) -> Analysis:
+  if args.at:
+    at = {name: _number(text, "at") for name, text in _pairs(args.at, "=", "at")}
+    return analyse_at(law, points, criterion, at)
+  if args.criterion == _RELEASED:
+    return analyse_released(law, points, held)
+  options = Options(args.starts, args.samples, args.level, args.seed, args.holdout)
+  return analyse(law, points, criterion, options, held)
+
+
+def _split(args: argparse.Namespace, analysis: Analysis) -> tuple[Budgets | None, str]:
+  """Splits budgets: those that are asked for come last; tells how compute is counted."""
+  points = analysis.fit.points
+  if analysis.fit.law.axes != ("size", "data"):
+    if args.budget:
+      raise InputError(f"`budget` needs a law of size and data: got {args.law}.")
+    return None, ""
+  compute = points.values["compute"]
+  drawn = np.geomspace(compute.min(), _AHEAD * compute.max(), _DRAWN)
+  asked = [_number(text, "budget") for text in (args.budget or "").split(",") if text]
+  cost, off = power_cost(points)
+  names = points.names
+  told = (
+    f"Compute is {names['compute']}. As the runs show it, it is {cost.factor:.4g} N^"
+    f"{cost.exponent:.4g} for one of {names['data']}, where N is {names['size']}, at most "
+    f"{off - 1:.1%} off."
+  )
+  return split_budgets(analysis, cost, np.concatenate([drawn, asked])), told
+
+
+def _predict(args: argparse.Namespace, analysis: Analysis) -> dict[str, Any]:
+  """Predicts the loss of one more run, with the interval of such runs."""
+  fit = analysis.fit
+  names = [fit.points.names[role] for role in fit.law.axes]
+  by_role = dict(zip(fit.law.axes, names, strict=True))
+  pairs = {
+    by_role.get(name, name): _number(text, "predict")
+    for name, text in _pairs(args.predict, ":", "predict")
+  }
+  if set(pairs) != set(names):
+    raise InputError(
+      f"`predict` must give {' and '.join(names)}, such as {fit.law.axes[0]}:1e9: got "
+      f"{', '.join(pairs)}."
+    )
+  x = np.array([[pairs[name]] for name in names])
+  loss = fit.predict(x)
+  found: dict[str, Any] = {"at": pairs, "predicted": float(loss[0])}
+  if analysis.samples is not None:
+    law = analysis.samples.interval(analysis.samples.predict(x), loss)[:, 0]
+    run = analysis.samples.interval(analysis.samples.predict_run(x), loss)[:, 0]
+    found |= {"law": law.tolist(), "interval": run.tolist()}
+  return found
+
+
+def _sections(
+  args: argparse.Namespace, analysis: Analysis, prediction: Mapping[str, Any] | None
+) -> list[LawSection]:
+  points = analysis.fit.points
+  split, told = _split(args, analysis)
+  found = [sections.doubts(analysis), sections.parameters(analysis)]
+  found += [sections.prediction(prediction)] if prediction else []
+  found += [] if args.at else [sections.extrapolation(analysis)]
+  found.append(sections.residuals(analysis))
+  if split is not None:
+    asked = range(_DRAWN, len(split.compute)) or range(_DRAWN - 1, _DRAWN)
+    found.append(sections.budgets(analysis, split, told, asked))
+    isoflop = sections.isoflop(points)
+    found += [isoflop] if isoflop else []
+    found.append(sections.frontier(points, split))
+  found.append(sections.exponents(points))
+  if "error" in points.values and len(np.unique(points.losses)) >= _ERROR_RATE_NEEDS:
+    found.append(sections.error_rates(points))
+  return found
+
+
+def _pairs(text: str, mark: str, flag: str) -> list[tuple[str, str]]:
+  return [_pair(part, mark, flag) for part in text.split(",")]
+
+
+def _pair(text: str, mark: str, flag: str) -> tuple[str, str]:
+  name, found, value = text.rpartition(mark)
+  if not found or not name:
+    raise InputError(f"`{flag}` must hold pairs such as name{mark}value: got {text!r}.")
+  return name.strip(), value.strip()
+
+
+def _number(text: str, flag: str) -> float:
+  try:
+    return float(text)
+  except ValueError as error:
+    raise InputError(f"`{flag}` must hold numbers: got {text!r}.") from error

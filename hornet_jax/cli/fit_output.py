@@ -1,0 +1,57 @@
+"""How the parts of an analysis are printed, for people and for programs."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from hornet_jax.laws.analysis import Analysis
+from hornet_jax.report.law import LawSection
+
+
+def summary(analysis: Analysis) -> str:
+  """Tells the law, what was made small, and what the columns are."""
+  fit = analysis.fit
+  names = ", ".join(f"{role} {fit.points.names[role]}" for role in (*fit.law.axes, "loss"))
+  criterion = fit.criterion
+  what = f"log(loss + {criterion.offset:g})" if criterion.offset else "log loss"
+  of = what if criterion.log else "loss"
+  kind = "squares" if criterion.delta is None else f"Huber's loss (delta {criterion.delta:g})"
+  return f"{fit.law.name} by {kind} of {of}; {names}"
+
+
+def printed(section: LawSection) -> str:
+  """Writes a part for a terminal."""
+  lines = [section.title, *([section.text] if section.text else [])]
+  if section.rows:
+    lines.append(tabulate(section.rows, headers="keys", disable_numparse=True))
+  return "\n".join(lines)
+
+
+def record(analysis: Analysis, prediction: Mapping[str, Any] | None) -> dict[str, Any]:
+  """Gives the numbers of an analysis, for JSON."""
+  fit, samples = analysis.fit, analysis.samples
+  intervals = {}
+  if samples is not None:
+    ends = samples.interval(samples.theta, fit.theta)
+    intervals = {name: ends[:, i].tolist() for i, name in enumerate(fit.law.parameters)}
+  held = analysis.held
+  return {
+    "law": fit.law.name,
+    "formula": fit.law.formula,
+    "criterion": dataclasses.asdict(fit.criterion),
+    "columns": dict(fit.points.names),
+    "points": len(fit.points),
+    "parameters": fit.parameters,
+    "intervals": intervals,
+    "floor_by_profile": analysis.floor,
+    "objective": fit.objective,
+    "gradient": fit.gradient,
+    "aicc": fit.aicc() if np.isfinite(fit.aicc()) else None,
+    "warnings": [doubt._asdict() for doubt in analysis.doubts],
+    "holdout": held and {"from": held.bound, "points": len(held.held), "rmse": held.rmse},
+    "left_out_rmse": [one.rmse for one in analysis.left_out],
+    "prediction": prediction,
+  }

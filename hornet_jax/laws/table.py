@@ -1,0 +1,172 @@
+"""Tables of runs as CSV files: our own, the benchmark's, and any other by the names of its columns.
+
+Our own is tidy, a row for each trial. The benchmark's is that of arXiv 2209.06640, with the columns
+Domain, Task, Model, Seen Examples, Loss and Training.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from etils import epath
+
+from hornet_jax.errors import InputError, StorageError, unknown_name
+from hornet_jax.file_kind import file_kind
+from hornet_jax.files import read_file
+from hornet_jax.laws.condition import Condition
+from hornet_jax.laws.points import Points
+from hornet_jax.wording import counted
+
+ROLES = ("size", "data", "compute", "scale", "loss", "error", "run")
+_OURS = {
+  **{"size": "params", "data": "images_seen", "compute": "flops", "scale": "flops"},
+  **{"loss": "loss", "error": "error", "run": "run"},
+}
+_SHOWN = 5  # cells of a column, in an error
+_BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
+_TRAINING = "Training"  # of the benchmark: 1 for points to fit to, 0 for points to predict
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A `Table` is what a CSV file says.
+
+  Attributes:
+    path: path of the file.
+    columns: names of the columns.
+    rows: rows, column -> text.
+  """
+
+  path: str
+  columns: tuple[str, ...]
+  rows: list[dict[str, str]]
+
+  def where(self, conditions: Sequence[Condition]) -> "Table":
+    """Gives the rows that fulfil all of some conditions.
+
+    Raises:
+      InputError: if a column is unknown or no row is left.
+    """
+    rows = self.rows
+    for condition in conditions:
+      self.check_column(condition.column)
+      left = [row for row in rows if condition.holds(row)]
+      if not left:
+        known = sorted({row[condition.column] for row in rows})
+        raise InputError(
+          f"rows of {self.path} with {condition} must exist: {condition.column} is "
+          f"{', '.join(known[:_SHOWN])}{' and so on' if len(known) > _SHOWN else ''}."
+        )
+      rows = left
+    return dataclasses.replace(self, rows=rows)
+
+  def check_column(self, column: str) -> None:
+    """Raises `InputError` where a column does not exist."""
+    if column not in self.columns:
+      raise unknown_name(f"column of {self.path}", column, self.columns)
+
+  def digest(self) -> str:
+    """Gives the SHA-256 of the rows, in whatever order they stand in the file."""
+    texts = sorted(json.dumps(row, sort_keys=True) for row in self.rows)
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def read_table(path: str) -> Table:
+  """Reads a CSV file with a line of names.
+
+  Raises:
+    InputError: if it does not exist, is no CSV file or has no row.
+  """
+  place = epath.Path(path)
+  try:
+    reader = csv.DictReader(read_file(place).splitlines(), strict=True)
+    rows = list(reader)
+  except StorageError:
+    raise
+  except FileNotFoundError as error:
+    raise InputError(f"{path} must be a CSV file of runs: there is none.") from error
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise InputError(f"{path} must be a CSV file of runs: got {file_kind(place)}.") from error
+  columns = tuple(reader.fieldnames or ())
+  if not rows:
+    raise InputError(f"{path} must have a line of names and a row a run: got no row.")
+  for number, row in enumerate(rows, 2):
+    if None in row or None in row.values():
+      raise InputError(
+        f"{path} must be a CSV file with {counted(len(columns), 'column')}, {', '.join(columns)}: "
+        f"line {number} has another number of them."
+      )
+  return Table(path, columns, rows)
+
+
+def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
+  """Finds the column of each role: those that are given, else those of a schema that is known.
+
+  Args:
+    table: table to look at.
+    given: role -> column, by which a person names them.
+
+  Raises:
+    InputError: if a column does not exist, or none has the losses.
+  """
+  for column in given.values():
+    table.check_column(column)
+  known = _BENCHMARK if set(_BENCHMARK.values()) <= set(table.columns) else _OURS
+  found = {role: column for role, column in known.items() if column in table.columns}
+  found |= given
+  if "loss" not in found:
+    raise InputError(
+      f"{table.path} must have a column with losses: expected {_OURS['loss']}, got "
+      f"{', '.join(table.columns)}. Hint: name it by --loss=COLUMN."
+    )
+  return found
+
+
+def read_points(table: Table, columns: Mapping[str, str]) -> Points:
+  """Reads the numbers of some columns; rows without a loss are of runs without a result.
+
+  Args:
+    table: table to read.
+    columns: role -> column.
+
+  Raises:
+    InputError: if a cell holds no positive number, or no row has a loss.
+  """
+  finished = [row for row in table.rows if row[columns["loss"]] != ""]
+  if not finished:
+    raise InputError(f"{table.path} must have losses in {columns['loss']}: got empty cells alone.")
+  values = {
+    role: np.array([_number(table, row, column) for row in finished])
+    for role, column in columns.items()
+    if role != "run" and any(row[column] for row in finished)
+  }
+  if "run" in columns and any(row[columns["run"]] for row in finished):
+    runs = np.array([row[columns["run"]] or f"row {i}" for i, row in enumerate(finished)])
+  else:
+    runs = np.array([f"row {i}" for i in range(len(finished))])
+  return Points(values, dict(columns), runs)
+
+
+def held_by_table(table: Table, columns: Mapping[str, str]) -> np.ndarray | None:
+  """Tells which points the benchmark's table holds out, bool [n]; None for any other table."""
+  finished = [row for row in table.rows if row[columns["loss"]] != ""]
+  marks = [row.get(_TRAINING) for row in finished]
+  return np.array([mark == "0" for mark in marks]) if set(marks) == {"0", "1"} else None
+
+
+def _number(table: Table, row: Mapping[str, str], column: str) -> float:
+  try:
+    value = float(row[column])
+  except ValueError:
+    value = math.nan
+  if not 0 < value < math.inf:
+    number = table.rows.index(dict(row)) + 1
+    raise InputError(
+      f"{column} must hold positive numbers: got {row[column]!r} in row {number} of {table.path}. "
+      "Hint: leave rows out by --where, or name another column."
+    )
+  return value

@@ -1,0 +1,312 @@
+"""`fit` reads tables, says what it found, and holds predictions against later runs."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from law_data import FOLDER, PLANTED
+
+from hornet_jax.cli.main import main
+from hornet_jax.laws import get_law
+
+QUICK = ("--starts=16", "--samples=50")
+AT = ("--predict=params:1e8,images_seen:1e9",)
+CHINCHILLA = (
+  str(FOLDER / "chinchilla.csv"),
+  "--size=Model Size",
+  "--compute=Training FLOP",
+  "--criterion=huber",
+)
+COLUMNS = (
+  *("trial", "arm", "variant", "fields", "seed", "learning_rate", "params", "params_with_head"),
+  *("macs", "flops", "images_seen", "unique_images", "loss", "error", "image_size", "started"),
+  *("ended", "revision", "hardware", "run"),
+)
+
+
+def trial(name, size, data, loss, /, **changes):
+  """A row of our own table; an example costs three forward passes of N^0.9 MACs."""
+  macs = size**0.9
+  row = dict.fromkeys(COLUMNS, "x")
+  row |= {"trial": name, "run": name, "arm": "wide", "params": f"{size:.8g}", "macs": f"{macs:.8g}"}
+  row |= {"images_seen": f"{data:.8g}", "flops": f"{6 * macs * data:.8g}", "loss": f"{loss:.8g}"}
+  row |= {"error": f"{0.9 - np.exp(-loss):.8g}", "started": "2026-01-01T00:00:00+00:00"}
+  return row | changes
+
+
+def law_at(size, data):
+  return float(
+    get_law("chinchilla").predict(np.array([*PLANTED.values()]), np.array([[size], [data]]))[0]
+  )
+
+
+def write(path, rows):
+  with path.open("w", newline="") as file:
+    writer = csv.DictWriter(file, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+  return str(path)
+
+
+def study():
+  rng = np.random.default_rng(0)
+  grid = [(size, data) for size in np.geomspace(1e6, 3e7, 6) for data in np.geomspace(1e7, 1e9, 5)]
+  return [
+    trial(f"t{i}", size, data, law_at(size, data) * np.exp(0.003 * rng.normal()))
+    for i, (size, data) in enumerate(grid)
+  ]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+  return write(tmp_path_factory.mktemp("study") / "results.csv", study())
+
+
+def fit_json(capfd, *arguments):
+  assert main(["fit", *arguments, "--json"]) == 0
+  return json.loads(capfd.readouterr().out)
+
+
+def refused(capfd, *arguments):
+  """The line by which a command is refused."""
+  assert main(["fit", *arguments]) == 2
+  printed = capfd.readouterr()
+  assert printed.out == ""
+  assert printed.err.startswith("hornet: error: ")
+  assert printed.err.count("\n") == 1
+  return printed.err
+
+
+def test_our_own_table_is_read_as_it_is(results, capfd):
+  found = fit_json(capfd, results, *QUICK)
+  assert found["columns"]["data"] == "images_seen"
+  assert found["points"] == 30
+  for name, (low, high) in found["intervals"].items():
+    assert low < PLANTED[name] < high, name
+  assert found["warnings"] == []
+  assert found["holdout"]["rmse"] < 0.02
+
+
+def test_what_is_printed_names_the_columns(results, capfd):
+  assert (
+    main(["fit", results, *QUICK, "--budget=1e17", "--predict=params:1e8,images_seen:1e9"]) == 0
+  )
+  printed = capfd.readouterr().out
+  for words in (
+    "L = E + A / N^alpha + B / D^beta, 30 points",
+    "size params, data images_seen, loss loss",
+    "None of the known failures was found.",
+    "E by its profile likelihood",
+    "larger runs",
+    "it is 6 N^0.9 for one of images_seen, where N is params",
+    "params, interval",
+    "error = e - k exp(-g L)",
+  ):
+    assert words in printed, words
+  [row] = re.findall(r"^ *1e\+08 +1e\+09 +([\d.]+) +([\d.]+) to ([\d.]+)", printed, re.MULTILINE)
+  predicted, low, high = map(float, row)
+  assert low < predicted < high
+  assert predicted == pytest.approx(law_at(1e8, 1e9), rel=0.02)
+
+
+def test_as_many_points_as_parameters_are_fitted_without_a_residual(tmp_path, capfd):
+  grid = [(1e6, 1e7), (4e6, 1e7), (3e7, 1e7), (3e7, 1e8), (1e6, 1e9)]
+  rows = [trial(f"t{i}", *at, law_at(*at)) for i, at in enumerate(grid)]
+  found = fit_json(capfd, write(tmp_path / "five.csv", rows), *QUICK)
+  assert found["objective"] < 1e-12
+  assert found["aicc"] is None
+  assert found["holdout"] is None
+
+
+def test_rows_are_taken_by_conditions(results, capfd):
+  conditions = ("--where=arm=wide", "--where=params>2e6", "--where=images_seen<5e8")
+  found = fit_json(capfd, results, *QUICK, *conditions)
+  assert found["points"] == 4 * 4
+
+
+def test_columns_are_named_where_they_are_others(capfd):
+  found = fit_json(capfd, *CHINCHILLA, *QUICK)
+  assert found["objective"] == pytest.approx(0.00182601, rel=1e-5)
+  assert found["columns"]["data"] == "Training FLOP / (6 Model Size)"
+
+
+def test_published_parameters_are_judged(capfd):
+  found = fit_json(capfd, *CHINCHILLA, "--at=E=1.69,A=406.4,B=410.7,alpha=0.34,beta=0.28")
+  assert found["objective"] == pytest.approx(0.00501798, rel=1e-5)
+  assert [warning["name"] for warning in found["warnings"]] == ["early stop"]
+
+
+def test_the_benchmark_s_table_is_read_as_it_is(tmp_path, capfd):
+  with (FOLDER / "nmt.csv").open() as file:
+    rows = [
+      {
+        **{"Domain": "language", "Task": "en-de", "Model": row["model"]},
+        **{"Seen Examples": row["seen"], "Loss": row["loss"], "Training": row["train"]},
+      }
+      for row in csv.DictReader(file)
+    ]
+  path = write(tmp_path / "benchmark.csv", rows)
+  found = fit_json(capfd, path, "--law=m1", "--where=Model=6Enc6Dec", *QUICK)
+  assert found["points"] == 10
+  assert found["holdout"] == {"from": None, "points": 1, "rmse": pytest.approx(0.2619, abs=2e-4)}
+  released = fit_json(capfd, path, "--law=m2", "--where=Model=DecOnly", "--criterion=released")
+  assert released["holdout"]["rmse"] == pytest.approx(0.0103, abs=1e-4)
+  assert [warning["name"] for warning in released["warnings"]] == ["degenerate corner"]
+
+
+def test_the_page_needs_no_other_file(results, tmp_path, capfd):
+  page = tmp_path / "fit.html"
+  assert main(["fit", results, *QUICK, f"--report={page}"]) == 0
+  text = page.read_text()
+  assert text.count("<svg") == 3
+  assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
+  assert "images_seen" in text
+  assert "Warnings" in text
+  identifiers = re.findall(r' id="([^"]+)"', text)
+  assert len(identifiers) == len(set(identifiers))
+
+
+STARTED = {"started": "2099-01-01T00:00:00+00:00"}
+
+
+@pytest.fixture(scope="module")
+def registration(results, tmp_path_factory):
+  path = tmp_path_factory.mktemp("registered") / "prediction.json"
+  assert (
+    main(["fit", results, *QUICK, *AT, "--json", "--where=arm=wide", f"--register={path}"]) == 0
+  )
+  return path.read_text()
+
+
+@pytest.fixture
+def registered(registration, tmp_path):
+  path = tmp_path / "prediction.json"
+  path.write_text(registration)
+  return path
+
+
+def with_run(tmp_path, measured, **changes):
+  row = trial("next", 1e8, 1e9, measured, **STARTED | changes)
+  return write(tmp_path / "later.csv", [*study(), row])
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "inside"), (1.1, "outside")])
+def test_a_registered_prediction_is_held_against_its_run(
+  registered, tmp_path, capfd, factor, verdict
+):
+  later = with_run(tmp_path, factor * law_at(1e8, 1e9))
+  capfd.readouterr()
+  assert main(["fit", later, f"--check={registered}", "--trial=next"]) == 0
+  assert f", {verdict} the 95% interval" in capfd.readouterr().out
+
+
+def test_a_registered_prediction_says_what_it_rests_on(registered):
+  content = json.loads(registered.read_text())
+  assert content["law"] == "chinchilla"
+  assert content["at"] == {"params": 1e8, "images_seen": 1e9}
+  assert content["interval"][0] < content["predicted"] < content["interval"][1]
+  assert len(content["trials"]) == 30
+  assert re.fullmatch(r"[0-9a-f]{64}", content["data"])
+  assert content["registered"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"started": "2026-01-01T00:00:00"}, "must be older than the run: registered .* next started"),
+    ({"params": "2e8"}, "must be at the registered scale: expected params = 1e[+]08, got 2e8"),
+    ({"arm": "deep"}, "must be about such a run: expected arm=wide, got 'deep'"),
+    ({"loss": ""}, "must have losses in loss: got empty cells alone"),
+    ({"started": "soon"}, "must be in ISO 8601: got 'soon'"),
+  ],
+)
+def test_a_run_that_the_prediction_is_not_about_is_refused(
+  registered, tmp_path, capfd, changes, message
+):
+  later = with_run(tmp_path, 1.0, **changes)
+  capfd.readouterr()
+  assert re.search(message, refused(capfd, later, f"--check={registered}", "--trial=next"))
+
+
+def test_a_prediction_of_what_was_fitted_to_is_refused(registered, results, capfd):
+  capfd.readouterr()
+  line = refused(capfd, results, f"--check={registered}", "--trial=t3")
+  assert "trial t3 must be new to the prediction" in line
+  line = refused(capfd, results, f"--check={registered}", "--trial=none")
+  assert "trial none must have a row" in line
+
+
+def test_a_changed_prediction_is_refused(registered, results, tmp_path, capfd):
+  later = with_run(tmp_path, 1.0)
+  content = json.loads(registered.read_text())
+  registered.write_text(json.dumps(content | {"predicted": 1.0}))
+  capfd.readouterr()
+  line = refused(capfd, later, f"--check={registered}", "--trial=next")
+  assert "must be as it was written" in line
+
+
+def test_a_prediction_is_registered_once(registered, results, capfd):
+  capfd.readouterr()
+  assert main(["fit", results, *QUICK, *AT, "--json", f"--register={registered}"]) == 2
+  assert "must not exist: a prediction is registered once" in capfd.readouterr().err
+
+
+def changed(name, **cells):
+  return [row | cells if row["trial"] == name else row for row in study()]
+
+
+@pytest.mark.parametrize(
+  ("rows", "flags", "message"),
+  [
+    (
+      [{"a": "1"}],
+      [],
+      "a column with losses: expected loss, got a. Hint: .*--loss=COLUMN",
+    ),
+    ([{"loss": "1"}], [], "needs the size of every run: got loss. Hint: .*--size=COLUMN"),
+    (changed("t3", loss="nan"), [], "loss must hold positive numbers: got 'nan' in row 4 of"),
+    (changed("t3", params="many"), [], "params must hold positive numbers: got 'many' in row 4 of"),
+    (study()[:4], [], "has 5 parameters and needs as many points: got 4 points"),
+    (study()[:5], [], "needs points at several values of params: got 1e[+]06 in all 5"),
+    ([row | {"loss": "1"} for row in study()], [], "at several values of loss: got 1 in all 30"),
+    (study(), ["--law=chinchila"], "unknown law 'chinchila': did you mean 'chinchilla'"),
+    (study(), ["--size=parms"], "unknown column of .* 'parms': did you mean 'params'"),
+    (study(), ["--where=arm=deep"], "rows of .* with arm=deep must exist: arm is wide"),
+    (study(), ["--where=arm"], "a condition must be such as arm=wide or flops<1e18: got 'arm'"),
+    (study(), ["--where=flops<wide"], "'flops<wide' must compare with a number: got 'wide'"),
+    (study(), ["--at=E=1"], "`at` must give the parameters of chinchilla: expected E, A, B"),
+    (study(), ["--predict=params:1"], "`predict` must give params and images_seen"),
+    (study(), ["--predict=params"], "`predict` must hold pairs such as name:value: got 'params'"),
+    (study(), ["--budget=much"], "`budget` must hold numbers: got 'much'"),
+    (study(), ["--holdout=1e30"], "hold-out must have points: expected some from flops = 1e[+]30"),
+    (study(), ["--holdout=1"], "without the 30 points that are held out: chinchilla has 5"),
+    (study(), ["--level=95"], "`level` must be between 0 and 1: got 95"),
+    (study(), ["--delta=0", "--criterion=huber"], "`delta` must be a positive number: got 0"),
+    (study(), ["--register=p.json"], "`register` needs `predict`"),
+    (study(), ["--check=p.json"], "`check` needs the `trial`"),
+    (study(), ["--check=none.json", "--trial=t1"], "must be a registered prediction"),
+    (study(), ["--criterion=released"], "unknown law with a released scheme 'chinchilla'"),
+    (study(), ["--law=m1", "--budget=1e18"], "`budget` needs a law of size and data: got m1"),
+  ],
+)
+def test_bad_input_is_one_line(tmp_path, capfd, rows, flags, message):
+  line = refused(capfd, write(tmp_path / "bad.csv", rows), *QUICK, *flags)
+  assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (None, "must be a CSV file of runs: there is none"),
+    (b"", "must have a line of names and a row a run: got no row"),
+    (b"\x89PNG\r\n\x1a\n\xff\xfe", "must be a CSV file of runs: got a file of a kind"),
+    (b"loss,params\n1,2,3\n", "with 2 columns, loss, params: line 2 has another number of them"),
+  ],
+)
+def test_what_is_no_table_is_one_line(tmp_path, capfd, content, message):
+  path = tmp_path / "none.csv"
+  if content is not None:
+    path.write_bytes(content)
+  assert message in refused(capfd, str(path))
