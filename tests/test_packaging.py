@@ -87,9 +87,9 @@ def test_missing_libraries_are_known_by_what_python_says():
 
 
 def test_an_unknown_command_is_named(capfd):
-  assert main(["trian"]) == 2
+  assert main(["evalute"]) == 2
   assert (
-    "unknown command 'trian': did you mean 'train'? expected one of bench" in capfd.readouterr().err
+    "unknown command 'evalute': did you mean 'evaluate'? expected one of bench" in capfd.readouterr().err
   )
 
 
