@@ -7,11 +7,11 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 import types
 
 import pytest
 from etils import epath
+from waiting import wait_for
 
 from hornet_jax.cli.main import main
 from hornet_jax.errors import InputError, StorageError
@@ -201,13 +201,19 @@ def test_a_study_that_is_killed_goes_on(data_dir, tmp_path):
     '    families={"f": "a"}, learning_rates=(1e-3, 2e-3), tuning={"ema.decay": 0.9}, seeds=(0,),\n'
     f"    settings={settings})\n"
   )
-  command = [sys.executable, "-m", "hornet_jax", "study", str(folder), f"--trials={tmp_path / 't'}"]
-  for delay in (25, None):
+  trials = tmp_path / "t"
+  command = [sys.executable, "-m", "hornet_jax", "study", str(folder), f"--trials={trials}"]
+  for is_killed in (True, False):
     child = subprocess.Popen(
-      command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+      command,
+      cwd=ROOT,
+      env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},  # to compile sooner
+      stderr=subprocess.PIPE,
+      text=True,
+      start_new_session=True,
     )
-    if delay is not None:
-      time.sleep(delay)
+    if is_killed:
+      wait_for(lambda: list(trials.glob("*/clock.json")), child, seconds=300)
       os.killpg(child.pid, signal.SIGKILL)
     _, errors = child.communicate(timeout=600)
   assert child.returncode == 0, errors
