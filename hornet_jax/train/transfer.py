@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def activation_scales(
 
 
 def losses_by_rate(
-  config: Mapping[str, Any], width: int, rates: Sequence[float], steps: int
+  config: Mapping[str, Any], width: int, rates: Sequence[float], steps: int, seeds: int
 ) -> list[float]:
   """Measures the training loss that each learning rate gives after a number of steps.
 
@@ -69,18 +70,21 @@ def losses_by_rate(
     width: value of `base_dim`.
     rates: learning rates.
     steps: number of updates.
+    seeds: number of draws of the initial parameters, over which the loss is averaged.
 
   Raises:
     InputError: if there is no such model at the width.
   """
   trainer, inputs = set_up(_at_width(config, width), jax.devices()[:1])
   step = _compile(trainer, max(round(_WARMUP * steps), 1))
-  means = []
-  for rate in rates:
-    _, losses = _train(trainer, inputs, step, rate, steps, trainer.config["seed"])
-    judged = np.array(jax.device_get(losses[-max(round(_JUDGED * steps), 1) :]))
-    means.append(float(judged.mean()) if np.isfinite(judged).all() else float("inf"))
-  return means
+  judged = max(round(_JUDGED * steps), 1)
+
+  def loss(rate: float) -> float:
+    losses = [_train(trainer, inputs, step, rate, steps, seed)[1] for seed in range(seeds)]
+    mean = np.mean([jax.device_get(of_seed[-judged:]) for of_seed in losses])
+    return float(mean) if np.isfinite(mean) else math.inf
+
+  return [loss(rate) for rate in rates]
 
 
 def with_parametrization(
