@@ -33,7 +33,7 @@ COMMANDS = {
   "prepare": "build a dataset's files",
   "study": "train designs against each other, and write the table",
   "match": "change models in size until they cost the same",
-  "transfer": "do activations and learning rates stay as a model gets wider",
+  "mup": "do activations and learning rates stay as a model gets wider",
   "bench": "time what is claimed to be fast",
 }
 

@@ -1,4 +1,4 @@
-"""`transfer` trains for a few steps at several widths: do activations and learning rates stay?"""
+"""`mup` trains for a few steps at several widths: do activations and learning rates stay?"""
 
 import argparse
 import pathlib
@@ -7,7 +7,7 @@ from typing import Any
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.studies.transfer import (
+from hornet_jax.studies.width_effects import (
   coordinates_table,
   draw_coordinates,
   draw_rates,
@@ -15,7 +15,7 @@ from hornet_jax.studies.transfer import (
   slope,
   spread,
 )
-from hornet_jax.train.transfer import activation_scales, losses_by_rate, with_parametrization
+from hornet_jax.train.width_effects import activation_scales, losses_by_rate, with_parametrization
 
 _PARAMETRIZATIONS = ("standard", "mup")
 
