@@ -89,7 +89,8 @@ def test_missing_libraries_are_known_by_what_python_says():
 def test_an_unknown_command_is_named(capfd):
   assert main(["evalute"]) == 2
   assert (
-    "unknown command 'evalute': did you mean 'evaluate'? expected one of bench" in capfd.readouterr().err
+    "unknown command 'evalute': did you mean 'evaluate'? expected one of bench"
+    in capfd.readouterr().err
   )
 
 

@@ -63,7 +63,7 @@ def test_warm_up_and_cool_down_must_fit():
 
 def test_lengths_in_steps():
   assert count_steps(2.3, 100) == 230
-  assert (cool_down_start(230, 0.2), cool_down_start(10, 0.25)) == (184, 8)
+  assert (cool_down_start(230, 0.2), cool_down_start(9, 0.3)) == (184, 6)
   config = config_flag.load("digits", ["--config.checkpoint.branch_epochs=(1, 2.5)"])
   assert branch_steps(config, 1437) == [22 - 4, 55 - 11]
 

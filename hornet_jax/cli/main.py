@@ -34,7 +34,7 @@ COMMANDS = {
   "study": "train designs against each other, and write the table",
   "sweep": "train a scaling study with many workers",
   "match": "change models in size until they cost the same",
-  "transfer": "do activations and learning rates stay as a model gets wider",
+  "mup": "do activations and learning rates stay as a model gets wider",
   "fit": "a scaling law to a table of runs, and how far to believe it",
   "bench": "time what is claimed to be fast",
 }

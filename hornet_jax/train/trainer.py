@@ -37,14 +37,9 @@ from hornet_jax.train.step import StepSettings, TrainStep, make_eval_step, make_
 
 _logger = logging.getLogger(__name__)
 _OF_SCHEDULE = (
-  "schedule",
-  "learning_rate",
-  "final_learning_rate",
-  "decay_fraction",
-  "decay_shape",
+  *("schedule", "learning_rate", "final_learning_rate"),
+  *("decay_fraction", "decay_shape"),
 )
-
-
 _OF_WIDTH = ("parametrization", "base_width", "width_exponent")
 
 

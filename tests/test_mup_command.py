@@ -6,7 +6,13 @@ import re
 import pytest
 
 from hornet_jax.cli.main import main
-from hornet_jax.studies.transfer import best_rate, coordinates_table, rates_table, slope, spread
+from hornet_jax.studies.width_effects import (
+  best_rate,
+  coordinates_table,
+  rates_table,
+  slope,
+  spread,
+)
 
 SMALL = {"data.image_size": 16, "data.batch_size": 16, "model.fields": "depths=(1,)"}
 
@@ -37,7 +43,9 @@ def test_the_best_rate_lies_between_those_tried():
   assert best_rate(rates, [2.0, 1.0, math.inf, math.inf]) == 2e-3
   by_width = {16: losses, 32: [1 + math.log(rate / 1.5e-3) ** 2 for rate in rates]}
   assert spread(rates, by_width) == pytest.approx(2)
-  assert "| mup               |      32 |" in rates_table(rates, {"mup": by_width})
+  table = rates_table(rates, {"mup": by_width | {64: [4.0, 3.0, 2.0, 1.0]}})
+  best = [line.split("|")[-2].strip() for line in table.splitlines()[2:]]
+  assert best == ["0.003", "0.0015", "0.008 or beyond"]
 
 
 def steepest(printed):
@@ -51,7 +59,7 @@ def test_activations_keep_their_scale_with_mup_alone(data_dir, tmp_path, capsys)
   picture = tmp_path / "picture.png"
   arguments = ["--config=digits:variant=convnext_iso_micro", *overrides(data_dir)]
   arguments += ["--widths=16,64", "--steps=3", "--seeds=2", f"--out={picture}"]
-  assert main(["transfer", "coordinates", *arguments]) == 0
+  assert main(["mup", "coordinates", *arguments]) == 0
   printed = capsys.readouterr().out
   layers = re.findall(r"^\| (\S+) ", printed, re.MULTILINE)
   assert layers == ["layer", "stem", "stage_0/block_0", "pre_logits", "logits"]
@@ -63,7 +71,7 @@ def test_activations_keep_their_scale_with_mup_alone(data_dir, tmp_path, capsys)
 @pytest.mark.slow
 def test_hornet_keeps_its_scale_from_layer_to_layer(data_dir, capsys):
   arguments = ["--config=digits", *overrides(data_dir, **{"model.fields": ""})]
-  assert main(["transfer", "coordinates", *arguments, "--widths=16,32,64", "--seeds=4"]) == 0
+  assert main(["mup", "coordinates", *arguments, "--widths=16,32,64", "--seeds=4"]) == 0
   found = steepest(capsys.readouterr().out)
   assert abs(found["mup"]) < 0.1
   assert abs(found["standard"]) > 0.3
@@ -73,8 +81,14 @@ def test_hornet_keeps_its_scale_from_layer_to_layer(data_dir, capsys):
 def test_losses_at_several_rates(data_dir, tmp_path, capsys):
   picture = tmp_path / "picture.png"
   arguments = ["--config=digits:variant=convnext_iso_micro", *overrides(data_dir)]
-  arguments += ["--widths=8,16", "--rates=1e-4,1e-2,1e30", "--steps=20", f"--out={picture}"]
-  assert main(["transfer", "rates", *arguments]) == 0
+  arguments += [
+    "--widths=8,16",
+    "--rates=1e-4,1e-2,1e30",
+    "--steps=20",
+    "--seeds=1",
+    f"--out={picture}",
+  ]
+  assert main(["mup", "rates", *arguments]) == 0
   printed = capsys.readouterr().out
   rows = [line.split("|") for line in printed.splitlines() if line.startswith("| mup ")]
   assert [row[2].strip() for row in rows] == ["8", "16"]
@@ -94,11 +108,11 @@ def test_losses_at_several_rates(data_dir, tmp_path, capsys):
   ],
 )
 def test_what_is_refused(arguments, message, capsys):
-  assert main(["transfer", *arguments]) == 2
+  assert main(["mup", *arguments]) == 2
   assert message in capsys.readouterr().err
 
 
 def test_a_width_that_is_not_possible_is_told(data_dir, capsys):
   arguments = ["--config=digits:variant=deit_micro", f"--config.data.data_dir={data_dir}"]
-  assert main(["transfer", "coordinates", "--widths=40,48", *arguments]) == 2
+  assert main(["mup", "coordinates", "--widths=40,48", *arguments]) == 2
   assert "whole heads of 16 channels" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def activation_scales(
       first = next(batches)
     measured = []
     for seed in range(seeds):
-      state, _ = _train(trainer, inputs, step, rate, steps, seed)
+      state, _ = _train(trainer, inputs, step, rate, steps, trainer.create_state(seed))
       measured.append(_measure(trainer, state, first))
     for name in measured[0]:
       scales.setdefault(name, []).append(float(np.mean([of_seed[name] for of_seed in measured])))
@@ -57,7 +58,7 @@ def activation_scales(
 
 
 def losses_by_rate(
-  config: Mapping[str, Any], width: int, rates: Sequence[float], steps: int
+  config: Mapping[str, Any], width: int, rates: Sequence[float], steps: int, seeds: int
 ) -> list[float]:
   """Measures the training loss that each learning rate gives after a number of steps.
 
@@ -69,18 +70,21 @@ def losses_by_rate(
     width: value of `base_dim`.
     rates: learning rates.
     steps: number of updates.
+    seeds: number of draws of the initial parameters, over which the loss is averaged.
 
   Raises:
     InputError: if there is no such model at the width.
   """
   trainer, inputs = set_up(_at_width(config, width), jax.devices()[:1])
   step = _compile(trainer, max(round(_WARMUP * steps), 1))
-  means = []
-  for rate in rates:
-    _, losses = _train(trainer, inputs, step, rate, steps, trainer.config["seed"])
-    judged = np.array(jax.device_get(losses[-max(round(_JUDGED * steps), 1) :]))
-    means.append(float(judged.mean()) if np.isfinite(judged).all() else float("inf"))
-  return means
+  judged = max(round(_JUDGED * steps), 1)
+  sums = np.zeros(len(rates))
+  for seed in range(seeds):
+    start = trainer.create_state(seed)
+    for i, rate in enumerate(rates):
+      _, losses = _train(trainer, inputs, step, rate, steps, start)
+      sums[i] += np.mean(jax.device_get(losses[-judged:]))
+  return [float(total) / seeds if np.isfinite(total) else math.inf for total in sums]
 
 
 def with_parametrization(
@@ -122,10 +126,10 @@ def _compile(trainer: Trainer, warmup_steps: int) -> _Step:
 
 
 def _train(
-  trainer: Trainer, inputs: InputPipeline, step: _Step, rate: float, count: int, seed: int
+  trainer: Trainer, inputs: InputPipeline, step: _Step, rate: float, count: int, start: TrainState
 ) -> tuple[TrainState, list[Array]]:
-  """Returns the state after some updates, and the loss before each."""
-  state, losses = trainer.create_state(seed), []
+  """Returns the state after some updates from a start, and the loss before each."""
+  state, losses = jax.tree.map(jnp.copy, start), []  # an update takes its memory
   with _batches(trainer, inputs) as batches, jax.set_mesh(trainer.mesh):
     for batch in itertools.islice(batches, count):
       state, metrics = step(rate, state, batch)

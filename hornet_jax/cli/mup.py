@@ -1,4 +1,4 @@
-"""`transfer` trains for a few steps at several widths: do activations and learning rates stay?"""
+"""`mup` trains for a few steps at several widths: do activations and learning rates stay?"""
 
 import argparse
 import pathlib
@@ -7,7 +7,7 @@ from typing import Any
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.studies.transfer import (
+from hornet_jax.studies.width_effects import (
   coordinates_table,
   draw_coordinates,
   draw_rates,
@@ -15,7 +15,7 @@ from hornet_jax.studies.transfer import (
   slope,
   spread,
 )
-from hornet_jax.train.transfer import activation_scales, losses_by_rate, with_parametrization
+from hornet_jax.train.width_effects import activation_scales, losses_by_rate, with_parametrization
 
 _PARAMETRIZATIONS = ("standard", "mup")
 
@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   for action in (coordinates, rates):
     config_flag.add_argument(action)
     action.add_argument("--widths", type=_widths, required=True, help="such as 16,32,64,128")
+    action.add_argument(
+      "--seeds", type=positive_int, default=3, help="initialisations to average over (default: 3)"
+    )
     action.add_argument("--out", help="PNG file of the picture (default: none)")
   coordinates.add_argument("--steps", type=positive_int, default=5, help="updates (default: 5)")
-  coordinates.add_argument(
-    "--seeds", type=positive_int, default=3, help="initialisations to average over (default: 3)"
-  )
   rates.add_argument("--steps", type=positive_int, default=100, help="updates (default: 100)")
   rates.add_argument("--rates", type=_rates, required=True, help="such as 1e-3,2e-3,4e-3")
 
@@ -68,7 +68,10 @@ def _coordinates(args: argparse.Namespace, configs: _Configs, out: pathlib.Path 
 
 def _learning_rates(args: argparse.Namespace, configs: _Configs, out: pathlib.Path | None) -> None:
   losses = {
-    name: {width: losses_by_rate(config, width, args.rates, args.steps) for width in args.widths}
+    name: {
+      width: losses_by_rate(config, width, args.rates, args.steps, args.seeds)
+      for width in args.widths
+    }
     for name, config in configs.items()
   }
   print(rates_table(args.rates, losses))

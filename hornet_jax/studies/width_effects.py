@@ -64,11 +64,16 @@ def rates_table(rates: Sequence[float], losses: Losses) -> str:
   rows = [
     {"parametrization": name, "width": str(width)}
     | {f"{rate:g}": f"{loss:.3f}" for rate, loss in zip(rates, of_width, strict=True)}
-    | {"best": f"{best_rate(rates, of_width):.2g}"}
+    | {"best": f"{best_rate(rates, of_width):.2g}{_beyond(rates, of_width)}"}
     for name, by_width in losses.items()
     for width, of_width in by_width.items()
   ]
   return _markdown(rows)
+
+
+def _beyond(rates: Sequence[float], losses: Sequence[float]) -> str:
+  """Says that a better rate may lie outside of those tried."""
+  return " or beyond" if int(np.argmin(losses)) in (0, len(rates) - 1) else ""
 
 
 def spread(rates: Sequence[float], by_width: Mapping[int, Sequence[float]]) -> float:
