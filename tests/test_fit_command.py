@@ -105,9 +105,10 @@ def test_what_is_printed_names_the_columns(results, capfd):
     "error = e - k exp(-g L)",
   ):
     assert words in printed, words
-  [row] = re.findall(r"^ *1e\+08 +1e\+09 +([\d.]+) +([\d.]+) to ([\d.]+)", printed, re.MULTILINE)
-  predicted, low, high = map(float, row)
-  assert low < predicted < high
+  interval = r" +([\d.]+) to ([\d.]+)"
+  [row] = re.findall(rf"^ *1e\+08 +1e\+09 +([\d.]+){interval}{interval}", printed, re.MULTILINE)
+  predicted, low, high, run_low, run_high = map(float, row)
+  assert run_low < low < predicted < high < run_high
   assert predicted == pytest.approx(law_at(1e8, 1e9), rel=0.02)
 
 
