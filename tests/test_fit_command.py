@@ -127,6 +127,13 @@ def test_rows_are_taken_by_conditions(results, capfd):
   assert found["points"] == 4 * 4
 
 
+def test_a_law_of_compute_may_take_the_frontier_alone(results, capfd):
+  everything = fit_json(capfd, results, "--law=power", *QUICK)
+  frontier = fit_json(capfd, results, "--law=power", "--frontier", *QUICK)
+  assert frontier["points"] < everything["points"] == 30
+  assert frontier["objective"] / frontier["points"] < 0.2 * everything["objective"] / 30
+
+
 def test_columns_are_named_where_they_are_others(capfd):
   found = fit_json(capfd, *CHINCHILLA, *QUICK)
   assert found["objective"] == pytest.approx(0.00182601, rel=1e-5)

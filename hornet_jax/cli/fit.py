@@ -26,6 +26,7 @@ from hornet_jax.laws.analysis import (
 from hornet_jax.laws.catalogue import LAWS, get_law
 from hornet_jax.laws.condition import parse_condition
 from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criterion
+from hornet_jax.laws.isoflop import frontier
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
 from hornet_jax.laws.table import ROLES, Table, find_columns, held_by_table, read_points, read_table
@@ -60,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="CONDITION",
     help="rows to take, such as arm=wide or 'flops<1e18'; may be repeated",
   )
+  parser.add_argument(
+    "--frontier",
+    action="store_true",
+    help="take only runs that no smaller scale equals, as laws of compute are meant",
+  )
   parser.add_argument("--starts", type=positive_int, default=Options.starts, help="of searches")
   parser.add_argument(
     "--samples", type=int, default=Options.samples, help="of the bootstrap (default: %(default)s)"
@@ -91,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
   law, criterion = get_law(args.law), _criterion(args)
   given = {role: getattr(args, f"{role}_column") for role in ROLES}
   columns = find_columns(table, {role: name for role, name in given.items() if name})
-  points, held = _points(table, columns, law)
+  points, held = _points(args, table, columns, law)
   analysis = _analyse(args, law, points, criterion, held)
   prediction = _predict(args, analysis) if args.predict else None
   shown = [] if args.json and not args.report else _sections(args, analysis, prediction)
@@ -129,10 +135,14 @@ def _how(args: argparse.Namespace) -> str:
   return "the released scheme" if args.criterion == _RELEASED else ""
 
 
-def _points(table: Table, columns: Mapping[str, str], law: Law) -> tuple[Points, Points | None]:
+def _points(
+  args: argparse.Namespace, table: Table, columns: Mapping[str, str], law: Law
+) -> tuple[Points, Points | None]:
   """Reads the points to fit to, and those that the table itself holds out."""
   points = complete(read_points(table, columns), law.axes)
   is_held = held_by_table(table, columns)
+  if args.frontier:
+    return points.take(frontier(points.values["scale"], points.losses)), None
   if is_held is None:
     return points, None
   return points.take(~is_held), points.take(is_held)

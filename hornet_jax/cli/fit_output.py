@@ -10,6 +10,8 @@ from tabulate import tabulate
 from hornet_jax.laws.analysis import Analysis
 from hornet_jax.report.law import LawSection
 
+_WIDEST = 80  # characters of a cell, before it goes on in another line
+
 
 def summary(analysis: Analysis, how: str) -> str:
   """Tells the law, what was made small, and what the columns are.
@@ -32,7 +34,9 @@ def printed(section: LawSection) -> str:
   """Writes a part for a terminal."""
   lines = [section.title, *([section.text] if section.text else [])]
   if section.rows:
-    lines.append(tabulate(section.rows, headers="keys", disable_numparse=True))
+    lines.append(
+      tabulate(section.rows, headers="keys", disable_numparse=True, maxcolwidths=_WIDEST)
+    )
   return "\n".join(lines)
 
 

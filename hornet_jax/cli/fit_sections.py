@@ -48,10 +48,12 @@ def parameters(analysis: Analysis) -> LawSection:
       }
     rows.append(row)
   lines = [
-    f"Sum of the criterion {fit.objective:.6g}, norm of its gradient over it {fit.gradient:.1e}; "
-    f"{int(fit.near(1e-3).sum())} of {counted(len(fit.ends.objective), 'start')} came within a "
-    f"thousandth of it. AICc {fit.aicc():.2f}."
+    f"Sum of the criterion {fit.objective:.6g}, norm of its gradient over it {fit.gradient:.1e}, "
+    f"AICc {fit.aicc():.2f}."
   ]
+  if len(fit.ends.objective) > 1:
+    starts = counted(len(fit.ends.objective), "start")
+    lines.append(f"{int(fit.near(1e-3).sum())} of {starts} came within a thousandth of that sum.")
   if samples is not None:
     runs = len(np.unique(fit.points.runs))
     lines.append(
