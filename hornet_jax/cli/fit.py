@@ -29,7 +29,15 @@ from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criteri
 from hornet_jax.laws.isoflop import frontier
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
-from hornet_jax.laws.table import ROLES, Table, find_columns, held_by_table, read_points, read_table
+from hornet_jax.laws.table import (
+  ROLES,
+  Table,
+  find_columns,
+  finished,
+  held_by_table,
+  read_points,
+  read_table,
+)
 from hornet_jax.report.law import LawSection, render_law
 from hornet_jax.wording import counted
 
@@ -97,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
   law, criterion = get_law(args.law), _criterion(args)
   given = {role: getattr(args, f"{role}_column") for role in ROLES}
   columns = find_columns(table, {role: name for role, name in given.items() if name})
+  table = finished(table, columns["loss"])
   points, held = _points(args, table, columns, law)
   analysis = _analyse(args, law, points, criterion, held)
   prediction = _predict(args, analysis) if args.predict else None
@@ -140,7 +149,7 @@ def _points(
 ) -> tuple[Points, Points | None]:
   """Reads the points to fit to, and those that the table itself holds out."""
   points = complete(read_points(table, columns), law.axes)
-  is_held = held_by_table(table, columns)
+  is_held = held_by_table(table)
   if args.frontier:
     return points.take(frontier(points.values["scale"], points.losses)), None
   if is_held is None:
@@ -215,10 +224,11 @@ def _sections(
   args: argparse.Namespace, analysis: Analysis, prediction: Mapping[str, Any] | None
 ) -> list[LawSection]:
   points = analysis.fit.points
-  found = [sections.doubts(analysis), sections.parameters(analysis)]
-  found += [sections.prediction(prediction)] if prediction else []
+  found = [sections.doubts(analysis)]
   is_judged = args.at or args.criterion == _RELEASED
   found += [] if is_judged and not analysis.held else [sections.extrapolation(analysis)]
+  found.append(sections.parameters(analysis))
+  found += [sections.prediction(prediction)] if prediction else []
   found.append(sections.residuals(analysis))
   found += _budget_sections(args, analysis)
   found.append(sections.exponents(points))
