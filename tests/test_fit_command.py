@@ -105,9 +105,10 @@ def test_what_is_printed_names_the_columns(results, capfd):
     "error = e - k exp(-g L)",
   ):
     assert words in printed, words
-  [row] = re.findall(r"^ *1e\+08 +1e\+09 +([\d.]+) +([\d.]+) to ([\d.]+)", printed, re.MULTILINE)
-  predicted, low, high = map(float, row)
-  assert low < predicted < high
+  interval = r" +([\d.]+) to ([\d.]+)"
+  [row] = re.findall(rf"^ *1e\+08 +1e\+09 +([\d.]+){interval}{interval}", printed, re.MULTILINE)
+  predicted, low, high, run_low, run_high = map(float, row)
+  assert run_low < low < predicted < high < run_high
   assert predicted == pytest.approx(law_at(1e8, 1e9), rel=0.02)
 
 
@@ -124,6 +125,13 @@ def test_rows_are_taken_by_conditions(results, capfd):
   conditions = ("--where=arm=wide", "--where=params>2e6", "--where=images_seen<5e8")
   found = fit_json(capfd, results, *QUICK, *conditions)
   assert found["points"] == 4 * 4
+
+
+def test_a_law_of_compute_may_take_the_frontier_alone(results, capfd):
+  everything = fit_json(capfd, results, "--law=power", *QUICK)
+  frontier = fit_json(capfd, results, "--law=power", "--frontier", *QUICK)
+  assert frontier["points"] < everything["points"] == 30
+  assert frontier["objective"] / frontier["points"] < 0.2 * everything["objective"] / 30
 
 
 def test_columns_are_named_where_they_are_others(capfd):
@@ -190,6 +198,15 @@ def registered(registration, tmp_path):
 def with_run(tmp_path, measured, **changes):
   row = trial("next", 1e8, 1e9, measured, **STARTED | changes)
   return write(tmp_path / "later.csv", [*study(), row])
+
+
+def test_a_run_that_waits_in_the_table_is_no_part_of_the_fit(tmp_path, capfd):
+  waiting = write(tmp_path / "results.csv", [*study(), trial("next", 1e8, 1e9, 1.0) | {"loss": ""}])
+  path = tmp_path / "prediction.json"
+  found = fit_json(capfd, waiting, *QUICK, *AT, f"--register={path}")
+  assert found["points"] == len(json.loads(path.read_text())["trials"]) == 30
+  later = with_run(tmp_path, law_at(1e8, 1e9))
+  assert main(["fit", later, f"--check={path}", "--trial=next"]) == 0
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "inside"), (1.1, "outside")])
@@ -266,8 +283,16 @@ def changed(name, **cells):
       "a column with losses: expected loss, got a. Hint: .*--loss=COLUMN",
     ),
     ([{"loss": "1"}], [], "needs the size of every run: got loss. Hint: .*--size=COLUMN"),
-    (changed("t3", loss="nan"), [], "loss must hold positive numbers: got 'nan' in row 4 of"),
-    (changed("t3", params="many"), [], "params must hold positive numbers: got 'many' in row 4 of"),
+    (
+      changed("t3", loss="nan"),
+      [],
+      "loss must hold positive numbers: got 'nan' in the row .* begins with t3,",
+    ),
+    (
+      changed("t3", params="many"),
+      [],
+      "params must hold positive numbers: got 'many' in the row .* begins with t3",
+    ),
     (study()[:4], [], "has 5 parameters and needs as many points: got 4 points"),
     (study()[:5], [], "needs points at several values of params: got 1e[+]06 in all 5"),
     ([row | {"loss": "1"} for row in study()], [], "at several values of loss: got 1 in all 30"),
@@ -280,6 +305,9 @@ def changed(name, **cells):
     (study(), ["--predict=params:1"], "`predict` must give params and images_seen"),
     (study(), ["--predict=params"], "`predict` must hold pairs such as name:value: got 'params'"),
     (study(), ["--budget=much"], "`budget` must hold numbers: got 'much'"),
+    (study(), ["--budget=-1"], "`budget` must hold positive numbers: got -1"),
+    (study(), ["--samples=5"], "`samples` must be 0, or 20 and more: got 5"),
+    (study(), ["--seed=-1"], "`seed` must not be negative: got -1"),
     (study(), ["--holdout=1e30"], "hold-out must have points: expected some from flops = 1e[+]30"),
     (study(), ["--holdout=1"], "without the 30 points that are held out: chinchilla has 5"),
     (study(), ["--level=95"], "`level` must be between 0 and 1: got 95"),

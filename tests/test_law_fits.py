@@ -164,13 +164,18 @@ def test_an_averaged_loss_that_stopped_early_is_named():
 
 
 @pytest.mark.parametrize(
-  ("name", "lowest"),
-  [("gemstones_cool_end", 2.04779e-4), ("gemstones_slim_chinchilla", 1.30364e-5)],
+  ("name", "lowest", "text"),
+  [
+    ("gemstones_cool_end", 2.04779e-4, "within 0.1% of the smallest sum lie alpha from 0."),
+    ("gemstones_slim_chinchilla", 1.30364e-5, "3 minima lie within 1.0% of the smallest sum"),
+  ],
 )
-def test_a_flat_valley_is_named(name, lowest):
+def test_a_flat_valley_is_named(name, lowest, text):
   found = fit(LAW, gemstones(name), GEMSTONES)
   assert found.objective <= lowest * 1.0001
-  assert names(find_doubts(found)) == [VALLEY]
+  [doubt] = find_doubts(found)
+  assert doubt.name == VALLEY
+  assert text in doubt.text
 
 
 def test_parameters_at_a_bound_are_named():

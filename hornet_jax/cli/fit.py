@@ -17,7 +17,6 @@ from hornet_jax.files import write_file
 from hornet_jax.laws.accounting import complete, power_cost
 from hornet_jax.laws.analysis import (
   Analysis,
-  Budgets,
   Options,
   analyse,
   analyse_at,
@@ -27,9 +26,18 @@ from hornet_jax.laws.analysis import (
 from hornet_jax.laws.catalogue import LAWS, get_law
 from hornet_jax.laws.condition import parse_condition
 from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criterion
+from hornet_jax.laws.isoflop import frontier
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
-from hornet_jax.laws.table import ROLES, Table, find_columns, held_by_table, read_points, read_table
+from hornet_jax.laws.table import (
+  ROLES,
+  Table,
+  find_columns,
+  finished,
+  held_by_table,
+  read_points,
+  read_table,
+)
 from hornet_jax.report.law import LawSection, render_law
 from hornet_jax.wording import counted
 
@@ -61,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="CONDITION",
     help="rows to take, such as arm=wide or 'flops<1e18'; may be repeated",
   )
+  parser.add_argument(
+    "--frontier",
+    action="store_true",
+    help="take only runs that no smaller scale equals, as laws of compute are meant",
+  )
   parser.add_argument("--starts", type=positive_int, default=Options.starts, help="of searches")
   parser.add_argument(
     "--samples", type=int, default=Options.samples, help="of the bootstrap (default: %(default)s)"
@@ -88,25 +101,27 @@ def run(args: argparse.Namespace) -> int:
     raise InputError(
       "`register` needs `predict`: expected such as --predict=params:3e7,flops:1e18."
     )
-  where = [parse_condition(text) for text in args.where]
-  table = table.where(where)
+  table = table.where([parse_condition(text) for text in args.where])
   law, criterion = get_law(args.law), _criterion(args)
   given = {role: getattr(args, f"{role}_column") for role in ROLES}
   columns = find_columns(table, {role: name for role, name in given.items() if name})
-  points, held = _points(table, columns, law)
+  table = finished(table, columns["loss"])
+  points, held = _points(args, table, columns, law)
   analysis = _analyse(args, law, points, criterion, held)
   prediction = _predict(args, analysis) if args.predict else None
   shown = [] if args.json and not args.report else _sections(args, analysis, prediction)
+  told = summary(analysis, _how(args))
   if args.json:
     print(json.dumps(record(analysis, prediction), indent=2))
   else:
     title = f"{law.formula}, {counted(len(points), 'point')} of {args.results}"
-    print("\n\n".join([f"{title}\n{summary(analysis)}", *map(printed, shown)]))
+    print("\n\n".join([f"{title}\n{told}", *map(printed, shown)]))
   if args.report:
-    page = render_law(law.formula, f"{args.results}. {summary(analysis)}", command_line(), shown)
+    page = render_law(law.formula, f"{args.results}: {told}", command_line(), shown)
     write_file(epath.Path(args.report), page)
   if args.register:
-    register(args, analysis, table, columns, prediction or {})
+    assert prediction is not None  # see above
+    register(args, analysis, table, columns, prediction)
   return 0
 
 
@@ -122,10 +137,21 @@ def _criterion(args: argparse.Namespace) -> Criterion:
   return by_name[args.criterion or default]
 
 
-def _points(table: Table, columns: Mapping[str, str], law: Law) -> tuple[Points, Points | None]:
+def _how(args: argparse.Namespace) -> str:
+  """Tells where the parameters are from, where they are not those of the smallest sum."""
+  if args.at:
+    return "given parameters"
+  return "the released scheme" if args.criterion == _RELEASED else ""
+
+
+def _points(
+  args: argparse.Namespace, table: Table, columns: Mapping[str, str], law: Law
+) -> tuple[Points, Points | None]:
   """Reads the points to fit to, and those that the table itself holds out."""
   points = complete(read_points(table, columns), law.axes)
-  is_held = held_by_table(table, columns)
+  is_held = held_by_table(table)
+  if args.frontier:
+    return points.take(frontier(points.values["scale"], points.losses)), None
   if is_held is None:
     return points, None
   return points.take(~is_held), points.take(is_held)
@@ -143,16 +169,16 @@ def _analyse(
   return analyse(law, points, criterion, options, held)
 
 
-def _split(args: argparse.Namespace, analysis: Analysis) -> tuple[Budgets | None, str]:
-  """Splits budgets: those that are asked for come last; tells how compute is counted."""
+def _budget_sections(args: argparse.Namespace, analysis: Analysis) -> list[LawSection]:
+  """Splits budgets between size and data: those that are asked for, and many to draw."""
   points = analysis.fit.points
   if analysis.fit.law.axes != ("size", "data"):
     if args.budget:
       raise InputError(f"`budget` needs a law of size and data: got {args.law}.")
-    return None, ""
+    return []
   compute = points.values["compute"]
-  drawn = np.geomspace(compute.min(), _AHEAD * compute.max(), _DRAWN)
-  asked = [_number(text, "budget") for text in (args.budget or "").split(",") if text]
+  many = np.geomspace(compute.min(), _AHEAD * compute.max(), _DRAWN)
+  asked = [_positive(text, "budget") for text in (args.budget or "").split(",") if text]
   cost, off = power_cost(points)
   names = points.names
   told = (
@@ -160,7 +186,14 @@ def _split(args: argparse.Namespace, analysis: Analysis) -> tuple[Budgets | None
     f"{cost.exponent:.4g} for one of {names['data']}, where N is {names['size']}, at most "
     f"{off - 1:.1%} off."
   )
-  return split_budgets(analysis, cost, np.concatenate([drawn, asked])), told
+  drawn = split_budgets(analysis, cost, many)
+  shown = split_budgets(analysis, cost, np.array(asked or [many[-1]]))
+  isoflop = sections.isoflop(points)
+  return [
+    sections.budgets(analysis, shown, drawn, told),
+    *([isoflop] if isoflop else []),
+    sections.frontier(points, drawn),
+  ]
 
 
 def _predict(args: argparse.Namespace, analysis: Analysis) -> dict[str, Any]:
@@ -169,7 +202,7 @@ def _predict(args: argparse.Namespace, analysis: Analysis) -> dict[str, Any]:
   names = [fit.points.names[role] for role in fit.law.axes]
   by_role = dict(zip(fit.law.axes, names, strict=True))
   pairs = {
-    by_role.get(name, name): _number(text, "predict")
+    by_role.get(name, name): _positive(text, "predict")
     for name, text in _pairs(args.predict, ":", "predict")
   }
   if set(pairs) != set(names):
@@ -191,17 +224,13 @@ def _sections(
   args: argparse.Namespace, analysis: Analysis, prediction: Mapping[str, Any] | None
 ) -> list[LawSection]:
   points = analysis.fit.points
-  split, told = _split(args, analysis)
-  found = [sections.doubts(analysis), sections.parameters(analysis)]
+  found = [sections.doubts(analysis)]
+  is_judged = args.at or args.criterion == _RELEASED
+  found += [] if is_judged and not analysis.held else [sections.extrapolation(analysis)]
+  found.append(sections.parameters(analysis))
   found += [sections.prediction(prediction)] if prediction else []
-  found += [] if args.at else [sections.extrapolation(analysis)]
   found.append(sections.residuals(analysis))
-  if split is not None:
-    asked = range(_DRAWN, len(split.compute)) or range(_DRAWN - 1, _DRAWN)
-    found.append(sections.budgets(analysis, split, told, asked))
-    isoflop = sections.isoflop(points)
-    found += [isoflop] if isoflop else []
-    found.append(sections.frontier(points, split))
+  found += _budget_sections(args, analysis)
   found.append(sections.exponents(points))
   if "error" in points.values and len(np.unique(points.losses)) >= _ERROR_RATE_NEEDS:
     found.append(sections.error_rates(points))
@@ -224,3 +253,10 @@ def _number(text: str, flag: str) -> float:
     return float(text)
   except ValueError as error:
     raise InputError(f"`{flag}` must hold numbers: got {text!r}.") from error
+
+
+def _positive(text: str, flag: str) -> float:
+  value = _number(text, flag)
+  if not 0 < value < np.inf:
+    raise InputError(f"`{flag}` must hold positive numbers: got {text}.")
+  return value

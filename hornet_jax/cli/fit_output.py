@@ -10,23 +10,33 @@ from tabulate import tabulate
 from hornet_jax.laws.analysis import Analysis
 from hornet_jax.report.law import LawSection
 
+_WIDEST = 80  # characters of a cell, before it goes on in another line
 
-def summary(analysis: Analysis) -> str:
-  """Tells the law, what was made small, and what the columns are."""
+
+def summary(analysis: Analysis, how: str) -> str:
+  """Tells the law, what was made small, and what the columns are.
+
+  Args:
+    analysis: analysis of a fit.
+    how: source of its parameters; "" where they have the smallest sum.
+  """
   fit = analysis.fit
   names = ", ".join(f"{role} {fit.points.names[role]}" for role in (*fit.law.axes, "loss"))
   criterion = fit.criterion
   what = f"log(loss + {criterion.offset:g})" if criterion.offset else "log loss"
   of = what if criterion.log else "loss"
   kind = "squares" if criterion.delta is None else f"Huber's loss (delta {criterion.delta:g})"
-  return f"{fit.law.name} by {kind} of {of}; {names}"
+  source = f"{how}, judged by " if how else ""
+  return f"{fit.law.name} by {source}{kind} of {of}; {names}"
 
 
 def printed(section: LawSection) -> str:
   """Writes a part for a terminal."""
   lines = [section.title, *([section.text] if section.text else [])]
   if section.rows:
-    lines.append(tabulate(section.rows, headers="keys", disable_numparse=True))
+    lines.append(
+      tabulate(section.rows, headers="keys", disable_numparse=True, maxcolwidths=_WIDEST)
+    )
   return "\n".join(lines)
 
 

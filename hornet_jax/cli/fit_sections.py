@@ -1,7 +1,7 @@
 """What an analysis of a law says, part by part: printed, and shown on a page."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,12 @@ def parameters(analysis: Analysis) -> LawSection:
       }
     rows.append(row)
   lines = [
-    f"Sum of the criterion {fit.objective:.6g}, norm of its gradient over it {fit.gradient:.1e}; "
-    f"{int(fit.near(1e-3).sum())} of {counted(len(fit.ends.objective), 'start')} came within a "
-    f"thousandth of it. AICc {fit.aicc():.2f}."
+    f"Sum of the criterion {fit.objective:.6g}, norm of its gradient over it {fit.gradient:.1e}, "
+    f"AICc {fit.aicc():.2f}."
   ]
+  if len(fit.ends.objective) > 1:
+    starts = counted(len(fit.ends.objective), "start")
+    lines.append(f"{int(fit.near(1e-3).sum())} of {starts} came within a thousandth of that sum.")
   if samples is not None:
     runs = len(np.unique(fit.points.runs))
     lines.append(
@@ -169,34 +171,34 @@ def error_rates(points: Points) -> LawSection:
   return LawSection("Error rate by loss", text, rows)
 
 
-def budgets(analysis: Analysis, split: Budgets, told: str, shown: Sequence[int]) -> LawSection:
-  """Tables the best sizes and amounts of data of budgets, and draws them.
+def budgets(analysis: Analysis, shown: Budgets, drawn: Budgets, told: str) -> LawSection:
+  """Tables the best sizes and amounts of data of budgets, and draws those of many.
 
   Args:
     analysis: analysis of a law of size and data.
-    split: best splits of all budgets that are drawn.
+    shown: best splits of the budgets that the table has.
+    drawn: best splits of many budgets, ascending.
     told: sentence on how compute is counted.
-    shown: numbers of the budgets that the table has.
   """
   points = analysis.fit.points
   names = points.names
   rows = []
-  for i in shown:
+  for i, compute in enumerate(shown.compute):
     row = {
-      names["compute"]: f"{split.compute[i]:.4g}",
-      names["size"]: f"{split.best.size[0, i]:.4g}",
-      names["data"]: f"{split.best.data[0, i]:.4g}",
-      names["loss"]: f"{split.best.loss[0, i]:.4f}",
+      names["compute"]: f"{compute:.4g}",
+      names["size"]: f"{shown.best.size[0, i]:.4g}",
+      names["data"]: f"{shown.best.data[0, i]:.4g}",
+      names["loss"]: f"{shown.best.loss[0, i]:.4f}",
     }
-    if split.size is not None and split.data is not None and split.loss is not None:
-      for role, band in (("size", split.size), ("data", split.data), ("loss", split.loss)):
+    for role, band in (("size", shown.size), ("data", shown.data), ("loss", shown.loss)):
+      if band is not None:
         row[f"{names[role]}, interval"] = f"{band[0, i]:.4g} to {band[1, i]:.4g}"
     rows.append(row)
-  bands = None if split.size is None or split.data is None else (split.size, split.data)
+  bands = None if drawn.size is None or drawn.data is None else (drawn.size, drawn.data)
   found = fit_parabolas(points.values["size"], points.values["compute"], points.losses)
-  line = fit_power_line(split.compute, split.best.size[0])
+  line = fit_power_line(drawn.compute, drawn.best.size[0])
   told += f" The best {names['size']} grows as its power {line.exponent:.4f}."
-  figure = functools.partial(draw_optimum, points, split.compute, split.best, bands, found)
+  figure = functools.partial(draw_optimum, points, drawn.compute, drawn.best, bands, found)
   return LawSection("Best size for a budget", told, rows, figure)
 
 
@@ -214,7 +216,7 @@ def isoflop(points: Points) -> LawSection | None:
   )
 
 
-def frontier(points: Points, split: Budgets) -> LawSection:
+def frontier(points: Points, drawn: Budgets) -> LawSection:
   """Draws loss against compute."""
-  figure = functools.partial(draw_frontier, points, split.compute, split.best.loss[0], split.loss)
+  figure = functools.partial(draw_frontier, points, drawn.compute, drawn.best.loss[0], drawn.loss)
   return LawSection("Loss against compute", figure=figure)

@@ -19,6 +19,7 @@ from hornet_jax.laws.profiles import profile_interval
 from hornet_jax.laws.released import fit_as_released
 from hornet_jax.laws.resampling import LEVEL, SAMPLES, Bootstrap, bootstrap
 
+_FEWEST = 20  # samples of which ends of intervals can be told
 _SMALLEST, _LARGEST = 1e-3, 1e6  # sizes that are considered, over those of the points
 
 
@@ -43,6 +44,10 @@ class Options:
   def __post_init__(self) -> None:
     if not 0 < self.level < 1:
       raise InputError(f"`level` must be between 0 and 1: got {self.level}.")
+    if self.samples and self.samples < _FEWEST:
+      raise InputError(f"`samples` must be 0, or {_FEWEST} and more: got {self.samples}.")
+    if self.seed < 0:
+      raise InputError(f"`seed` must not be negative: got {self.seed}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

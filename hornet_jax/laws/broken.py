@@ -24,7 +24,7 @@ class BrokenPower(SeparableLaw):
 
   def __init__(self, breaks: int = 1):
     numbers = range(1, breaks + 1)
-    self.name = f"bnsl{breaks}"
+    self.name = "bnsl" if breaks == 1 else f"bnsl{breaks}"
     self.formula = "y = a + b x^-c0 " + " ".join(
       f"(1 + (x / d{i})^(1 / f{i}))^(-c{i} f{i})" for i in numbers
     )

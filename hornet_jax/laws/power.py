@@ -13,7 +13,7 @@ class Power(SeparableLaw):
   Source: arXiv 2209.06640, section 2, where the others of this family stand, too.
   """
 
-  name = "m1"
+  name = "power"
   formula = "y = b x^c"
   axes = ("scale",)
   coefficients = ("b",)

@@ -14,7 +14,7 @@ import hornet_jax
 from hornet_jax.errors import InputError, StorageError
 from hornet_jax.files import exists, read_file, write_file
 from hornet_jax.laws.condition import parse_condition
-from hornet_jax.laws.table import Table, read_points
+from hornet_jax.laws.table import Table, finished, read_points
 
 _SAME_SCALE = 0.01  # relative difference of the scale of a run to the registered one
 
@@ -147,8 +147,8 @@ def check_registration(registration: Registration, table: Table, trial: str) -> 
     )
   _check_kind(registration, table, row)
   loss = registration.columns["loss"]
-  table.check_column(loss)
-  measured = read_points(dataclasses.replace(table, rows=[dict(row)]), {"loss": loss}).losses[0]
+  alone = finished(dataclasses.replace(table, rows=[dict(row)]), loss)
+  measured = read_points(alone, {"loss": loss}).losses[0]
   low, high = registration.interval
   return Outcome(float(measured), bool(low <= measured <= high))
 
@@ -165,6 +165,7 @@ def _find_trial(table: Table, trial: str) -> Mapping[str, str]:
 
 
 def _check_kind(registration: Registration, table: Table, row: Mapping[str, str]) -> None:
+  # Bounds, such as flops<1e18, say which runs were fitted to; the next one may lie beyond.
   for condition in map(parse_condition, registration.where):
     table.check_column(condition.column)
     if condition.sign == "=" and not condition.holds(row):

@@ -26,7 +26,7 @@ _OURS = {
   **{"size": "params", "data": "images_seen", "compute": "flops", "scale": "flops"},
   **{"loss": "loss", "error": "error", "run": "run"},
 }
-_SHOWN = 5  # cells of a column, in an error
+_SHOWN = 5  # cells of a column or a row, in an error
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
 _TRAINING = "Training"  # of the benchmark: 1 for points to fit to, 0 for points to predict
 
@@ -126,35 +126,47 @@ def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
   return found
 
 
-def read_points(table: Table, columns: Mapping[str, str]) -> Points:
-  """Reads the numbers of some columns; rows without a loss are of runs without a result.
+def finished(table: Table, column: str) -> Table:
+  """Gives the rows with a loss: others are of runs that have no result yet, or never will.
 
   Args:
-    table: table to read.
+    table: table to look at.
+    column: column with the losses.
+
+  Raises:
+    InputError: if there is none.
+  """
+  table.check_column(column)
+  rows = [row for row in table.rows if row[column] != ""]
+  if not rows:
+    raise InputError(f"{table.path} must have losses in {column}: got empty cells alone.")
+  return dataclasses.replace(table, rows=rows)
+
+
+def read_points(table: Table, columns: Mapping[str, str]) -> Points:
+  """Reads the numbers of some columns; a column without any is left out.
+
+  Args:
+    table: table to read, whose rows are finished.
     columns: role -> column.
 
   Raises:
-    InputError: if a cell holds no positive number, or no row has a loss.
+    InputError: if a cell holds no positive number.
   """
-  finished = [row for row in table.rows if row[columns["loss"]] != ""]
-  if not finished:
-    raise InputError(f"{table.path} must have losses in {columns['loss']}: got empty cells alone.")
   values = {
-    role: np.array([_number(table, row, column) for row in finished])
+    role: np.array([_number(table, row, column) for row in table.rows])
     for role, column in columns.items()
-    if role != "run" and any(row[column] for row in finished)
+    if role != "run" and any(row[column] for row in table.rows)
   }
-  if "run" in columns and any(row[columns["run"]] for row in finished):
-    runs = np.array([row[columns["run"]] or f"row {i}" for i, row in enumerate(finished)])
-  else:
-    runs = np.array([f"row {i}" for i in range(len(finished))])
-  return Points(values, dict(columns), runs)
+  runs = [f"row {i}" for i in range(len(table.rows))]
+  if "run" in columns:
+    runs = [row[columns["run"]] or alone for row, alone in zip(table.rows, runs, strict=True)]
+  return Points(values, dict(columns), np.array(runs))
 
 
-def held_by_table(table: Table, columns: Mapping[str, str]) -> np.ndarray | None:
-  """Tells which points the benchmark's table holds out, bool [n]; None for any other table."""
-  finished = [row for row in table.rows if row[columns["loss"]] != ""]
-  marks = [row.get(_TRAINING) for row in finished]
+def held_by_table(table: Table) -> np.ndarray | None:
+  """Tells which rows the benchmark's table holds out, bool [n]; None for any other table."""
+  marks = [row.get(_TRAINING) for row in table.rows]
   return np.array([mark == "0" for mark in marks]) if set(marks) == {"0", "1"} else None
 
 
@@ -164,9 +176,9 @@ def _number(table: Table, row: Mapping[str, str], column: str) -> float:
   except ValueError:
     value = math.nan
   if not 0 < value < math.inf:
-    number = table.rows.index(dict(row)) + 1
+    start = ", ".join(list(row.values())[:_SHOWN])
     raise InputError(
-      f"{column} must hold positive numbers: got {row[column]!r} in row {number} of {table.path}. "
-      "Hint: leave rows out by --where, or name another column."
+      f"{column} must hold positive numbers: got {row[column]!r} in the row of {table.path} that "
+      f"begins with {start}. Hint: leave rows out by --where, or name another column."
     )
   return value
