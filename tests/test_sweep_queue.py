@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -75,8 +74,8 @@ def postgresql(tmp_path):
 
 
 def _answers(port):
-  with socket.socket() as probe:
-    return probe.connect_ex(("127.0.0.1", port)) == 0
+  ready = ["pg_isready", "--quiet", "--host=127.0.0.1", f"--port={port}"]
+  return subprocess.run(ready, check=False).returncode == 0
 
 
 def start_worker(storage, folder, seconds):
