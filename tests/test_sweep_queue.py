@@ -1,6 +1,7 @@
 """Every trial of a queue is run once, whoever works, dies or is late."""
 
 import contextlib
+import glob
 import os
 import pathlib
 import shutil
@@ -47,10 +48,13 @@ def queue(sqlite, open_queue):
 
 
 @pytest.fixture
-def postgresql(tmp_path):
+def postgresql(tmp_path, monkeypatch):
   """A server of its own, on a port of its own."""
-  if not shutil.which("initdb") or not shutil.which("postgres"):
-    pytest.skip("PostgreSQL is not installed, or its programs are not on the path")
+  # Debian does not put them on the path.
+  places = [*glob.glob("/usr/lib/postgresql/*/bin"), os.environ.get("PATH", "")]
+  monkeypatch.setenv("PATH", os.pathsep.join(places))
+  if missing := [name for name in ("initdb", "postgres", "pg_isready") if not shutil.which(name)]:
+    pytest.skip(f"PostgreSQL is not installed: no {', '.join(missing)}")
   folder, port = tmp_path / "postgresql", free_port()
   # It refuses to run as root.
   as_other = ["setpriv", "--reuid=65534", "--clear-groups"] if os.getuid() == 0 else []
