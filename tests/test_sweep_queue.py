@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -22,6 +23,7 @@ from hornet_jax.sweeps.worker import work
 
 ROOT = pathlib.Path(__file__).parents[1]
 WORKER_SCRIPT = ROOT / "tests" / "queue_worker.py"
+NOBODY = 65534
 
 
 def trials(count):
@@ -48,33 +50,31 @@ def queue(sqlite, open_queue):
 
 
 @pytest.fixture
-def postgresql(tmp_path, monkeypatch):
+def postgresql(monkeypatch):
   """A server of its own, on a port of its own."""
   # Debian does not put them on the path.
   places = [*glob.glob("/usr/lib/postgresql/*/bin"), os.environ.get("PATH", "")]
   monkeypatch.setenv("PATH", os.pathsep.join(places))
   if missing := [name for name in ("initdb", "postgres", "pg_isready") if not shutil.which(name)]:
     pytest.skip(f"PostgreSQL is not installed: no {', '.join(missing)}")
-  folder, port = tmp_path / "postgresql", free_port()
-  # It refuses to run as root.
-  as_other = ["setpriv", "--reuid=65534", "--clear-groups"] if os.getuid() == 0 else []
-  if as_other:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-      parent.chmod(0o755)
-  folder.mkdir()
-  if as_other:
-    os.chown(folder, 65534, -1)
-  make = [*as_other, "initdb", "-D", str(folder), "-U", "hornet", "-A", "trust", "--no-sync"]
-  subprocess.run(make, check=True, capture_output=True, cwd="/")
-  settings = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
-  server = subprocess.Popen([*as_other, "postgres", "-D", str(folder), *settings, "-F"], cwd="/")
-  try:
-    wait_for(lambda: _answers(port), server, seconds=60)
-    yield f"postgresql+psycopg://hornet@127.0.0.1:{port}/postgres"
-  finally:
-    server.send_signal(signal.SIGINT)
-    server.wait(60)
+  port = free_port()
+  with tempfile.TemporaryDirectory() as folder:
+    as_other = []
+    if os.getuid() == 0:  # as which it refuses to run
+      as_other = ["setpriv", f"--reuid={NOBODY}", "--clear-groups"]
+      os.chown(folder, NOBODY, -1)
+    make = [*as_other, "initdb", f"--pgdata={folder}/data", "-U", "hornet", "-A", "trust", "-N"]
+    subprocess.run(make, check=True, capture_output=True, cwd=folder)
+    settings = ["-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-F"]
+    server = subprocess.Popen(
+      [*as_other, "postgres", "-D", f"{folder}/data", *settings], cwd=folder
+    )
+    try:
+      wait_for(lambda: _answers(port), server, seconds=60)
+      yield f"postgresql+psycopg://hornet@127.0.0.1:{port}/postgres"
+    finally:
+      server.send_signal(signal.SIGINT)
+      server.wait(60)
 
 
 def _answers(port):
