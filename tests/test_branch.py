@@ -24,7 +24,7 @@ EPOCHS = 0.5  # 11 steps, of which the last 4 are the cool-down
 
 @pytest.fixture(scope="module")
 def load(data_dir):
-  """The digits config, shrunk, with drop path on and a checkpoint for the branch."""
+  """The digits config, shrunk, with drop path and muP, whose state is saved and restored too."""
 
   def config(**overrides):
     settings = {
@@ -37,6 +37,8 @@ def load(data_dir):
       "ema.decay": 0.5,
       "optimizer.schedule": "warmup_stable_decay",
       "optimizer.decay_fraction": 0.4,
+      "optimizer.parametrization": "mup",
+      "optimizer.base_width": 4,
       "optimizer.warmup_epochs": 0.1,
       "log.every_steps": 1,
       **overrides,

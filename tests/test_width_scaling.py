@@ -97,7 +97,7 @@ def trainer_of(devices, **overrides):
   settings = {
     "data.image_size": 16,
     "data.batch_size": 8,
-    "model.fields": "base_dim=16",
+    "model.fields": "base_dim=16, depths=(2,)",
     "model.drop_path_rate": 0.0,
     "optimizer.warmup_epochs": 0.0,
     "optimizer.learning_rate": 1e-2,

@@ -83,8 +83,7 @@ class Checkpoints:
     self._on_full_disk, self._lock = on_full_disk, lock or Lock()
     self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
     self._pending: concurrent.futures.Future[None] | None = None
-    self._shown_restorable = False
-    self._failures = 0  # saves in a row
+    self._shown_restorable, self._failures = False, 0  # of saves in a row
     make_folder(self._directory)
     self._clear_unfinished()
     self._find_newest()
