@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from processes import free_port
 from waiting import wait_for
 
-from hornet_jax.errors import InputError, StoppedError
+from hornet_jax.errors import InputError, StoppedError, StorageError
 from hornet_jax.sweeps.queue import REASON, TRIAL, WORKER, Queue
 from hornet_jax.sweeps.worker import work
 
@@ -248,6 +248,15 @@ def test_a_database_that_is_none_is_one_line(storage, message):
   with pytest.raises(InputError, match=message) as caught:
     Queue(storage, "sweep")
   assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_is_lost_is_one_line(queue, tmp_path):
+  queue.add(trials(1))
+  queue.close()
+  (tmp_path / "queue.db").write_bytes(b"nothing" * 1000)
+  for use in (queue.states, queue.reclaim, lambda: queue.run_next(lambda *_: 1.0, ())):
+    with pytest.raises(StorageError, match=r"the database of the sweep fails: .*not a database"):
+      use()
 
 
 def test_a_queue_that_must_be_there(sqlite):

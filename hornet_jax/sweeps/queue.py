@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -95,14 +95,17 @@ class Queue:
       for name, attributes in trials.items()
       if name not in there or (again and there[name].state == TrialState.FAIL)
     }
-    for name, attributes in new.items():
-      self._study.enqueue_trial({}, user_attrs={**attributes, TRIAL: name})
+    with _answering():
+      for name, attributes in new.items():
+        self._study.enqueue_trial({}, user_attrs={**attributes, TRIAL: name})
     return len(new)
 
   def states(self) -> dict[str, FrozenTrial]:
     """Gives of each trial, by its hash, the entry that counts: complete, or else the newest."""
     found: dict[str, FrozenTrial] = {}
-    for entry in self._study.get_trials(deepcopy=False):
+    with _answering():
+      entries = self._study.get_trials(deepcopy=False)
+    for entry in entries:
       name = entry.user_attrs.get(TRIAL)
       if name is None or entry.state == TrialState.PRUNED:
         continue  # Optuna's own, or a second entry of the same trial
@@ -120,13 +123,13 @@ class Queue:
     A worker of this machine is dead when its process is gone; one of another machine when it gave
     no sign of life for as long as `silence` says.
     """
-    for entry in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-      if _is_gone(entry.user_attrs.get(WORKER, "")):
-        with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # another one was faster
-          self._study.tell(entry.number, state=TrialState.FAIL)
-          self._study.enqueue_trial({}, user_attrs=dict(entry.user_attrs))
-    with warnings.catch_warnings():
+    with _answering(), warnings.catch_warnings():
       warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+      for entry in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _is_gone(entry.user_attrs.get(WORKER, "")):
+          with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # another was faster
+            self._study.tell(entry.number, state=TrialState.FAIL)
+            self._study.enqueue_trial({}, user_attrs=dict(entry.user_attrs))
       optuna.storages.fail_stale_trials(self._study)
 
   def run_next(self, run: Run, catch: Iterable[type[Exception]]) -> bool:
@@ -173,14 +176,15 @@ class Queue:
       return score
 
     try:
-      self._study.optimize(objective, n_trials=1, catch=tuple(catch))
+      with _answering():
+        self._study.optimize(objective, n_trials=1, catch=tuple(catch))
     except BaseException as error:
       if error is given_up:
         self._study.enqueue_trial({}, user_attrs=taken)
         raise
-      if isinstance(error, SQLAlchemyError | StorageInternalError):
-        raise StorageError(f"the database of the sweep fails: {_first_line(error)}") from error
-      if number < 0 or not self._study.trials[number].state.is_finished():
+      if isinstance(error, StorageError) or number < 0:
+        raise
+      if not self._study.trials[number].state.is_finished():
         raise
       # Optuna fails at an entry that another worker has closed, by one error or another.
       _logger.warning(
@@ -241,6 +245,16 @@ def _begin_immediately(engine: sqlalchemy.Engine) -> None:
   sqlalchemy.event.listen(engine, "connect", leave_transactions_alone)
   sqlalchemy.event.listen(engine, "begin", begin)
   engine.dispose()  # connections that were made before
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+  """Turns the errors of a database that does not answer into one that a new start may mend."""
+  try:
+    yield
+  except (SQLAlchemyError, StorageInternalError) as error:
+    cause = _first_line(error.__cause__ or error)
+    raise StorageError(f"the database of the sweep fails: {cause}") from error
 
 
 def _is_gone(worker: str) -> bool:
