@@ -5,14 +5,12 @@ import pathlib
 import re
 
 import pytest
-from postcard import Postcard
 from test_plan import SMALL_FSDP
 
 from hornet_jax.cli.main import main
 from hornet_jax.cost.memory import Memory
 from hornet_jax.cost.xla.collectives import Collective
 from hornet_jax.cost.xla.compile import Compiled, Lowered
-from hornet_jax.models import VARIANTS, register
 
 
 @pytest.mark.parametrize(
@@ -291,17 +289,3 @@ def test_models_and_tasks_of_the_users_own(capsys, data_dir, monkeypatch, tmp_pa
   command += [f"--config.data.data_dir={data_dir}"]
   assert main(command) == 0
   assert "fits" in capsys.readouterr().out
-
-
-@pytest.mark.plan
-def test_an_architecture_of_another_is_planned(monkeypatch, tmp_path, capsys):
-  """It is registered by a module that the command imports; nothing else knows it."""
-  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-  register("postcard_planned", Postcard, image_size=16)
-  settings = {"model.variant": "postcard_planned", "model.patch_size": 4, "data.image_size": 16}
-  arguments = [f"--config.{name}={value}" for name, value in settings.items()]
-  try:
-    assert main(["plan", "--config=imagenet1k", "--topology=v5e:2x2", "--batch=8", *arguments]) == 0
-  finally:
-    del VARIANTS["postcard_planned"]
-  assert "does not fit" not in capsys.readouterr().out
