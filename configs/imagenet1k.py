@@ -59,8 +59,6 @@ _MODELS = {
   "swin_base": (0.5, 5.0, 128, _RAND_AUGMENT),
   # Source: official DeiT, main.py.
   "deit_small": (0.1, 0.0, 128, _RAND_AUGMENT),
-  # Ours: ViT-B as DeiT-B, which has its shape.
-  "vit_base": (0.1, 0.0, 128, _RAND_AUGMENT),
 }
 
 

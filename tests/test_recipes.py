@@ -50,7 +50,6 @@ def test_every_official_run_has_its_config(recipe):
     ("convnext_iso_small", 16, 0.1, 0.0, "convnext_iso_micro"),
     ("swin_small", 4, 0.3, 5.0, "swin_micro"),
     ("deit_small", 16, 0.1, 0.0, "deit_micro"),
-    ("vit_base", 16, 0.1, 0.0, "deit_micro"),
     ("iso_small_gf", 16, 0.1, 1.0, "hornet_iso_micro_gf"),
     ("ladder_g1111", 4, 0.2, 100.0, "ladder_micro_g1111"),
   ],
