@@ -17,7 +17,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.studies.figure import draw_arms
 from hornet_jax.studies.price import chip_hours, describe_total
 from hornet_jax.studies.run_study import Runner, arm_trials, run_study, tuning_trials
-from hornet_jax.studies.study import FILE, Study, load_study
+from hornet_jax.studies.study import Study, load_study
 from hornet_jax.studies.summary import arm_results, learning_rates_table, results_table
 
 _PLAN_SECONDS = 1800.0  # for one program
@@ -25,7 +25,7 @@ _START, _END = "<!-- written by `hornet study` -->", "<!-- end of what it wrote 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument("study", help=f"folder with a {FILE}, such as experiments/orders")
+  parser.add_argument("study", help="folder with a study.py, such as experiments/orders")
   parser.add_argument(
     "--results",
     help="CSV file of all trials, a row each; what has a row is not run again (default: trials.csv "

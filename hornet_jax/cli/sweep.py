@@ -23,7 +23,7 @@ from hornet_jax.studies.price import chip_hours, describe_total
 from hornet_jax.sweeps.queue import Queue
 from hornet_jax.sweeps.results import results_csv
 from hornet_jax.sweeps.status import Status, describe_status, read_status
-from hornet_jax.sweeps.sweep import FILE, SweepTrial, load_sweep
+from hornet_jax.sweeps.sweep import SweepTrial, load_sweep
 from hornet_jax.sweeps.worker import ARM, CONFIG, FLOPS, LABEL, OVERRIDES, Trainer, work
 from hornet_jax.sweeps.workers import run_workers, stopped_by_signals
 from hornet_jax.wording import counted
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_action(actions, name: str, summary: str, action) -> argparse.ArgumentParser:
   parser = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-  parser.add_argument("sweep", help=f"folder with a {FILE}")
+  parser.add_argument("sweep", help="folder with a sweep.py, such as experiments/scaling")
   parser.add_argument(
     "--storage",
     help="database of the queue: sqlite:///FILE on one machine, else "

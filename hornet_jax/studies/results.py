@@ -33,7 +33,7 @@ COLUMNS = (
   "seconds",  # of the process that finished it
   "images_per_second",  # median over the log lines
   "reason",  # why there is no score
-  "revision",  # of this package
+  "revision",  # of the code
   "hardware",
   "started",  # UTC
   "ended",  # UTC

@@ -8,13 +8,13 @@ import statistics
 
 from etils import epath
 
-import hornet_jax
 from hornet_jax.runs.clock import start_time
 from hornet_jax.runs.records import read_records
 from hornet_jax.runs.result import RunResult
 from hornet_jax.runs.workdir import load_class_names, load_config, load_num_examples
 from hornet_jax.studies.model_cost import count_model, train_flops
 from hornet_jax.studies.results import Row
+from hornet_jax.studies.revision import revision
 from hornet_jax.studies.trial import Trial
 from hornet_jax.tasks import get_task
 from hornet_jax.train.task import EVAL, EVAL_EMA
@@ -58,7 +58,7 @@ def describe_result(trial: Trial, result: RunResult, workdir: epath.Path) -> Row
     "seconds": f"{records[-1]['seconds']:.1f}" if records else "0",
     "images_per_second": f"{statistics.median(speeds):.1f}" if speeds else "",
     "reason": "" if result.complete else result.reason,
-    "revision": hornet_jax.__version__,
+    "revision": revision(),
     "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
     "started": _utc(start_time(workdir)),
     "ended": result.ended,

@@ -1,15 +1,13 @@
 """A study holds designs against each other under one recipe; its file says which and how."""
 
 import dataclasses
-import importlib.util
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.studies.definition import load_definition
 from hornet_jax.studies.trial import Trial
-
-FILE = "study.py"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,25 +82,5 @@ class Study:
 
 
 def load_study(folder: pathlib.Path) -> Study:
-  """Calls `get_study()` of a folder's `study.py`.
-
-  Raises:
-    InputError: if there is no such file, or it does not give a study.
-  """
-  path = folder / FILE
-  if not path.is_file():
-    raise InputError(f"`study` must be a folder with a {FILE}: got {folder}.")
-  spec = importlib.util.spec_from_file_location(f"study_{folder.name}", path)
-  assert spec, path
-  assert spec.loader, path
-  module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-    study = module.get_study()
-  except InputError:
-    raise
-  except Exception as error:
-    raise InputError(f"{path} must define get_study(): {type(error).__name__}: {error}") from error
-  if not isinstance(study, Study):
-    raise InputError(f"get_study() of {path} must give a Study: got {type(study).__name__}.")
-  return study
+  """Calls `get_study()` of a folder's `study.py`; raises `InputError` where there is none."""
+  return load_definition(folder, "study", Study)

@@ -4,9 +4,8 @@ import statistics
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tabulate import tabulate
-
 from hornet_jax.studies.learning_rate import best_rate, rates_to_try
+from hornet_jax.studies.markdown import markdown_table
 from hornet_jax.studies.results import Row
 from hornet_jax.studies.study import Study
 
@@ -65,7 +64,7 @@ def results_table(study: Study, arms: Mapping[str, ArmResult]) -> str:
     }
     for name, arm in arms.items()
   ]
-  return _markdown(rows)
+  return markdown_table(rows)
 
 
 def learning_rates_table(study: Study, results: Mapping[str, Row]) -> str:
@@ -80,12 +79,4 @@ def learning_rates_table(study: Study, results: Mapping[str, Row]) -> str:
     {"family": family, **{f"{rate:g}": scores.get(rate, "") for rate in rates}}
     for family, scores in tried.items()
   ]
-  return _markdown(rows)
-
-
-def _markdown(rows: list[dict[str, str]]) -> str:
-  columns = len(rows[0]) if rows else 0
-  alignment = ["left"] + ["right"] * (columns - 1)
-  return tabulate(
-    rows, headers="keys", tablefmt="pipe", disable_numparse=True, colalign=alignment[:columns]
-  )
+  return markdown_table(rows)

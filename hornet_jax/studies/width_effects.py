@@ -9,7 +9,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from tabulate import tabulate
+
+from hornet_jax.studies.markdown import markdown_table
 
 _COLORS = ("#93c5fd", "#3b82f6", "#1d4ed8", "#172554")
 _MARK, _GRID = "#dc2626", "#e4e4e7"
@@ -38,7 +39,7 @@ def coordinates_table(widths: Sequence[int], scales: Scales) -> str:
       row[f"{name}, width {widths[-1]}"] = f"{last:.3g}"
       row[f"{name}, slope"] = f"{slope(widths, of_layer[layer]):+.3f}"
     rows.append(row)
-  return _markdown(rows)
+  return markdown_table(rows)
 
 
 def best_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
@@ -68,7 +69,7 @@ def rates_table(rates: Sequence[float], losses: Losses) -> str:
     for name, by_width in losses.items()
     for width, of_width in by_width.items()
   ]
-  return _markdown(rows)
+  return markdown_table(rows)
 
 
 def _beyond(rates: Sequence[float], losses: Sequence[float]) -> str:
@@ -137,8 +138,3 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     axes.grid(color=_GRID, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
   return figure, panels
-
-
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
-  alignment = ["left"] + ["right"] * (len(rows[0]) - 1)
-  return tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True, colalign=alignment)

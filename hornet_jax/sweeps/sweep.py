@@ -1,19 +1,18 @@
 """A sweep is what a scaling study trains; its file says which sizes, which data and how."""
 
 import dataclasses
-import importlib.util
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.studies.definition import load_definition
 from hornet_jax.studies.design import Design
 from hornet_jax.studies.model_cost import train_flops
 from hornet_jax.studies.trial import Trial
 from hornet_jax.sweeps.cost import Cost, Setting, read_setting
 from hornet_jax.sweeps.points import Point
 
-FILE = "sweep.py"
 LENGTHS = ("images_seen", "passes", "flops")
 """Axes of which a point has one: how long the training is."""
 _OWN = {"arm", "size", "seed", "unique_images", *LENGTHS}
@@ -35,15 +34,18 @@ class SweepTrial:
 
   Attributes:
     trial: what is trained.
-    arm: name of the arm.
     point: values of the axes.
     cost: what it costs.
   """
 
   trial: Trial
-  arm: str
   point: Point
   cost: Cost
+
+  @property
+  def arm(self) -> str:
+    """Names the arm."""
+    return self.point["arm"]
 
   @property
   def label(self) -> str:
@@ -122,32 +124,12 @@ class Sweep:
     if "unique_images" in point:
       overrides["data.unique_images"] = unique
     cost = Cost(setting.model, steps * setting.batch_size, unique)
-    return SweepTrial(Trial(config, overrides), arm, point, cost)
+    return SweepTrial(Trial(config, overrides), point, cost)
 
 
 def load_sweep(folder: pathlib.Path) -> Sweep:
-  """Calls `get_sweep()` of a folder's `sweep.py`.
-
-  Raises:
-    InputError: if there is no such file, or it does not give a sweep.
-  """
-  path = folder / FILE
-  if not path.is_file():
-    raise InputError(f"`sweep` must be a folder with a {FILE}: got {folder}.")
-  spec = importlib.util.spec_from_file_location(f"sweep_{folder.name}", path)
-  assert spec, path
-  assert spec.loader, path
-  module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-    sweep = module.get_sweep()
-  except InputError:
-    raise
-  except Exception as error:
-    raise InputError(f"{path} must define get_sweep(): {type(error).__name__}: {error}") from error
-  if not isinstance(sweep, Sweep):
-    raise InputError(f"get_sweep() of {path} must give a Sweep: got {type(sweep).__name__}.")
-  return sweep
+  """Calls `get_sweep()` of a folder's `sweep.py`; raises `InputError` where there is none."""
+  return load_definition(folder, "sweep", Sweep)
 
 
 def _check(point: Point, arms: Mapping[str, SizeRule]) -> None:
