@@ -1,6 +1,7 @@
 """`fit` reads tables, says what it found, and refuses bad input in one line."""
 
 import csv
+import json
 import re
 
 import pytest
@@ -8,6 +9,8 @@ from law_data import FOLDER, PLANTED
 from law_tables import CHINCHILLA, QUICK, fit_json, law_at, refused, study, trial, write
 
 from hornet_jax.cli.main import main
+from hornet_jax.errors import InputError
+from hornet_jax.laws.saved import read_best_size
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,25 @@ def test_our_own_table_is_read_as_it_is(results, capfd):
     assert low < PLANTED[name] < high, name
   assert found["warnings"] == []
   assert found["holdout"]["rmse"] < 0.02
+
+
+def test_a_saved_fit_gives_the_best_size_of_a_budget(results, tmp_path, capfd):
+  saved = tmp_path / "fit.json"
+  found = fit_json(capfd, results, *QUICK)
+  saved.write_text(json.dumps(found))
+  best = read_best_size(saved)
+  p = found["parameters"]
+  for budget in (1e16, 1e19):
+    size = best(budget)
+    losses = [
+      p["E"] + p["A"] / n ** p["alpha"] + p["B"] / (budget / (6 * n**0.9)) ** p["beta"]
+      for n in (size, 0.9 * size, 1.1 * size)
+    ]
+    assert losses[0] < min(losses[1:])
+  saved.write_text(json.dumps(fit_json(capfd, results, "--law=power", *QUICK)))
+  for path in (saved, tmp_path / "none.json", results):
+    with pytest.raises(InputError, match="must be what `fit --json` prints of a law of size"):
+      read_best_size(path)
 
 
 def test_what_is_printed_names_the_columns(results, capfd):

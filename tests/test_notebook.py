@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, and is kept without outputs."""
+"""The notebooks run from top to bottom, and are kept without outputs."""
 
 import os
 import pathlib
@@ -11,21 +11,31 @@ import nbformat
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
+SCALING_LAWS = ROOT / "notebooks" / "scaling_laws.ipynb"
 
 
-def test_no_outputs_are_stored():
-  notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("path", [QUICKSTART, SCALING_LAWS])
+def test_no_outputs_are_stored(path):
+  notebook = nbformat.read(path, as_version=4)
   nbformat.validate(notebook)
   cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
   assert len(cells) > 10
   assert all(not cell.outputs and cell.execution_count is None for cell in cells)
 
 
+def test_both_begin_alike():
+  first, second = (
+    [cell.source for cell in nbformat.read(path, as_version=4).cells][1:3]
+    for path in (QUICKSTART, SCALING_LAWS)
+  )
+  assert first == second
+
+
 def test_the_first_cell_asks_for_the_project_where_it_is_not(tmp_path, monkeypatch, capsys):
   """As in Colab, whose `files.upload` puts a file into the current folder; names have no prefix
   in the archives that git makes, and one in those of a website."""
-  first = next(c for c in nbformat.read(NOTEBOOK, as_version=4).cells if c.cell_type == "code")
+  first = next(c for c in nbformat.read(QUICKSTART, as_version=4).cells if c.cell_type == "code")
   for prefix in ("", "hornet_jax-main"):
     here = tmp_path / f"in_{prefix}"
     project = here / "elsewhere" / prefix
@@ -47,8 +57,30 @@ def test_the_first_cell_asks_for_the_project_where_it_is_not(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_notebook_runs(tmp_path):
-  """Unchanged, in a kernel of its own, as its reader runs it."""
+def test_quickstart_runs(tmp_path):
+  cells = execute(QUICKSTART, tmp_path)
+  assert "nothing, all was there" in text_of(cells[0])
+  printed = "".join(map(text_of, cells))
+  accuracy = float(printed.split("accuracy ")[-1].split("%")[0])
+  assert accuracy > 90
+  assert float(printed.split("after one pass: ")[-1].split("%")[0]) > 80
+  assert pictures(cells) == 6
+
+
+@pytest.mark.slow
+def test_scaling_laws_runs(tmp_path):
+  cells = execute(SCALING_LAWS, tmp_path)
+  printed = "".join(map(text_of, cells))
+  assert "9 of 9 done" in printed
+  assert "12 of 12 done" in printed
+  assert "measured" in printed
+  assert "95% interval" in printed
+  assert "1e24 FLOPs" in printed
+  assert pictures(cells) == 4
+
+
+def execute(notebook, tmp_path):
+  """Runs it unchanged, in a kernel of its own, as its reader does, and returns its code cells."""
   out = tmp_path / "executed.ipynb"
   program = (
     "import nbclient, nbformat, sys\n"
@@ -57,17 +89,15 @@ def test_notebook_runs(tmp_path):
     "nbformat.write(notebook, sys.argv[2])\n"
   )
   subprocess.run(
-    [sys.executable, "-c", program, NOTEBOOK, out, NOTEBOOK.parent],
+    [sys.executable, "-c", program, notebook, out, notebook.parent],
     check=True,
     env={**os.environ, "XLA_FLAGS": "", "PYTHONPATH": ""},
   )
-  cells = [cell for cell in nbformat.read(out, as_version=4).cells if cell.cell_type == "code"]
-  assert "nothing, all was there" in text_of(cells[0])
-  printed = "".join(map(text_of, cells))
-  accuracy = float(printed.split("accuracy ")[-1].split("%")[0])
-  assert accuracy > 90
-  assert float(printed.split("after one pass: ")[-1].split("%")[0]) > 80
-  assert sum("image/png" in o.get("data", {}) for cell in cells for o in cell.outputs) == 6
+  return [cell for cell in nbformat.read(out, as_version=4).cells if cell.cell_type == "code"]
+
+
+def pictures(cells):
+  return sum("image/png" in o.get("data", {}) for cell in cells for o in cell.outputs)
 
 
 def text_of(cell):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from waiting import wait_for
 
 from hornet_jax.cli.main import main
+from hornet_jax.data import datasets
 from hornet_jax.errors import InputError
 from hornet_jax.sweeps import (
   ByDepth,
@@ -24,7 +26,9 @@ from hornet_jax.sweeps import (
   random_points,
   star,
 )
+from hornet_jax.sweeps.sweep import load_sweep
 
+ROOT = pathlib.Path(__file__).parents[1]
 FILE = """
 from hornet_jax.sweeps import ByWidth, Sweep, grid
 
@@ -284,3 +288,12 @@ def test_a_worker_that_is_asked_to_stop_saves_its_trial(write_sweep, tmp_path):
   assert (result["complete"], result["exit_status"]) == (False, 75)
   status = command("status", folder, f"--trials={trials}")
   assert "1 trial: 1 waiting" in finish(status)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folder", "trials"), [("scaling", 72), ("scaling/imagenet22k", 33)])
+def test_the_sweeps_of_the_project_can_be_trained(folder, trials, monkeypatch):
+  monkeypatch.setattr(datasets, "find_prepared", lambda name, data_dir: None)  # as published
+  found = load_sweep(ROOT / "experiments" / folder).trials()
+  assert len(found) == trials
+  assert len({trial.trial.name for trial in found}) == trials

@@ -1,5 +1,6 @@
 """Every trial of a queue is run once, whoever works, dies or is late."""
 
+import concurrent.futures
 import contextlib
 import glob
 import os
@@ -11,7 +12,9 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 from processes import free_port
@@ -217,6 +220,22 @@ def test_bad_input_of_the_first_trial_ends_the_worker_and_loses_nothing(queue):
   with pytest.raises(InputError, match="not prepared"):
     work(queue, run, threading.Event())
   assert len(queue.names(TrialState.WAITING)) == 2
+
+
+def test_workers_of_one_process_keep_the_filters_of_warnings(sqlite, open_queue, monkeypatch):
+  """What Optuna calls experimental warns of nothing, whichever thread comes out first."""
+  entered = []
+
+  def fail_stale_trials(study):
+    entered.append(study)
+    time.sleep(0.3 * len(entered))  # the first one leaves while the second one is inside
+    warnings.warn("experimental", optuna.exceptions.ExperimentalWarning, stacklevel=2)
+
+  monkeypatch.setattr(optuna.storages, "fail_stale_trials", fail_stale_trials)
+  queues = [open_queue(sqlite) for _ in range(2)]
+  with concurrent.futures.ThreadPoolExecutor(len(queues)) as pool:
+    list(pool.map(lambda queue: queue.reclaim(), queues))
+  assert len(entered) == 2
 
 
 def test_a_stop_puts_the_trial_back(queue):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hornet_jax.data.datasets import training_size
+from hornet_jax.data.datasets import DATASETS, Dataset, training_size
 from hornet_jax.errors import InputError
 
 
@@ -18,6 +18,15 @@ from hornet_jax.errors import InputError
 )
 def test_a_part_of_a_known_dataset(split, images, tmp_path):
   assert training_size("imagenet2012", split, str(tmp_path)) == (images, 1000)
+
+
+def test_what_may_lack_images_is_counted_once_it_is_there(data_dir, tmp_path, monkeypatch):
+  assert training_size("imagenet22k/winter21", "train", str(tmp_path)) == (13_153_500, 19_167)
+  prepared = training_size("digits", "train", data_dir)
+  published = Dataset("train", "test", num_examples=2000, num_classes=11, may_lack_images=True)
+  monkeypatch.setitem(DATASETS, "digits", published)
+  assert training_size("digits", "train", data_dir) == prepared
+  assert training_size("digits", "train", str(tmp_path)) == (2000, 11)
 
 
 def test_other_splits_need_the_files(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from hornet_jax.laws.accounting import power_cost
 from hornet_jax.laws.analysis import Analysis
 from hornet_jax.report.law import LawSection
 
@@ -47,7 +48,11 @@ def record(analysis: Analysis, prediction: Mapping[str, Any] | None) -> dict[str
   if samples is not None:
     ends = samples.interval(samples.theta, fit.theta)
     intervals = {name: ends[:, i].tolist() for i, name in enumerate(fit.law.parameters)}
-  held = analysis.held
+  held, axes = analysis.held, {}
+  if fit.law.axes == ("size", "data"):
+    size = fit.points.values["size"]
+    cost = dataclasses.asdict(power_cost(fit.points)[0])
+    axes = {"cost": cost, "sizes": [float(size.min()), float(size.max())]}
   return {
     "law": fit.law.name,
     "formula": fit.law.formula,
@@ -64,4 +69,5 @@ def record(analysis: Analysis, prediction: Mapping[str, Any] | None) -> dict[str
     "holdout": held and {"from": held.bound, "points": len(held.held), "rmse": held.rmse},
     "left_out_rmse": [one.rmse for one in analysis.left_out],
     "prediction": prediction,
+    **axes,
   }

@@ -31,8 +31,10 @@ class Dataset:
     tfds_name: name in TFDS's catalogue, with the config where it has several.
     builder: dotted path of the module of ours that holds a TFDS `Builder`, where TFDS has none.
     needs_archives: whether a person has to get its archives.
-    num_examples: size of `train_split`; 0 where only the prepared dataset tells.
+    num_examples: size of `train_split` as published; 0 where only the prepared dataset tells.
     num_classes: number of classes; 0 likewise.
+    may_lack_images: whether preparing it leaves out images, those that cannot be decoded, so that
+      the prepared dataset alone has the exact size.
   """
 
   train_split: str
@@ -42,8 +44,10 @@ class Dataset:
   needs_archives: bool = False
   num_examples: int = 0
   num_classes: int = 0
+  may_lack_images: bool = False
 
 
+_IMAGENET22K_SIZES = {"fall11": (14_197_122, 21_841), "winter21": (13_153_500, 19_167)}
 DATASETS: dict[str, Dataset] = {
   "digits": Dataset(
     "train", "test", builder="hornet_jax.data.builders.digits.digits_dataset_builder"
@@ -63,7 +67,13 @@ DATASETS: dict[str, Dataset] = {
   ),
   **{
     f"imagenet22k/{build}": Dataset(
-      "train", "train[:1%]", tfds_name=f"imagenet22k/{build}", needs_archives=True
+      "train",
+      "train[:1%]",
+      tfds_name=f"imagenet22k/{build}",
+      needs_archives=True,
+      num_examples=_IMAGENET22K_SIZES.get(build, (0, 0))[0],
+      num_classes=_IMAGENET22K_SIZES.get(build, (0, 0))[1],
+      may_lack_images=True,
     )
     for build in BUILDS
   },
@@ -165,7 +175,8 @@ def training_size(name: str, split: str, data_dir: str, unique_images: int = 0) 
     InputError: if the dataset is not prepared and its sizes are not known.
   """
   known = DATASETS.get(name)
-  if known and known.num_examples:
+  is_exact = known and not (known.may_lack_images and find_prepared(name, data_dir))
+  if known and known.num_examples and is_exact:
     part = re.fullmatch(rf"{known.train_split}\[(\d*):(\d*)\]", split)
     if part or split in ("", known.train_split):
       rows = range(known.num_examples)

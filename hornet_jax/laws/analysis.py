@@ -169,7 +169,7 @@ def split_budgets(analysis: Analysis, cost: Cost, compute: np.ndarray) -> Budget
   """
   found = analysis.fit
   size = found.points.values.get("size", np.ones(1))
-  sizes = (float(size.min()) * _SMALLEST, float(size.max()) * _LARGEST)
+  sizes = considered_sizes(float(size.min()), float(size.max()))
   best = best_split(found.law, found.theta[None], cost, compute, sizes)
   if analysis.samples is None:
     return Budgets(compute, best)
@@ -179,6 +179,11 @@ def split_budgets(analysis: Analysis, cost: Cost, compute: np.ndarray) -> Budget
     for numbers, of_fit in zip(spread, best, strict=True)
   ]
   return Budgets(compute, best, *bands)
+
+
+def considered_sizes(smallest: float, largest: float) -> tuple[float, float]:
+  """Gives the ends of the sizes among which the best one is sought, by those that were trained."""
+  return smallest * _SMALLEST, largest * _LARGEST
 
 
 def _group_role(points: Points) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -32,6 +33,7 @@ _MAX_RETRIES = 20  # of a trial whose workers die
 _WAIT_SECONDS = 100  # for another process's transaction of SQLite
 
 _logger = logging.getLogger(__name__)
+_filters = threading.Lock()
 
 Attributes = Mapping[str, Any]
 Run = Callable[[Attributes, Callable[[str, Any], None]], float]
@@ -123,8 +125,7 @@ class Queue:
     A worker of this machine is dead when its process is gone; one of another machine when it gave
     no sign of life for as long as `silence` says.
     """
-    with _answering(), warnings.catch_warnings():
-      warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _answering(), _experiments_are_meant():
       for entry in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_gone(entry.user_attrs.get(WORKER, "")):
           with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # another was faster
@@ -209,8 +210,7 @@ def _open(url: str, beat: int, silence: int) -> RDBStorage:
   try:
     if is_sqlite and (file := sqlalchemy.make_url(url).database):
       make_folder(epath.Path(file).parent)
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experiments_are_meant():
       storage = RDBStorage(
         url,
         engine_kwargs={"connect_args": {"timeout": _WAIT_SECONDS}} if is_sqlite else {},
@@ -226,6 +226,18 @@ def _open(url: str, beat: int, silence: int) -> RDBStorage:
   if is_sqlite:
     _begin_immediately(storage.engine)
   return storage
+
+
+@contextlib.contextmanager
+def _experiments_are_meant() -> Iterator[None]:
+  """Keeps Optuna from warning of what it calls experimental; one thread at a time.
+
+  Python's filters of warnings belong to the process: of two threads that change them, one may
+  restore what the other has set.
+  """
+  with _filters, warnings.catch_warnings():
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    yield
 
 
 def _begin_immediately(engine: sqlalchemy.Engine) -> None:
