@@ -23,6 +23,7 @@ from hornet_jax.laws.doubts import (
   BOUNDARY,
   CORNER,
   EARLY_STOP,
+  RISING,
   VALLEY,
   find_doubts,
   find_released_doubts,
@@ -186,6 +187,36 @@ def test_parameters_at_a_bound_are_named():
   assert "E = 2.93e-68 is at its bound of 0" in doubts[1].text
   constant = evaluate_at(LAW, points, HUBER, np.array([*TRUTH[:3], 1e-4, TRUTH[4]]))
   assert any("alpha = 0.0001 is nearly 0" in doubt.text for doubt in find_doubts(constant))
+
+
+@pytest.mark.parametrize(
+  ("of_size", "text"),
+  [
+    (lambda n: 0.05 * np.log(n / 1e4), "alpha = "),  # larger models are worse
+    (lambda n: 0.3 * (n < 2e4), "is so large that its term is that of the smallest runs alone"),
+  ],
+)
+def test_a_size_that_does_not_help_is_no_exponent(of_size, text):
+  """More is never worse by the law, and the odd exponent is named."""
+  size, data = (
+    axis.ravel() for axis in np.meshgrid(np.geomspace(1e4, 1e5, 4), np.geomspace(1e4, 1e6, 4))
+  )
+  loss = 0.2 + 50 / data**0.4 + of_size(size)
+  found = fit(LAW, make_points(size=size, data=data, loss=loss), SQUARES)
+  assert found.parameters["alpha"] >= 0
+  further = found.predict(np.array([[1e6], [1e7]]))[0]
+  assert 0 < further <= found.predict(np.array([[1e5], [1e6]]))[0]
+  doubts = find_doubts(found)
+  assert RISING not in names(doubts)
+  assert any(text in doubt.text for doubt in doubts if doubt.name in (BOUNDARY, VALLEY))
+
+
+def test_a_loss_that_rises_is_named():
+  x = np.geomspace(1e3, 1e7, 12)
+  found = fit(get_law("power"), make_points(scale=x, loss=0.5 * x**0.1), LOG_SQUARES)
+  [doubt] = find_doubts(found)
+  assert doubt.name == RISING
+  assert "with 2 times the largest scale the law predicts 2.686, more than 2.506" in doubt.text
 
 
 def test_a_floor_that_the_points_do_not_show_is_named():

@@ -29,6 +29,7 @@ from hornet_jax.sweeps.workers import run_workers, stopped_by_signals
 from hornet_jax.wording import counted
 
 _PLAN_SECONDS = 1800.0  # for one program
+_CLEARED = "\x1b[H\x1b[J"  # terminal, from its top left corner on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   status = _add_action(actions, "status", "what is done, what runs, and the time left", _status)
   status.add_argument(
-    "--every", type=positive_int, metavar="SECONDS", help="repeat it until nothing is left"
+    "--every", type=positive_int, metavar="SECONDS", help="show it anew until nothing is left"
   )
   results = _add_action(actions, "results", "one table of all complete trials, as CSV", _results)
   results.add_argument("--out", help="file (default: print it)")
@@ -134,6 +135,8 @@ def _status(args: argparse.Namespace) -> int:
   with _opened(args, must_exist=True) as queue:
     while True:
       status = read_status(queue, epath.Path(args.trials))
+      if args.every and sys.stdout.isatty():
+        print(_CLEARED, end="")
       exit_status = _show(status)
       if not args.every or status.is_over:
         return exit_status

@@ -18,6 +18,7 @@ class Chinchilla(SeparableLaw):
   axes = ("size", "data")
   coefficients = ("E", "A", "B")
   shapes = ("alpha", "beta")
+  positive_shapes = ("alpha", "beta")
   exponents = ("alpha", "beta")
   floor = "E"
 

@@ -9,9 +9,12 @@ from hornet_jax.laws.profiles import span_within
 from hornet_jax.laws.released import released_sum, released_sum_at_corner
 
 EARLY_STOP, BOUNDARY, CORNER, VALLEY = "early stop", "boundary", "degenerate corner", "flat valley"
+RISING = "rising"
 _LOWER = 1e-3  # share by which a further search must not lower the sum
 _NO_EFFECT = 1e-5  # relative change of a loss by a relative change of a parameter
 _NO_EXPONENT = 1e-2
+_LARGEST_EXPONENT = 5.0  # beyond it a term is a thirtieth at twice the scale
+_FURTHER = 2.0  # factor beyond the points at which a law must not have risen
 _LEVEL = 1e-3  # above the smallest sum, over it: what fits as well
 _NEARLY = 1e-2  # likewise, for minima of their own
 _APART = 6  # decimals of the logarithms of sums of different minima
@@ -35,7 +38,7 @@ def find_doubts(fit: Fit) -> list[Doubt]:
   """Looks for the known failures of fits, also of those at published parameters."""
   stop = _early_stop(fit)
   valley = None if stop else _flat_valley(fit)  # which only a minimum has
-  found = [stop, *_without_effect(fit), *_without_exponent(fit), valley]
+  found = [stop, *_without_effect(fit), *_odd_exponents(fit), *_rising(fit), valley]
   return [doubt for doubt in found if doubt]
 
 
@@ -92,13 +95,42 @@ def _without_effect(fit: Fit) -> list[Doubt]:
   return found
 
 
-def _without_exponent(fit: Fit) -> list[Doubt]:
-  at = fit.parameters
-  return [
-    Doubt(BOUNDARY, f"{name} = {at[name]:.3g} is nearly 0: its term is one more constant.")
-    for name in fit.law.exponents
-    if abs(at[name]) < _NO_EXPONENT
-  ]
+def _odd_exponents(fit: Fit) -> list[Doubt]:
+  found = []
+  for name in fit.law.exponents:
+    value = fit.parameters[name]
+    if abs(value) < _NO_EXPONENT:
+      found.append(
+        Doubt(BOUNDARY, f"{name} = {value:.3g} is nearly 0: its term is one more constant.")
+      )
+    elif abs(value) > _LARGEST_EXPONENT:
+      found.append(
+        Doubt(
+          BOUNDARY,
+          f"{name} = {value:.3g} is so large that its term is that of the smallest runs alone: the "
+          "others do not depend on it.",
+        )
+      )
+  return found
+
+
+def _rising(fit: Fit) -> list[Doubt]:
+  """Names the axes along which the law predicts larger losses beyond the points."""
+  found = []
+  for axis, role in enumerate(fit.law.axes):
+    largest = fit.x.max(axis=1, keepdims=True)
+    further = largest.copy()
+    further[axis] *= _FURTHER
+    here, there = float(fit.predict(largest)[0]), float(fit.predict(further)[0])
+    if there > here:
+      found.append(
+        Doubt(
+          RISING,
+          f"with {_FURTHER:g} times the largest {fit.points.names[role]} the law predicts "
+          f"{there:.4g}, more than {here:.4g}: such data are no scaling law.",
+        )
+      )
+  return found
 
 
 def _flat_valley(fit: Fit) -> Doubt | None:
