@@ -42,7 +42,7 @@ class PatchHead(nn.Module):
   feature: str
 
   @nn.compact
-  def __call__(self, out, train):
+  def __call__(self, out, train, keys):
     """Gives [B, h, w]."""
     x = nn.BatchNorm(use_running_average=not train, momentum=0.5, name="norm")(out[self.feature])
     return nn.Conv(1, (1, 1), name="value")(x)[..., 0]

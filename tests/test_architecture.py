@@ -45,6 +45,7 @@ ALLOWED = {
     "train.presentation",
     "train.task",
   },
+  "dense": {"models", "ops"},
   "cost.operations": set(),
   "cost.count": {"cost.operations"},
   "cost.hardware": set(),
@@ -90,10 +91,10 @@ ALLOWED = {
   },
 }
 SHARED = {"errors", "exit_status", "extras", "file_kind", "files", "lock", "paths", "wording"}
-PURE = {"ops", "models"}
+PURE = {"dense", "ops", "models"}
 # The modules of `models` by which the rest of the package knows every model.
 FACE = {"", ".api", ".execution", ".param_info", ".parallel", ".stacking"}
-KNOWS_ARCHITECTURES = {"__init__", "bench", "convert", "models"}
+KNOWS_ARCHITECTURES = {"__init__", "bench", "convert", "dense", "models"}
 PURE_LIBRARIES = {"jax", "flax", "jaxtyping", "numpy"}
 PREPOSITIONS = {"as", "by", "for", "from", "in", "of", "on", "over", "to", "with"}
 TENSORFLOW = {"apache_beam", "tensorflow", "tensorflow_datasets"}

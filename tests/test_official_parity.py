@@ -83,7 +83,7 @@ CASES = [
     implementation,
     marks=[pytest.mark.slow] if implementation == "fft" and "interp" in name else [],
   )
-  for name in names("cls_") + names("unit_")
+  for name in names("cls_") + [name for name in names("unit_") if "module" not in name]
   for implementation in IMPLEMENTATIONS
   if implementation == "dft" or "gf" in name or "glf" in name
 ]

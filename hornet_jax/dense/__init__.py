@@ -1,0 +1,9 @@
+"""Parts of networks that say something of every position: necks and heads on feature maps."""
+
+from hornet_jax.dense.conv_norm import ConvNorm
+from hornet_jax.dense.fcn_head import FcnHead
+from hornet_jax.dense.gnconv_norm import GnConvNorm
+from hornet_jax.dense.level_norms import LevelNorms
+from hornet_jax.dense.uper_head import UperHead
+
+__all__ = ["ConvNorm", "FcnHead", "GnConvNorm", "LevelNorms", "UperHead"]
