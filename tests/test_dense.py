@@ -9,9 +9,12 @@ import pytest
 from flax import traverse_util
 from golden_data import Golden, assert_close, names
 
-from hornet_jax import HorNet
+from hornet_jax import HorNet, create_model
 from hornet_jax.convert.mmseg import head_variables, variables_from_mmseg
-from hornet_jax.dense import GnConvNorm, LevelNorms, UperHead
+from hornet_jax.cost.count import count_params, forward_work
+from hornet_jax.dense import FcnHead, GnConvNorm, LevelNorms, SegmentationHead, UperHead
+from hornet_jax.dense.channel_dropout import channel_dropout
+from hornet_jax.errors import InputError
 from hornet_jax.models.headed import attach_head
 
 
@@ -129,3 +132,70 @@ def test_the_head_of_uper_net(name):
   check(
     golden, head.apply, head_variables(golden.group("param/")), inputs_of(golden), head_variables
   )
+
+
+def uper_net(variant, fusion=None, **fields):
+  """As the official configs for ADE20K have it."""
+  backbone = create_model(variant, num_classes=0, **fields)
+  levels = [feature.name for feature in backbone.features()]
+  head = SegmentationHead(levels, UperHead(150, fusion=fusion), FcnHead(150))
+  return attach_head(backbone, head)
+
+
+# Millions of parameters as published, arXiv 2207.14284 table 2.
+PUBLISHED = {
+  "tiny_7x7": 52,
+  "tiny_gf": 55,
+  "small_7x7": 81,
+  "small_gf": 85,
+  "base_7x7": 121,
+  "base_gf": 126,
+  "large_7x7": 232,
+  "large_gf": 239,
+}
+
+
+@pytest.mark.parametrize(("name", "millions"), PUBLISHED.items())
+def test_parameters_of_uper_net(name, millions):
+  filters = {"filters": ("7x7", "7x7", (24, 13), (12, 7))} if name.endswith("gf") else {}
+  model = uper_net(f"hornet_{name}", **filters)
+  images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  variables = jax.eval_shape(model.init, jax.random.key(0), images)
+  assert round(count_params(variables["params"]) / 1e6) == millions
+
+
+@pytest.mark.parametrize(
+  ("size", "image_size", "billions"),
+  [
+    ("tiny", (512, 2048), 926),
+    ("small", (512, 2048), 1030),
+    ("base", (512, 2048), 1174),
+    ("large", (640, 2560), 2473),
+  ],
+)
+def test_products_of_uper_net(size, image_size, billions):
+  work = forward_work(uper_net(f"hornet_{size}_7x7"), image_size)
+  assert work.macs / 1e9 == pytest.approx(billions, rel=0.01)
+
+
+def test_what_a_gnconv_saves_in_the_fusion():
+  fusion = functools.partial(GnConvNorm, filter="7x7")
+  with_conv, with_gnconv = (
+    forward_work(uper_net("hornet_tiny_7x7", made), (512, 2048)).macs for made in (None, fusion)
+  )
+  assert (with_conv - with_gnconv) / 1e9 == pytest.approx(452.8, abs=0.05)
+
+
+def test_channels_are_dropped_by_the_key_of_their_example():
+  """The draw of an example is the same in any batch; without keys training is refused."""
+  x = jax.random.uniform(jax.random.key(0), (4, 2, 3, 50), minval=1.0)
+  keys = jax.random.split(jax.random.key(1), 4)
+  dropped = channel_dropout(x, 0.25, keys)
+  factors = np.asarray(dropped / x)
+  np.testing.assert_allclose(np.unique(factors.round(5)), [0, 1.33333])
+  assert (factors == factors[:, :1, :1]).all()  # whole channels
+  assert 0.15 < (factors == 0).mean() < 0.35
+  np.testing.assert_array_equal(channel_dropout(x[2:3], 0.25, keys[2:3])[0], dropped[2])
+  assert (channel_dropout(x, 0.25, keys, salt=1) != dropped).any()
+  with pytest.raises(InputError, match="`keys` must be given to train with dropout"):
+    channel_dropout(x, 0.25, None)

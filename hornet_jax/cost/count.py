@@ -30,6 +30,9 @@ _PLAIN = {
   "fsdp": False,
 }
 
+ImageSize = int | tuple[int, int]
+"""Side of a square image, or height and width, in pixels."""
+
 Scopes = tuple[str, ...]
 """Name scopes from the outermost to the innermost: `("MyModel", "stem", "conv")`."""
 
@@ -91,20 +94,20 @@ def count_params(params: Any) -> int:
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def forward_work(model: nn.Module, image_size: int, channels: int = 3) -> Work:
-  """Counts the forward pass of one square image.
+def forward_work(model: nn.Module, image_size: ImageSize, channels: int = 3) -> Work:
+  """Counts the forward pass of one image.
 
   Args:
     model: any model that is applied to normalised images [B, H, W, C]; how it is executed makes
       no difference.
-    image_size: side of the image, in pixels.
+    image_size: size of the image.
     channels: number C of its channels.
   """
   return total(_forward(_plain(model, remat="none"), image_size, channels).works.values())
 
 
-def training_work(model: nn.Module, image_size: int, channels: int = 3) -> Work:
-  """Counts the forward and backward pass of one square image, with what is recomputed.
+def training_work(model: nn.Module, image_size: ImageSize, channels: int = 3) -> Work:
+  """Counts the forward and backward pass of one image, with what is recomputed.
 
   The gradient is that of all parameters. Here `elements` are numbers written or read: each result
   of the forward pass is written and read once there and read again in the backward pass, where
@@ -115,7 +118,7 @@ def training_work(model: nn.Module, image_size: int, channels: int = 3) -> Work:
   Args:
     model: any model that is applied to normalised images [B, H, W, C]; of its execution, only
       `remat` makes a difference.
-    image_size: side of the image, in pixels.
+    image_size: size of the image.
     channels: number C of its channels.
   """
   works = _training(_plain(model), image_size, channels)
@@ -125,7 +128,7 @@ def training_work(model: nn.Module, image_size: int, channels: int = 3) -> Work:
   return dataclasses.replace(total(works.values()), elements=elements)
 
 
-def stage_costs(model: nn.Module, image_size: int, channels: int = 3) -> list[StageCost]:
+def stage_costs(model: nn.Module, image_size: ImageSize, channels: int = 3) -> list[StageCost]:
   """Lists the costs of a model's parts in the order of computation; they sum to the whole.
 
   What belongs to no part, such as a parameter of the model itself, stands in a last row with the
@@ -133,7 +136,7 @@ def stage_costs(model: nn.Module, image_size: int, channels: int = 3) -> list[St
 
   Args:
     model: any model that is applied to normalised images [B, H, W, C].
-    image_size: side of the square image, in pixels.
+    image_size: size of the image.
     channels: number C of its channels.
   """
   forward = _forward(_plain(model, remat="none"), image_size, channels)
@@ -179,7 +182,7 @@ class _Forward:
 
 
 @functools.lru_cache
-def _forward(model: nn.Module, image_size: int, channels: int) -> _Forward:
+def _forward(model: nn.Module, image_size: ImageSize, channels: int) -> _Forward:
   parts = {}
 
   def record(call: Callable, args: Any, kwargs: Any, context: Any) -> Any:
@@ -190,7 +193,7 @@ def _forward(model: nn.Module, image_size: int, channels: int) -> _Forward:
       parts[context.module.name] = jax.tree.leaves(output)[-1].shape[1:]
     return output
 
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
+  images = _images(image_size, channels)
   # The key is made within, so that no device is asked for it.
   variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
   with nn.intercept_methods(record):
@@ -199,14 +202,19 @@ def _forward(model: nn.Module, image_size: int, channels: int) -> _Forward:
 
 
 @functools.lru_cache
-def _training(model: nn.Module, image_size: int, channels: int) -> Mapping[Scopes, Work]:
+def _training(model: nn.Module, image_size: ImageSize, channels: int) -> Mapping[Scopes, Work]:
   def loss(params: Any, others: Any, images: jax.Array) -> jax.Array:
     outputs = jax.tree.leaves(model.apply({"params": params, **others}, images))
     return sum((jnp.sum(output) for output in outputs), jnp.zeros(()))
 
   others = dict(_forward(_plain(model, remat="none"), image_size, channels).variables)
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
+  images = _images(image_size, channels)
   return count(jax.value_and_grad(loss), others.pop("params"), others, images)
+
+
+def _images(image_size: ImageSize, channels: int) -> jax.ShapeDtypeStruct:
+  height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+  return jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
 
 
 def _plain(value: Any, **fields: Any) -> Any:

@@ -4,6 +4,7 @@ from hornet_jax.dense.conv_norm import ConvNorm
 from hornet_jax.dense.fcn_head import FcnHead
 from hornet_jax.dense.gnconv_norm import GnConvNorm
 from hornet_jax.dense.level_norms import LevelNorms
+from hornet_jax.dense.segmentation_head import SegmentationHead
 from hornet_jax.dense.uper_head import UperHead
 
-__all__ = ["ConvNorm", "FcnHead", "GnConvNorm", "LevelNorms", "UperHead"]
+__all__ = ["ConvNorm", "FcnHead", "GnConvNorm", "LevelNorms", "SegmentationHead", "UperHead"]
