@@ -6,7 +6,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import (
+  FuncFormatter,
+  LogFormatterSciNotation,
+  LogLocator,
+  MaxNLocator,
+  NullFormatter,
+)
 
 from hornet_jax.laws.fitting import Fit
 from hornet_jax.laws.isoflop import Parabola, frontier
@@ -24,6 +30,7 @@ _STYLE = {
 }
 _COLORS = "viridis"
 _CURVES, _FINE = 6, 120
+_DECADE = 10.0
 _AHEAD = 10.0  # factor by which curves go on beyond the largest run
 
 
@@ -54,7 +61,8 @@ def draw_fit(fit: Fit, samples: Bootstrap | None = None, held: Points | None = N
       below.scatter(x, errors, s=22, facecolors="none", edgecolors=_RED)
       above.legend(frameon=False, loc="upper right")
     above.set_yscale("log")
-    _plain_numbers(above)
+    _plain_numbers(above.yaxis)
+    _plain_numbers(below.xaxis)
     above.set_ylabel(fit.points.names["loss"])
     below.set_ylabel("off by, %")
     below.set_xlabel(fit.points.names[role])
@@ -116,7 +124,7 @@ def draw_frontier(
       axes.fill_between(budgets, *band, color=_RED, alpha=0.15, lw=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    _plain_numbers(axes)
+    _plain_numbers(axes.yaxis)
     axes.set_xlabel(points.names["compute"])
     axes.set_ylabel(points.names["loss"])
     axes.legend(frameon=False)
@@ -210,15 +218,18 @@ def _residuals(axes: Any, fit: Fit, points: Points, by: np.ndarray | None = None
   axes.axhline(0, color=_GREY, lw=0.8)
 
 
-def _plain_numbers(axes: Any) -> None:
+def _plain_numbers(axis: Any) -> None:
   """Writes a logarithmic axis of less than two decades as numbers, not as powers of ten."""
-  low, high = axes.get_ylim()
-  if high < 100 * low:
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+  low, high = axis.get_view_interval()
+  if high < _DECADE * low:
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+  elif high < _DECADE**2 * low:
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
   else:
-    axes.yaxis.set_major_formatter(LogFormatterSciNotation())
+    axis.set_major_formatter(LogFormatterSciNotation())
+    return
+  axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+  axis.set_minor_formatter(NullFormatter())
 
 
 def _shades(count: int) -> list[Any]:
