@@ -11,7 +11,7 @@ from hornet_jax import create_model
 from hornet_jax.errors import InputError
 from hornet_jax.models.layers import drop_path_rates
 from hornet_jax.models.stacking import stack_blocks, unstack_blocks
-from hornet_jax.train.layer_decay import layer_ids, scale_by_layer
+from hornet_jax.train.layer_decay import layer_ids, scale_by_layer, scale_by_stage
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,25 @@ def test_every_parameter_has_the_official_layer(golden):
     assert layer == expected[prefix], key
     seen.add(prefix)
   assert seen == expected.keys()
+
+
+@pytest.mark.parametrize(
+  ("num_layers", "expected"),
+  [  # the official multipliers at a decay of 0.9
+    (12, {"stem": 0.254, "downsample_2": 0.254, "stage_0": 0.282, "stage_3": 0.387, "head": 1.0}),
+    (6, {"stem": 0.478, "downsample_1": 0.478, "stage_0": 0.531, "stage_3": 0.729, "norm": 1.0}),
+  ],
+)
+def test_scales_of_stages(num_layers, expected):
+  updates = {
+    name: {"block_0": {"bias": jnp.ones(2)}} if name.startswith("stage") else {"bias": jnp.ones(2)}
+    for name in expected
+  }
+  tx = scale_by_stage(TINY.param_info, 0.9, num_layers)
+  scaled, _ = tx.update(updates, tx.init(updates), updates)
+  for name, factor in expected.items():
+    for leaf in jax.tree.leaves(scaled[name]):
+      np.testing.assert_allclose(leaf, factor, atol=5e-4)
 
 
 def test_scales(golden):

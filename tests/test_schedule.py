@@ -4,18 +4,20 @@ import math
 
 import numpy as np
 import pytest
+from golden_data import GOLDEN
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.config.check import check_config
 from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
 from hornet_jax.errors import InputError
-from hornet_jax.train.schedule import make_schedule, warmup_cosine, warmup_stable_decay
+from hornet_jax.train.schedule import make_schedule, warmup_cosine, warmup_poly, warmup_stable_decay
 
 SETTINGS = {
   "learning_rate": 4e-3,
   "final_learning_rate": 1e-6,
   "decay_fraction": 0.2,
   "decay_shape": "linear",
+  "poly_power": 1.0,
 }
 
 
@@ -52,6 +54,18 @@ def test_until_the_cool_down_no_value_depends_on_the_length():
 def test_the_cosine_is_the_official_one():
   made = make_schedule(40, 5, schedule="cosine", **SETTINGS)
   np.testing.assert_array_equal(values(made, 40), values(warmup_cosine(4e-3, 1e-6, 40, 5), 40))
+
+
+@pytest.mark.parametrize("power", [1.0, 0.9])
+def test_poly_is_the_one_of_torch(power):
+  expected = np.load(GOLDEN / "dense.npz")[f"poly/{power}"]
+  schedule = warmup_poly(1e-4, 0.0, 40, 8, power)
+  np.testing.assert_allclose(values(schedule, 40), expected, rtol=2e-6)
+  made = make_schedule(
+    40, 8, schedule="poly", **SETTINGS | {"final_learning_rate": 1e-6, "poly_power": power}
+  )
+  assert float(made(0)) == pytest.approx(4e-9, rel=1e-4)
+  assert float(made(40)) == pytest.approx(1e-6, rel=1e-4)
 
 
 def test_warm_up_and_cool_down_must_fit():

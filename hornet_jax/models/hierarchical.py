@@ -214,7 +214,15 @@ class Hierarchical(nn.Module):
     if part == "stem" and info.role is Role.MATRIX:
       info = dataclasses.replace(info, role=Role.STEM)
     layer, num_layers = self.layer(path) or (None, 0)
-    return dataclasses.replace(info, head=part == "head", layer=layer, num_layers=num_layers)
+    kind, _, number = part.partition("_")
+    stages = {"stem": 0, "downsample": 0, "stage": int(number or 0) + 1}
+    return dataclasses.replace(
+      info,
+      head=part == "head",
+      layer=layer,
+      num_layers=num_layers,
+      stage=stages.get(kind),
+    )
 
   def adapt(self, path: str, value: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     """Returns the value as it is: here no parameter depends on the image size."""

@@ -41,6 +41,8 @@ class ParamInfo:
       where the classes are others; its last axis is that of the classes.
     layer: number of its layer for layer decay, from 0; None where the architecture has none.
     num_layers: number of layers for layer decay; 0 where the architecture has none.
+    stage: number of its stage, from 1; 0 for what lies before and between stages; None for what
+      lies behind them, such as a head.
   """
 
   role: Role
@@ -48,6 +50,7 @@ class ParamInfo:
   head: bool = False
   layer: int | None = None
   num_layers: int = 0
+  stage: int | None = None
 
 
 ParamInfoOf = Callable[[str], ParamInfo]

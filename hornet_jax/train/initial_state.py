@@ -35,8 +35,10 @@ class InitialState:
   def check(self) -> None:
     """Raises `InputError` where a run cannot start as the config says; makes no state."""
     params = self._trainer.abstract_state().params
-    if self._trainer.config["optimizer"]["layer_decay"] != 1:
-      layer_ids(self._trainer.model.param_info, params)
+    optimizer = self._trainer.config["optimizer"]
+    if optimizer["layer_decay"] != 1:
+      if optimizer["layer_decay_by"] == "layer":
+        layer_ids(self._trainer.model.param_info, params)
       if self._source is None:
         raise InputError(
           "`optimizer.layer_decay` must come with `init.checkpoint`: expected a trained model to "

@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array
 
 from hornet_jax.errors import InputError
-from hornet_jax.models.param_info import ParamInfo, ParamInfoOf, map_block_params
+from hornet_jax.models.param_info import ParamInfo, ParamInfoOf, map_block_params, map_params
 
 
 def layer_ids(param_info: ParamInfoOf, params: Any) -> Any:
@@ -53,5 +53,32 @@ def scale_by_layer(param_info: ParamInfoOf, decay: float) -> optax.GradientTrans
       return update * jnp.asarray(decay ** (infos[0].num_layers - 1 - layer), update.dtype)
 
     return map_block_params(scaled, param_info, updates, layers)
+
+  return optax.stateless(scale)
+
+
+def scale_by_stage(
+  param_info: ParamInfoOf, decay: float, num_layers: int
+) -> optax.GradientTransformation:
+  """Scales the updates of stage s, from 1, by decay^(num_layers + 1 - s), weight decay included.
+
+  What lies before and between stages is stage 0; what lies behind them is not scaled.
+
+  Source: the official learning-rate constructor for segmentation, `stage_wise`.
+
+  Args:
+    param_info: description of the architecture's parameters.
+    decay: factor from a stage to the one before it.
+    num_layers: number n that stands for the depth; 12 in most official configs, and 6.
+  """
+
+  def scale(updates: Any, params: Any) -> Any:
+    del params
+
+    def scaled(info: ParamInfo, update: Array) -> Array:
+      power = 0 if info.stage is None else num_layers + 1 - info.stage
+      return update * jnp.asarray(decay**power, update.dtype)
+
+    return map_params(scaled, param_info, updates)
 
   return optax.stateless(scale)

@@ -8,7 +8,7 @@ import optax
 
 from hornet_jax.errors import unknown_name
 from hornet_jax.models.param_info import ParamInfoOf, Role, map_params
-from hornet_jax.train.layer_decay import scale_by_layer
+from hornet_jax.train.layer_decay import scale_by_layer, scale_by_stage
 from hornet_jax.train.width_scaling import UNSCALED, WidthScaling
 
 _MU_DTYPES = ("float32", "bfloat16")
@@ -46,6 +46,8 @@ def adamw(
   clip_norm: float,
   mu_dtype: str = "float32",
   layer_decay: float = 1.0,
+  layer_decay_by: str = "layer",
+  stage_decay_layers: int = 12,
   trainable: Callable[[Any], Any] | None = None,
   scaling: WidthScaling = UNSCALED,
 ) -> optax.GradientTransformation:
@@ -67,6 +69,8 @@ def adamw(
     mu_dtype: type in which the first moment is kept, `"float32"` or `"bfloat16"`.
     layer_decay: factor of the learning rate from each layer to the one before, see
       `scale_by_layer`; 1 for none.
+    layer_decay_by: `"layer"`, or `"stage"` for `scale_by_stage`.
+    stage_decay_layers: see `scale_by_stage`.
     trainable: params -> tree of bools; the others get no update and need no moments. None
       for all.
     scaling: factors of the learning rates, which leave learning rate times decay as it is.
@@ -84,5 +88,8 @@ def adamw(
     transforms = {True: tx, False: optax.set_to_zero()}
     tx = optax.partition(transforms, trainable)
   clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm > 0 else []
-  scale = [scale_by_layer(param_info, layer_decay)] if layer_decay != 1 else []
-  return optax.chain(*clip, tx, *scale)
+  if layer_decay == 1:
+    return optax.chain(*clip, tx)
+  if layer_decay_by == "stage":
+    return optax.chain(*clip, tx, scale_by_stage(param_info, layer_decay, stage_decay_layers))
+  return optax.chain(*clip, tx, scale_by_layer(param_info, layer_decay))

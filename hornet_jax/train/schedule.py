@@ -1,4 +1,4 @@
-"""The learning rate warms up, then falls by a cosine, or stays until a cool-down."""
+"""The learning rate warms up, then falls by a cosine or a power, or stays until a cool-down."""
 
 import jax.numpy as jnp
 import optax
@@ -7,6 +7,8 @@ from jaxtyping import Array
 
 from hornet_jax.config.length import cool_down_start
 from hornet_jax.errors import InputError
+
+_FIRST_FACTOR = 1e-6  # of a linear warm-up that is multiplied
 
 
 def make_schedule(
@@ -18,23 +20,29 @@ def make_schedule(
   final_learning_rate: float,
   decay_fraction: float,
   decay_shape: str,
+  poly_power: float,
 ) -> optax.Schedule:
   """Makes the schedule of a run.
 
   Args:
     total_steps: steps of the whole run.
     warmup_steps: steps in which the learning rate grows.
-    schedule: `"cosine"` or `"warmup_stable_decay"`.
+    schedule: `"cosine"`, `"poly"` or `"warmup_stable_decay"`.
     learning_rate: highest value.
     final_learning_rate: value that the run tends to.
     decay_fraction: share of the steps that a cool-down takes.
     decay_shape: shape of a cool-down, see `warmup_stable_decay`.
+    poly_power: power of `"poly"`.
 
   Raises:
     InputError: if warm-up and cool-down are longer than the run.
   """
   if schedule == "cosine":
     return warmup_cosine(learning_rate, final_learning_rate, total_steps, warmup_steps)
+  if schedule == "poly":
+    return warmup_poly(
+      learning_rate, final_learning_rate, total_steps, warmup_steps, power=poly_power
+    )
   decay_start = cool_down_start(total_steps, decay_fraction)
   if warmup_steps > decay_start:
     raise InputError(
@@ -66,6 +74,38 @@ def warmup_cosine(peak: float, final: float, total_steps: int, warmup_steps: int
   """
   cosine = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1), final / peak)
   return _warmed_up(peak, warmup_steps, cosine)
+
+
+def warmup_poly(
+  peak: float, final: float, total_steps: int, warmup_steps: int, power: float = 1.0
+) -> optax.Schedule:
+  """Makes a power that falls from the first step on, times a linear warm-up.
+
+  Step i: final + (peak - final) (1 - i / total)^power, in the first W steps times
+  r + (1 - r) i / W with r = 1e-6. So the peak is never quite reached.
+
+  Source: mmcv's `PolyLrUpdaterHook` with linear warm-up and `warmup_ratio=1e-6`, of the official
+  segmentation configs.
+
+  Args:
+    peak: value of the power at step 0.
+    final: value that the power tends to.
+    total_steps: steps of the whole run.
+    warmup_steps: W; 0 for none.
+    power: exponent; 1 for a straight line.
+
+  Returns:
+    A function of the step, as optax wants it.
+  """
+  poly = optax.polynomial_schedule(peak, final, power, total_steps)
+  if warmup_steps == 0:
+    return poly
+
+  def warmed_up(step: ArrayLike) -> Array:
+    done = jnp.clip(step / warmup_steps, 0.0, 1.0)
+    return poly(step) * (_FIRST_FACTOR + (1 - _FIRST_FACTOR) * done)
+
+  return warmed_up
 
 
 def warmup_stable_decay(

@@ -38,7 +38,7 @@ from hornet_jax.train.step import StepSettings, TrainStep, make_eval_step, make_
 _logger = logging.getLogger(__name__)
 _OF_SCHEDULE = (
   *("schedule", "learning_rate", "final_learning_rate"),
-  *("decay_fraction", "decay_shape"),
+  *("decay_fraction", "decay_shape", "poly_power"),
 )
 _OF_WIDTH = ("parametrization", "base_width", "width_exponent")
 

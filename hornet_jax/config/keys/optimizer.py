@@ -26,9 +26,9 @@ OPTIMIZER: dict[str, Key] = {
   ),
   "optimizer.schedule": later(
     "cosine",
-    "Learning rate behind the warm-up: a cosine, or a constant and a cool-down "
-    "(warmup_stable_decay), from which runs of other lengths branch off.",
-    choices=("cosine", "warmup_stable_decay"),
+    "Learning rate behind the warm-up: a cosine, a power of what is left (poly), or a constant and "
+    "a cool-down (warmup_stable_decay), from which runs of other lengths branch off.",
+    choices=("cosine", "poly", "warmup_stable_decay"),
     before="cosine",
   ),
   "optimizer.decay_fraction": later(
@@ -40,6 +40,7 @@ OPTIMIZER: dict[str, Key] = {
     choices=("linear", "1-sqrt"),
     before="linear",
   ),
+  "optimizer.poly_power": later(1.0, "Power of poly; 1 for a straight line.", POSITIVE, before=1.0),
   "optimizer.weight_decay": Key(0.05, "Weight decay of AdamW.", NOT_NEGATIVE),
   "optimizer.b1": Key(0.9, "Decay of AdamW's first moment.", FRACTION),
   "optimizer.b2": Key(0.999, "Decay of AdamW's second moment.", FRACTION),
@@ -59,6 +60,20 @@ OPTIMIZER: dict[str, Key] = {
     SHARE,
     fits=True,
     before=1.0,
+  ),
+  "optimizer.layer_decay_by": later(
+    "layer",
+    "What optimizer.layer_decay counts: the layers of the model, or its stages, each of which "
+    "then has one rate, as in segmentation.",
+    choices=("layer", "stage"),
+    before="layer",
+  ),
+  "optimizer.stage_decay_layers": later(
+    12,
+    "Number of layers by which optimizer.layer_decay of stages is raised: stage s of n has the "
+    "power n + 1 - s, what is not of a stage n + 1, heads 0.",
+    AT_LEAST_ONE,
+    before=12,
   ),
   "optimizer.parametrization": later(
     "standard",
