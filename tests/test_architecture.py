@@ -31,7 +31,9 @@ ALLOWED = {
   "checkpoints": {"models", "parallel"},
   "train.presentation": set(),
   "train.task": {"data", "models", "train.presentation"},
-  "tasks": {"config", "data", "models", "report", "train.presentation", "train.task"},
+  "tasks": {
+    *("config", "data", "dense", "models", "ops", "report", "train.presentation", "train.task"),
+  },
   "config": {"data", "models", "parallel"},
   "runs": {"config", "data", "parallel"},
   "pretrained": {

@@ -199,3 +199,35 @@ def test_channels_are_dropped_by_the_key_of_their_example():
   assert (channel_dropout(x, 0.25, keys, salt=1) != dropped).any()
   with pytest.raises(InputError, match="`keys` must be given to train with dropout"):
     channel_dropout(x, 0.25, None)
+
+
+def test_checkpoints_of_the_official_layout():
+  """Names of both heads and of the norms are known; what is not theirs is listed, all of it."""
+  ones = np.ones
+  state_dict = {
+    "backbone.norm2.weight": ones(8),
+    "decode_head.fpn_convs.0.conv.weight": ones((4, 8, 3, 3)),
+    "decode_head.fpn_convs.0.bn.running_var": ones(4),
+    "decode_head.fpn_convs.0.bn.num_batches_tracked": np.int64(3),
+    "decode_head.conv_seg.weight": ones((5, 4, 1, 1)),
+    "auxiliary_head.convs.0.conv.weight": ones((6, 8, 3, 3)),
+    "auxiliary_head.conv_seg.bias": ones(5),
+  }
+  found = variables_from_mmseg(state_dict)
+  head = found["params"]["head"]
+  assert head["norms"]["norm_2"]["scale"].shape == (8,)
+  assert head["decode"]["fpn_0"]["conv"]["kernel"].shape == (3, 3, 8, 4)
+  assert head["decode"]["classify"]["conv_seg"]["kernel"].shape == (4, 5)
+  assert head["auxiliary"]["conv_0"]["conv"]["kernel"].shape == (3, 3, 8, 6)
+  assert found["batch_stats"]["head"]["decode"]["fpn_0"]["bn"]["var"].shape == (4,)
+  odd = {
+    "decode_head.fpn_convs.0.conv.bias": ones((2, 2)),
+    "decode_head.nonsense.weight": ones((1, 1, 1, 1)),
+    "neck.weight": ones(3),
+  }
+  with pytest.raises(InputError, match="3 unknown: ") as refused:
+    variables_from_mmseg(state_dict | odd)
+  for name in odd:
+    assert name in str(refused.value)
+  with pytest.raises(InputError, match=r"1 unknown: whatever\.bias \(2,\)"):
+    head_variables({"whatever.bias": ones(2)})

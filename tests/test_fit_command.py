@@ -42,9 +42,15 @@ def test_a_saved_fit_gives_the_best_size_of_a_budget(results, tmp_path, capfd):
     ]
     assert losses[0] < min(losses[1:])
   saved.write_text(json.dumps(fit_json(capfd, results, "--law=power", *QUICK)))
-  for path in (saved, tmp_path / "none.json", results):
-    with pytest.raises(InputError, match="must be what `fit --json` prints of a law of size"):
+  for path, message in (
+    (saved, "of the law power no cost"),
+    (tmp_path / "none.json", "cannot be read: .*No such file"),
+    (results, "cannot be read: Expecting value"),
+  ):
+    with pytest.raises(InputError, match=f"prints of a law of size and data: .*{message}"):
       read_best_size(path)
+  with pytest.raises(InputError, match="`budget` must be a positive number"):
+    best(0.0)
 
 
 def test_what_is_printed_names_the_columns(results, capfd):

@@ -10,8 +10,9 @@ from golden_data import Golden, official_key
 from hornet_jax import create_model
 from hornet_jax.errors import InputError
 from hornet_jax.models.layers import drop_path_rates
+from hornet_jax.models.param_info import ParamInfo, Role, map_params
 from hornet_jax.models.stacking import stack_blocks, unstack_blocks
-from hornet_jax.train.layer_decay import layer_ids, scale_by_layer, scale_by_stage
+from hornet_jax.train.layer_decay import check_layers, layer_ids, scale_by_layer, scale_by_stage
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,20 @@ def test_scales_of_stages(num_layers, expected):
   for name, factor in expected.items():
     for leaf in jax.tree.leaves(scaled[name]):
       np.testing.assert_allclose(leaf, factor, atol=5e-4)
+
+
+def test_stages_of_other_architectures():
+  deit = create_model("deit_micro")
+  images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  params = jax.eval_shape(deit.init, jax.random.key(0), images)["params"]
+  stages = traverse_util.flatten_dict(
+    map_params(lambda info, _: {"stage": info.stage}, deit.param_info, params), sep="/"
+  )
+  found = {path.split("/")[0]: stage for path, stage in stages.items()}
+  assert found == {"stem": 0, "tokens": 0, "stage_0": 1, "norm": None, "head": None}
+  check_layers(deit.param_info, params, "stage")
+  with pytest.raises(InputError, match=r"whose parameters have stages, got one without"):
+    check_layers(lambda path: ParamInfo(Role.MATRIX), params, "stage")
 
 
 def test_scales(golden):

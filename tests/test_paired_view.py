@@ -11,7 +11,7 @@ from hornet_jax.data.paired_view import (
   resize_window,
   scaled_size,
 )
-from hornet_jax.data.photometric import distort
+from hornet_jax.data.photometric import _linear, _recoloured, distort
 from hornet_jax.errors import InputError
 
 BARE = {"ratios": (1.0, 1.0), "max_class_share": 1.0, "flip_rate": 0.0, "photometric": False}
@@ -82,7 +82,7 @@ def test_what_the_image_lacks_is_filled_and_ignored():
 
 
 def test_crops_of_nearly_one_class_are_drawn_again():
-  """The rule of mmseg, spelt out: at most ten tries, pixels that are ignored do not count."""
+  """The rule of mmseg: another one up to ten times; pixels that are ignored do not count."""
   mask = np.zeros((100, 100), np.uint8)
   mask[:50] = IGNORED
   mask[:, 80:] = 1
@@ -97,8 +97,23 @@ def test_crops_of_nearly_one_class_are_drawn_again():
       many.append(counts.max() / max(counts.sum(), 1) < 0.75 and counts.sum() > 0)
     fills.append(np.mean(many))
   plain, again = fills
-  assert again == pytest.approx(1 - (1 - plain) ** 10, abs=0.1)
+  assert again == pytest.approx(1 - (1 - plain) ** 11, abs=0.1)
   assert again > 3 * plain
+
+
+def test_a_mask_of_one_class_ends_with_the_eleventh_crop():
+  class Counting(np.random.Generator):
+    corners = 0
+
+    def integers(self, largest, endpoint):
+      assert endpoint
+      self.corners += 1
+      return self.corners
+
+  rng = Counting(np.random.PCG64(0))
+  augmentation = PairedAugmentation(30, 100, 100)
+  assert augmentation._place(np.zeros((100, 100), np.uint8), (100, 100), rng) == (21, 22)
+  assert rng.corners == 22
 
 
 def test_colours():
@@ -117,14 +132,23 @@ def test_colours():
   assert abs(np.mean(means)) < 5
 
 
+def test_hue_saturation_and_contrast():
+  red = np.full((1, 1, 3), (200, 0, 0), np.uint8)
+  np.testing.assert_allclose(_recoloured(red, 1.0, 128), [[[0, 200, 200]]], atol=3)  # across it
+  assert _recoloured(red, 0.0, 0).tolist() == [[[200, 200, 200]]]
+  np.testing.assert_array_equal(_linear(np.array([0, 100, 200]), 1.5, 0.0), [0, 150, 255])
+  np.testing.assert_array_equal(_linear(np.array([0, 100, 200]), 1.0, -32.0), [0, 68, 168])
+
+
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
     ({"ratios": (0.0, 1.0)}, "`ratios` must go from a positive number up"),
+    ({"long_side": 0}, "must be pixels: expected at least 1, got 32, 0 and 64"),
     ({"ratios": (2.0, 1.0)}, "`ratios` must go from a positive number up"),
     ({"max_class_share": 0.0}, "`max_class_share` must be > 0"),
   ],
 )
 def test_bad_settings(fields, message):
   with pytest.raises(InputError, match=message):
-    PairedAugmentation(32, 64, 64, **fields)
+    PairedAugmentation(**{"crop_size": 32, "long_side": 64, "short_side": 64} | fields)

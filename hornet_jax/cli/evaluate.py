@@ -89,8 +89,9 @@ def _run_on(args: argparse.Namespace) -> int:
   """Evaluates averaged weights on a dataset that is named."""
   name, _, split_name = args.data.partition("/")
   data_dir = args.data_dir or ""
-  split = open_split(name, split_name or default_splits(name, data_dir)[1], data_dir)
   loaded = load_task_model(args.workdir, args.checkpoint)
+  split_name = split_name or default_splits(name, data_dir)[1]
+  split = open_split(name, split_name, data_dir, loaded.task.target)
   metric = evaluate_model(
     loaded,
     split,

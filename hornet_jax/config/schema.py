@@ -10,7 +10,8 @@ from hornet_jax.config.keys.model import MODEL
 from hornet_jax.config.keys.optimizer import OPTIMIZER
 from hornet_jax.config.keys.records import RECORDS
 from hornet_jax.config.keys.run import RUN, VERSION
+from hornet_jax.config.keys.segmentation import SEGMENTATION
 
-SCHEMA: dict[str, Key] = {**RUN, **MODEL, **DATA, **OPTIMIZER, **RECORDS}
+SCHEMA: dict[str, Key] = {**RUN, **MODEL, **DATA, **OPTIMIZER, **SEGMENTATION, **RECORDS}
 
 __all__ = ["SCHEMA", "VERSION"]

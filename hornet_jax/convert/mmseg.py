@@ -11,15 +11,18 @@ from hornet_jax.convert.official import params_from_official
 from hornet_jax.errors import InputError
 
 _HEADS = {"decode_head": "decode", "auxiliary_head": "auxiliary"}
-_SEGMENTS = (
-  (r"^lateral_convs\.(\d+)", r"lateral_\1"),
-  (r"^fpn_convs\.(\d+)", r"fpn_\1"),
-  (r"^psp_modules\.(\d+)\.1", r"pool_\1"),
-  (r"^fpn_bottleneck", "fusion"),
-  (r"^convs\.(\d+)", r"conv_\1"),
-  (r"^conv_seg", "classify.conv_seg"),
+# Modules of heads -> ours. Those that are a convolution and a norm have both within.
+_MODULES = (
+  (r"lateral_convs\.(\d+)\.(conv|bn)", r"lateral_\1.\2"),
+  (r"fpn_convs\.(\d+)\.(conv|bn)", r"fpn_\1.\2"),
+  (r"psp_modules\.(\d+)\.1\.(conv|bn)", r"pool_\1.\2"),
+  (r"bottleneck\.(conv|bn)", r"bottleneck.\1"),
+  (r"fpn_bottleneck\.(conv|bn)", r"fusion.\1"),
+  (r"convs\.(\d+)\.(conv|bn)", r"conv_\1.\2"),
+  (r"conv_seg", r"classify.conv_seg"),
 )
-_GNCONV = re.compile(r"\.(proj_in|dwconv|pws|proj_out)\b")
+_GNCONV = re.compile(r"fpn_bottleneck\.((?:proj_in|dwconv|pws|proj_out)\..*)")
+_COUNTER = "num_batches_tracked"
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 _LEVEL_NORM = re.compile(r"norm(\d)\.(weight|bias)")
 
@@ -34,39 +37,27 @@ def variables_from_mmseg(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
     `params` and `batch_stats` of the same network here.
 
   Raises:
-    InputError: if a name is not one of such a network; all such names are listed.
+    InputError: if a name or the shape of its array is not of such a network; all are listed.
   """
   backbone: dict[str, np.ndarray] = {}
-  params: dict[str, Any] = {}
-  statistics: dict[str, Any] = {}
+  found: dict[str, dict[str, np.ndarray]] = {"params": {}, "batch_stats": {}}
   unknown = []
   for name, value in state_dict.items():
     part, _, rest = name.partition(".")
     if norm := part == "backbone" and _LEVEL_NORM.fullmatch(rest):
       leaf = {"weight": "scale", "bias": "bias"}[norm[2]]
-      params[f"head.norms.norm_{norm[1]}.{leaf}"] = value
+      found["params"][f"head.norms.norm_{norm[1]}.{leaf}"] = value
     elif part == "backbone":
       backbone[rest] = value
-    elif part in _HEADS:
-      found = head_variables({rest: value})
-      for kind, into in (("params", params), ("batch_stats", statistics)):
-        for path, array in traverse_util.flatten_dict(found.get(kind, {}), sep=".").items():
-          into[f"head.{_HEADS[part]}.{path}"] = array
+    elif part not in _HEADS or not (arrays := _head_arrays(rest, np.asarray(value))):
+      unknown += [] if rest.endswith(_COUNTER) else [f"{name} {np.shape(value)}"]
     else:
-      unknown.append(f"{name} {np.shape(value)}")
-  if unknown:
-    raise InputError(
-      f"a segmentation checkpoint must hold backbone.*, decode_head.* and auxiliary_head.* only: "
-      f"{len(unknown)} unknown: {', '.join(unknown)}. Hint: pass the dictionary under "
-      "'state_dict'."
-    )
-  return {
-    "params": {
-      "backbone": params_from_official(backbone),
-      **traverse_util.unflatten_dict(params, sep="."),
-    },
-    "batch_stats": traverse_util.unflatten_dict(statistics, sep="."),
-  }
+      for kind, path, array in arrays:
+        found[kind][f"head.{_HEADS[part]}.{path}"] = array
+  _check_known(unknown)
+  trees = {kind: traverse_util.unflatten_dict(flat, sep=".") for kind, flat in found.items()}
+  trees["params"]["backbone"] = params_from_official(backbone)
+  return trees
 
 
 def head_variables(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -79,43 +70,53 @@ def head_variables(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     `params` and `batch_stats` of the same head here.
 
   Raises:
-    InputError: if a name is not one of a head.
+    InputError: if a name or the shape of its array is not of a head; all are listed.
   """
-  params: dict[str, np.ndarray] = {}
-  statistics: dict[str, np.ndarray] = {}
+  found: dict[str, dict[str, np.ndarray]] = {}
+  unknown = []
   for name, value in state_dict.items():
-    module, _, leaf = name.rpartition(".")
-    if leaf == "num_batches_tracked":
-      continue
-    if inner := _GNCONV.search(name):
-      part = _renamed(name[: inner.start()])
-      arrays = params_from_official({name[inner.start() + 1 :]: np.asarray(value)})
-      flat = traverse_util.flatten_dict(arrays, sep=".")
-      params.update({f"{part}.gnconv.{path}": array for path, array in flat.items()})
-    elif leaf in _STATISTICS:
-      statistics[f"{_renamed(module)}.{_STATISTICS[leaf]}"] = value
-    else:
-      path, array = _leaf(_renamed(module), leaf, np.asarray(value))
-      params[path] = array
-  found = {"params": params, "batch_stats": statistics}
-  return {
-    kind: traverse_util.unflatten_dict(arrays, sep=".") for kind, arrays in found.items() if arrays
-  }
+    arrays = _head_arrays(name, np.asarray(value))
+    if not arrays and not name.endswith(_COUNTER):
+      unknown.append(f"{name} {np.shape(value)}")
+    for kind, path, array in arrays:
+      found.setdefault(kind, {})[path] = array
+  _check_known(unknown)
+  return {kind: traverse_util.unflatten_dict(flat, sep=".") for kind, flat in found.items()}
 
 
-def _renamed(module: str) -> str:
-  for pattern, ours in _SEGMENTS:
-    if re.match(pattern, module):
-      return re.sub(pattern, ours, module)
-  return module
+def _check_known(unknown: list[str]) -> None:
+  if unknown:
+    raise InputError(
+      f"a segmentation checkpoint must hold the arrays of a backbone, UperNet's head and an "
+      f"auxiliary head only: {len(unknown)} unknown: {', '.join(unknown)}. Hint: pass the "
+      "dictionary under 'state_dict'."
+    )
 
 
-def _leaf(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray]:
-  if leaf == "bias":
-    return f"{path}.bias", value
-  if leaf == "weight" and value.ndim == 1:
-    return f"{path}.scale", value
-  if leaf == "weight" and value.ndim == 4:
+def _head_arrays(name: str, value: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
+  """Turns an array of a head into ours: kind, path and value of each; none of an unknown one."""
+  module, _, leaf = name.rpartition(".")
+  if inner := _GNCONV.match(name):
+    try:
+      arrays = params_from_official({inner[1]: value})
+    except InputError:
+      return []
+    flat = traverse_util.flatten_dict(arrays, sep=".")
+    return [("params", f"fusion.gnconv.{path}", array) for path, array in flat.items()]
+  for pattern, ours in _MODULES:
+    if match := re.fullmatch(pattern, module):
+      path = match.expand(ours)
+      break
+  else:
+    return []
+  is_norm = path.endswith(".bn")
+  if is_norm and leaf in _STATISTICS and value.ndim == 1:
+    return [("batch_stats", f"{path}.{_STATISTICS[leaf]}", value)]
+  if leaf == "bias" and value.ndim == 1:
+    return [("params", f"{path}.bias", value)]
+  if leaf == "weight" and value.ndim == (1 if is_norm else 4):
+    if is_norm:
+      return [("params", f"{path}.scale", value)]
     kernel = value.transpose(2, 3, 1, 0)
-    return f"{path}.kernel", kernel[0, 0] if path.endswith("conv_seg") else kernel
-  raise InputError(f"a head must have mmseg's arrays only: got {path}.{leaf} {value.shape}.")
+    return [("params", f"{path}.kernel", kernel[0, 0] if path.endswith("conv_seg") else kernel)]
+  return []

@@ -213,8 +213,8 @@ def _training(model: nn.Module, image_size: ImageSize, channels: int) -> Mapping
 
 
 def _images(image_size: ImageSize, channels: int) -> jax.ShapeDtypeStruct:
-  height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-  return jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
+  sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+  return jax.ShapeDtypeStruct((1, *sides, channels), jnp.float32)
 
 
 def _plain(value: Any, **fields: Any) -> Any:

@@ -19,7 +19,13 @@ from typing import Any
 from absl import logging
 
 from hornet_jax.data.convert_tfrecord import convert_tfrecord
-from hornet_jax.data.datasets import ARRAY_RECORD, check_prepared, get_dataset, open_split
+from hornet_jax.data.datasets import (
+  ARRAY_RECORD,
+  LABEL,
+  check_prepared,
+  get_dataset,
+  open_split,
+)
 from hornet_jax.data.eval_archives import EvalArchives
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
@@ -201,7 +207,7 @@ def build_smaller(name: str, short_side: str, quality: str, data_dir: str) -> No
   source = tfds.builder_from_directory(check_prepared(name, data_dir))
 
   def copies(split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    examples = open_split(name, split, data_dir).source
+    examples = open_split(name, split, data_dir, LABEL).source
 
     def copy(i: int) -> dict[str, Any]:
       example = examples[i]

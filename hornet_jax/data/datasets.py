@@ -33,8 +33,8 @@ class Dataset:
     needs_archives: whether a person has to get its archives.
     num_examples: size of `train_split` as published; 0 where only the prepared dataset tells.
     num_classes: number of classes; 0 likewise.
-    may_lack_images: whether preparing it leaves out images, those that cannot be decoded, so that
-      the prepared dataset alone has the exact size.
+    may_lack_images: whether preparing it leaves out images (of ImageNet-22K those that cannot be
+      decoded, double ones and empty classes), so that the prepared dataset alone has exact sizes.
   """
 
   train_split: str
@@ -51,6 +51,13 @@ _IMAGENET22K_SIZES = {"fall11": (14_197_122, 21_841), "winter21": (13_153_500, 1
 DATASETS: dict[str, Dataset] = {
   "digits": Dataset(
     "train", "test", builder="hornet_jax.data.builders.digits.digits_dataset_builder"
+  ),
+  "shapes": Dataset(
+    "train",
+    "test",
+    builder="hornet_jax.data.builders.shapes.shapes_dataset_builder",
+    num_examples=500,
+    num_classes=4,
   ),
   "cifar10": Dataset("train", "test", tfds_name="cifar10", num_examples=50_000, num_classes=10),
   "cifar100": Dataset("train", "test", tfds_name="cifar100", num_examples=50_000, num_classes=100),
@@ -91,7 +98,8 @@ class Split:
 
   Attributes:
     name: name for messages, such as `digits/test`.
-    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`.
+    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, or `mask`
+      (encoded likewise).
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
@@ -175,8 +183,8 @@ def training_size(name: str, split: str, data_dir: str, unique_images: int = 0) 
     InputError: if the dataset is not prepared and its sizes are not known.
   """
   known = DATASETS.get(name)
-  is_exact = known and not (known.may_lack_images and find_prepared(name, data_dir))
-  if known and known.num_examples and is_exact:
+  is_counted = known and known.may_lack_images and find_prepared(name, data_dir)
+  if known and known.num_examples and not is_counted:
     part = re.fullmatch(rf"{known.train_split}\[(\d*):(\d*)\]", split)
     if part or split in ("", known.train_split):
       rows = range(known.num_examples)
@@ -216,17 +224,23 @@ def default_splits(name: str, data_dir: str) -> tuple[str, str]:
   return "train", held_out
 
 
-def open_split(name: str, split: str, data_dir: str) -> Split:
+LABEL, MASK = "label", "mask"
+"""What the examples of a dataset tell of their images: the class of each, or of its pixels."""
+_TASKS = {LABEL: "image classification", MASK: "segmentation"}
+
+
+def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
   """Opens a prepared split without TensorFlow, and lets this process open as many files as it may.
 
   Args:
     name: name of the dataset.
     split: name of the split, or a part of it in TFDS's notation, such as `train[:90%]`.
     data_dir: folder where datasets are prepared.
+    target: what must be told of an image, `LABEL` or `MASK`; empty for what the dataset tells.
 
   Raises:
     InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, has no
-      such split, or none of images with labels.
+      such split, or none of images with that target.
   """
   # Here, not above: the import costs seconds and `info` does without.
   import tensorflow_datasets as tfds
@@ -234,13 +248,17 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
   raise_limit()
   builder = _read_only_builder(name, data_dir)
   features = builder.info.features
-  image, label = (dict(features.items()).get(key) for key in ("image", "label"))
-  if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
+  kinds = {LABEL: tfds.features.ClassLabel, MASK: tfds.features.LabeledImage}
+  target = target or (MASK if MASK in features else LABEL)
+  image, told = (dict(features.items()).get(key) for key in ("image", target))
+  if not (isinstance(image, tfds.features.Image) and isinstance(told, kinds[target])):
     raise InputError(
-      f"dataset {name!r} must be of image classification: expected the features `image` (Image) "
-      f"and `label` (ClassLabel), got {', '.join(f'`{k}`' for k in sorted(features)) or 'none'}."
+      f"dataset {name!r} must be of {_TASKS[target]}: expected the features `image` (Image) and "
+      f"`{target}` ({kinds[target].__name__}), got "
+      f"{', '.join(f'`{k}`' for k in sorted(features)) or 'none'}."
     )
-  skip_decoding = {"image": tfds.decode.SkipDecoding()}
+  encoded = ["image", *([MASK] if target == MASK else [])]
+  skip_decoding = {key: tfds.decode.SkipDecoding() for key in encoded}
   try:
     source = builder.as_data_source(split, decoders=skip_decoding, file_format=ARRAY_RECORD)
   except NotImplementedError as error:
@@ -260,7 +278,7 @@ def open_split(name: str, split: str, data_dir: str) -> Split:
   ]
   check_shards(f"{name}/{split}", files)
   info = read_image_info(epath.Path(builder.data_dir))
-  return Split(f"{name}/{split}", source, label.names, files, info)
+  return Split(f"{name}/{split}", source, told.names, files, info)
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:

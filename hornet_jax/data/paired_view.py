@@ -11,7 +11,7 @@ from hornet_jax.errors import InputError
 IGNORED = 255
 """Value of a mask where no class counts."""
 
-_TRIES = 10  # crops that may be of one class
+_REDRAWN = 10  # times at most that another crop is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,8 @@ class PairedAugmentation:
   Source: the official segmentation configs: mmseg's `Resize`, `RandomCrop`, `RandomFlip`,
   `PhotoMetricDistortion` and `Pad`, in this order.
   Deviation: pixels are those of Pillow, whose bilinear filter does not alias where it makes an
-  image smaller, and not of OpenCV. What is filled in is rounded to whole numbers.
+  image smaller, and whose nearest pixel is that under the centre, and not of OpenCV. What is filled
+  in is rounded to whole numbers.
 
   Attributes:
     crop_size: side of the square, in pixels.
@@ -48,9 +49,13 @@ class PairedAugmentation:
   fill: tuple[int, ...] = (124, 116, 104)
 
   def __post_init__(self) -> None:
-    low, high = self.ratios
-    if not 0 < low <= high:
-      raise InputError(f"`ratios` must go from a positive number up: got {low:g} to {high:g}.")
+    if len(self.ratios) != 2 or not 0 < self.ratios[0] <= self.ratios[1]:
+      raise InputError(f"`ratios` must go from a positive number up: got {self.ratios}.")
+    if min(self.crop_size, self.long_side, self.short_side) < 1:
+      raise InputError(
+        "`crop_size`, `long_side` and `short_side` must be pixels: expected at least 1, got "
+        f"{self.crop_size}, {self.long_side} and {self.short_side}."
+      )
     if not 0 < self.max_class_share <= 1:
       raise InputError(f"`max_class_share` must be > 0 and <= 1: got {self.max_class_share}.")
 
@@ -87,17 +92,20 @@ class PairedAugmentation:
     """Draws the corner of a crop, again where one class fills too much of it."""
     height, width = size
     side = self.crop_size
-    for _ in range(_TRIES):
-      top = int(rng.integers(max(height - side, 0), endpoint=True))
-      left = int(rng.integers(max(width - side, 0), endpoint=True))
-      window = (top, left, min(side, height), min(side, width))
-      if self.max_class_share == 1:
-        break
+
+    def draw() -> tuple[int, int]:
+      top = rng.integers(max(height - side, 0), endpoint=True)
+      return int(top), int(rng.integers(max(width - side, 0), endpoint=True))
+
+    place = draw()
+    for _ in range(_REDRAWN if self.max_class_share < 1 else 0):
+      window = (*place, min(side, height), min(side, width))
       counts = np.bincount(nearest_window(mask, size, window).ravel(), minlength=IGNORED + 1)
       counts = counts[:IGNORED]
       if (counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum():
         break
-    return top, left
+      place = draw()
+    return place
 
   def _padded(self, image: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     side, (height, width) = self.crop_size, classes.shape

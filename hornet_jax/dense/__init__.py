@@ -1,4 +1,4 @@
-"""Parts of networks that say something of every position: necks and heads on feature maps."""
+"""Parts of networks that say something of every position: heads on feature maps."""
 
 from hornet_jax.dense.conv_norm import ConvNorm
 from hornet_jax.dense.fcn_head import FcnHead

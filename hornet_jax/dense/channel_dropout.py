@@ -25,8 +25,10 @@ def channel_dropout(
     salt: number of the place in the network.
 
   Raises:
-    InputError: if there are no keys where channels are to be dropped.
+    InputError: if `rate` is no such probability, or there are no keys where channels are dropped.
   """
+  if not 0 <= rate < 1:
+    raise InputError(f"`rate` must be >= 0 and < 1: got {rate}.")
   if not rate:
     return x
   if keys is None:

@@ -11,10 +11,11 @@ def batch_norm(execution: Execution, train: bool) -> nn.BatchNorm:
   """Makes a norm of each channel by its mean and variance over the whole batch.
 
   The batch is the global one, on however many devices: XLA sums over all of them, as
-  synchronised batch normalization does.
+  synchronised batch normalization does. Where gradients are accumulated it is one micro-batch;
+  rows of weight 0 count as well.
 
   Source: torch `nn.SyncBatchNorm`, epsilon 1e-5.
-  Deviation: the moving variance is that of the examples, not n / (n - 1) times it.
+  Deviation: the stored variance is the biased one, divided by n; PyTorch stores the unbiased one.
 
   Args:
     execution: the way in which it is computed; statistics are float32.

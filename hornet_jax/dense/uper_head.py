@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from hornet_jax.dense.classify_positions import ClassifyPositions
 from hornet_jax.dense.conv_norm import ConvNorm
+from hornet_jax.errors import InputError
 from hornet_jax.models.execution import Execution
 from hornet_jax.ops.resample import average_bins, resize_bilinear
 
@@ -25,9 +26,9 @@ class UperHead(nn.Module):
     num_classes: K.
     channels: width D of every convolution.
     bins: numbers of bins a side for the averages.
-    fusion: constructor of the module that fuses the joined maps, 4 D to D channels, which is
-      called with D, `execution` and `name`; such as `partial(GnConvNorm, filter="7x7")`.
-      None for a 3x3 convolution.
+    fusion: constructor of the module that fuses the joined maps to D channels, such as
+      `partial(GnConvNorm, filter="7x7")`, which is called with D, `execution` and `name`; the
+      module is called with the maps and `train`. None for a 3x3 convolution.
     dropout_rate: probability that a channel of an example is dropped in training.
     execution: the way in which it is computed; logits are float32.
   """
@@ -52,7 +53,12 @@ class UperHead(nn.Module):
       maps: feature maps of one level each, from the finest on.
       train: whether channels are dropped, and norms take the statistics of this batch.
       keys: one random key for each example; needed to train with dropout.
+
+    Raises:
+      InputError: if there is one map alone, or `keys` are missing.
     """
+    if len(maps) < 2:
+      raise InputError(f"`maps` must be those of several levels: got {len(maps)}.")
     *finer, coarsest = maps
     sums = [
       self._conv(1, f"lateral_{i}")(x, train)  # [B, h_i, w_i, D]

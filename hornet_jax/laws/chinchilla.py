@@ -8,7 +8,7 @@ _LEAST, _MOST = 0.03, 1.5  # exponents to start from
 
 
 class Chinchilla(SeparableLaw):
-  """L = E + A / N^alpha + B / D^beta.
+  """L = E + A / N^alpha + B / D^beta, where no parameter is negative: more never harms.
 
   Source: arXiv 2203.15556, section 3.3.
   """

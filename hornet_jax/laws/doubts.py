@@ -13,8 +13,9 @@ RISING = "rising"
 _LOWER = 1e-3  # share by which a further search must not lower the sum
 _NO_EFFECT = 1e-5  # relative change of a loss by a relative change of a parameter
 _NO_EXPONENT = 1e-2
-_LARGEST_EXPONENT = 5.0  # beyond it a term is a thirtieth at twice the scale
+_ALONE = 1e-3  # effect of an exponent on other runs, over that on the smallest
 _FURTHER = 2.0  # factor beyond the points at which a law must not have risen
+_RISEN = 1e-4  # relative
 _LEVEL = 1e-3  # above the smallest sum, over it: what fits as well
 _NEARLY = 1e-2  # likewise, for minima of their own
 _APART = 6  # decimals of the logarithms of sums of different minima
@@ -78,8 +79,8 @@ def _without_effect(fit: Fit) -> list[Doubt]:
   effects = np.abs(slopes * fit.theta / value[:, None]).max(axis=0)
   found = []
   for name, effect, at in zip(law.parameters, effects, fit.theta, strict=True):
-    if name not in law.positive or effect > _NO_EFFECT:
-      continue
+    if name not in law.positive or name in law.exponents or effect > _NO_EFFECT:
+      continue  # an exponent has no effect where its coefficient is 0, and is at no bound
     if name == law.floor and law.axes == ("scale",):
       found.append(
         Doubt(
@@ -96,19 +97,25 @@ def _without_effect(fit: Fit) -> list[Doubt]:
 
 
 def _odd_exponents(fit: Fit) -> list[Doubt]:
+  """Names exponents that are nearly 0, or so large that the smallest runs alone determine them."""
+  value, slopes = fit.law.value_and_slopes(fit.theta, fit.x)
+  effects = np.abs(slopes * fit.theta / value[:, None])
   found = []
   for name in fit.law.exponents:
-    value = fit.parameters[name]
-    if abs(value) < _NO_EXPONENT:
+    at, effect = fit.parameters[name], effects[:, fit.law.parameters.index(name)]
+    if abs(at) < _NO_EXPONENT:
       found.append(
-        Doubt(BOUNDARY, f"{name} = {value:.3g} is nearly 0: its term is one more constant.")
+        Doubt(BOUNDARY, f"{name} = {at:.3g} is nearly 0: its term is one more constant.")
       )
-    elif abs(value) > _LARGEST_EXPONENT:
+    affected = effect > _ALONE * effect.max()
+    alone = [np.ptp(axis) > 0 and (axis[affected] == axis.min()).all() for axis in fit.x]
+    if effect.max() > _NO_EFFECT and any(alone):
+      role = fit.law.axes[alone.index(True)]
       found.append(
         Doubt(
           BOUNDARY,
-          f"{name} = {value:.3g} is so large that its term is that of the smallest runs alone: the "
-          "others do not depend on it.",
+          f"{name} = {at:.3g} is so large that its term belongs to the runs of the smallest "
+          f"{fit.points.names[role]} alone: the others do not depend on it.",
         )
       )
   return found
@@ -122,12 +129,12 @@ def _rising(fit: Fit) -> list[Doubt]:
     further = largest.copy()
     further[axis] *= _FURTHER
     here, there = float(fit.predict(largest)[0]), float(fit.predict(further)[0])
-    if there > here:
+    if there > here * (1 + _RISEN):
       found.append(
         Doubt(
           RISING,
           f"with {_FURTHER:g} times the largest {fit.points.names[role]} the law predicts "
-          f"{there:.4g}, more than {here:.4g}: such data are no scaling law.",
+          f"{there:.4g}, more than {here:.4g}: it does not extrapolate along that axis.",
         )
       )
   return found

@@ -228,7 +228,7 @@ def _plain_numbers(axis: Any) -> None:
   else:
     axis.set_major_formatter(LogFormatterSciNotation())
     return
-  axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+  axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
   axis.set_minor_formatter(NullFormatter())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from etils import epath
 
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, StorageError
 from hornet_jax.files import read_file
 from hornet_jax.laws.analysis import considered_sizes
 from hornet_jax.laws.catalogue import get_law
@@ -28,19 +28,24 @@ def read_best_size(path: str | os.PathLike[str]) -> Callable[[float], float]:
   Raises:
     InputError: if the file holds no such fit.
   """
+  expected = f"{os.fspath(path)} must be what `fit --json` prints of a law of size and data: "
   try:
     content = json.loads(read_file(epath.Path(path)))
-    law = get_law(content["law"])
-    theta = np.array([[content["parameters"][name] for name in law.parameters]], np.float64)
-    cost = PowerLine(**content["cost"])
-    sizes = considered_sizes(*content["sizes"])
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise InputError(
-      f"{os.fspath(path)} must be what `fit --json` prints of a law of size and data, such as "
-      f"chinchilla: got {type(error).__name__} in reading it."
-    ) from error
+  except StorageError:
+    raise
+  except (OSError, ValueError) as error:
+    raise InputError(f"{expected}it cannot be read: {error}.") from error
+  fields = content if isinstance(content, dict) else {}
+  if missing := sorted({"law", "parameters", "cost", "sizes"} - set(fields)):
+    of = f" of the law {fields['law']}" if "law" in fields else ""
+    raise InputError(f"{expected}got{of} no {missing[0]}. Hint: --law=chinchilla.")
+  law = get_law(fields["law"])
+  theta = np.array([[fields["parameters"][name] for name in law.parameters]], np.float64)
+  cost, sizes = PowerLine(**fields["cost"]), considered_sizes(*fields["sizes"])
 
   def best_size(budget: float) -> float:
+    if not budget > 0:
+      raise InputError(f"`budget` must be a positive number of FLOPs: got {budget}.")
     return float(best_split(law, theta, cost, np.array([budget]), sizes).size[0, 0])
 
   return best_size

@@ -3,6 +3,7 @@
 A rule maps the path of a parameter to the number of its layer, from 0, and the number of layers.
 """
 
+import re
 from collections.abc import Sequence
 
 _STAGES = 4
@@ -52,6 +53,13 @@ def block_layers(path: str, depths: Sequence[int]) -> tuple[int, int]:
   if kind == "downsample":
     return sum(depths[: int(stage)]), count
   return (count - 1 if part in ("norm", "head") else 0), count
+
+
+def stage_of(part: str) -> int | None:
+  """Gives the stage of a part of a `Hierarchical`, such as `"stage_2"`, see `ParamInfo.stage`."""
+  if match := re.fullmatch(r"stage_(\d+)", part):
+    return int(match[1]) + 1
+  return 0 if re.fullmatch(r"stem|tokens|downsample_\d+", part) else None
 
 
 def _number(rest: str) -> int:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, Num
 
 from hornet_jax.errors import InputError
 from hornet_jax.models.api import AnyArray, FeatureInfo, Picture
-from hornet_jax.models.decay_layers import block_layers
+from hornet_jax.models.decay_layers import block_layers, stage_of
 from hornet_jax.models.execution import Execution
 from hornet_jax.models.layers import LayerNorm, drop_path_factors, drop_path_rates
 from hornet_jax.models.parallel import constrain_batch
@@ -214,14 +214,12 @@ class Hierarchical(nn.Module):
     if part == "stem" and info.role is Role.MATRIX:
       info = dataclasses.replace(info, role=Role.STEM)
     layer, num_layers = self.layer(path) or (None, 0)
-    kind, _, number = part.partition("_")
-    stages = {"stem": 0, "downsample": 0, "stage": int(number or 0) + 1}
     return dataclasses.replace(
       info,
       head=part == "head",
       layer=layer,
       num_layers=num_layers,
-      stage=stages.get(kind),
+      stage=stage_of(part),
     )
 
   def adapt(self, path: str, value: AnyArray, shape: tuple[int, ...]) -> AnyArray:

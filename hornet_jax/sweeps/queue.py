@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -33,7 +32,6 @@ _MAX_RETRIES = 20  # of a trial whose workers die
 _WAIT_SECONDS = 100  # for another process's transaction of SQLite
 
 _logger = logging.getLogger(__name__)
-_filters = threading.Lock()
 
 Attributes = Mapping[str, Any]
 Run = Callable[[Attributes, Callable[[str, Any], None]], float]
@@ -65,6 +63,8 @@ class Queue:
       InputError: if there is no such database or no driver for it, or no such queue.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs a traceback for each failure
+    # For good: filters belong to the process, and Optuna's threads save and restore them as well.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     self._storage = _open(storage, beat, silence)
     sampler = optuna.samplers.RandomSampler(0)  # there is nothing to draw
     if not must_exist:
@@ -125,7 +125,7 @@ class Queue:
     A worker of this machine is dead when its process is gone; one of another machine when it gave
     no sign of life for as long as `silence` says.
     """
-    with _answering(), _experiments_are_meant():
+    with _answering():
       for entry in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_gone(entry.user_attrs.get(WORKER, "")):
           with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # another was faster
@@ -210,14 +210,13 @@ def _open(url: str, beat: int, silence: int) -> RDBStorage:
   try:
     if is_sqlite and (file := sqlalchemy.make_url(url).database):
       make_folder(epath.Path(file).parent)
-    with _experiments_are_meant():
-      storage = RDBStorage(
-        url,
-        engine_kwargs={"connect_args": {"timeout": _WAIT_SECONDS}} if is_sqlite else {},
-        heartbeat_interval=beat,
-        grace_period=silence,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(_MAX_RETRIES),
-      )
+    storage = RDBStorage(
+      url,
+      engine_kwargs={"connect_args": {"timeout": _WAIT_SECONDS}} if is_sqlite else {},
+      heartbeat_interval=beat,
+      grace_period=silence,
+      heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(_MAX_RETRIES),
+    )
   except (ImportError, ArgumentError, OperationalError) as error:
     raise InputError(
       f"`storage` must be the URL of a database that answers, such as sqlite:///FILE or "
@@ -226,18 +225,6 @@ def _open(url: str, beat: int, silence: int) -> RDBStorage:
   if is_sqlite:
     _begin_immediately(storage.engine)
   return storage
-
-
-@contextlib.contextmanager
-def _experiments_are_meant() -> Iterator[None]:
-  """Keeps Optuna from warning of what it calls experimental; one thread at a time.
-
-  Python's filters of warnings belong to the process: of two threads that change them, one may
-  restore what the other has set.
-  """
-  with _filters, warnings.catch_warnings():
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    yield
 
 
 def _begin_immediately(engine: sqlalchemy.Engine) -> None:

@@ -1,8 +1,10 @@
 """Tasks: what is loaded, learned and measured. Importing this gives each its name."""
 
 from hornet_jax.tasks.classification import Classification
+from hornet_jax.tasks.segmentation import Segmentation
 from hornet_jax.train.task import get_task, register
 
 register("classification", Classification)
+register("segmentation", Segmentation)
 
-__all__ = ["Classification", "get_task", "register"]
+__all__ = ["Classification", "Segmentation", "get_task", "register"]

@@ -6,7 +6,10 @@ import numpy as np
 
 
 class MeanIou:
-  """The metric of segmentation: it adds up how often each class was taken for each other one."""
+  """The metric of segmentation: it adds up how often each class was taken for each other one.
+
+  Source: `mIoU`, `aAcc` and `mAcc` of mmseg's `IoUMetric`.
+  """
 
   def __init__(self, num_classes: int):
     """Starts with nothing.
@@ -46,7 +49,7 @@ class MeanIou:
     return np.concatenate(self._indices), np.concatenate(self._ious)
 
   def compute(self) -> dict[str, float]:
-    """Computes the mean loss, mean IoU, pixel accuracy and mean class accuracy, as fractions."""
+    """Computes the mean loss; mean IoU, pixel accuracy and mean class accuracy as fractions."""
     true = self.confusion.sum(axis=1)
     right = np.diagonal(self.confusion)
     found = true > 0

@@ -15,7 +15,7 @@ from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.pretrained.class_map import read_class_map
 from hornet_jax.pretrained.initialize import initialize_from
 from hornet_jax.pretrained.model_io import PretrainedModel, load
-from hornet_jax.train.layer_decay import layer_ids
+from hornet_jax.train.layer_decay import check_layers
 from hornet_jax.train.trainer import Trainer
 
 
@@ -37,8 +37,7 @@ class InitialState:
     params = self._trainer.abstract_state().params
     optimizer = self._trainer.config["optimizer"]
     if optimizer["layer_decay"] != 1:
-      if optimizer["layer_decay_by"] == "layer":
-        layer_ids(self._trainer.model.param_info, params)
+      check_layers(self._trainer.model.param_info, params, optimizer["layer_decay_by"])
       if self._source is None:
         raise InputError(
           "`optimizer.layer_decay` must come with `init.checkpoint`: expected a trained model to "

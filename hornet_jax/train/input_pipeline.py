@@ -12,7 +12,7 @@ from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.data.subset import take_subset
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, process_rows
-from hornet_jax.train.task import Task
+from hornet_jax.train.task import Task, get_task
 
 
 class Splits(NamedTuple):
@@ -38,25 +38,25 @@ def open_splits(config: Mapping[str, Any]) -> Splits:
   Raises:
     InputError: if a dataset is unknown or not prepared, or those to evaluate have other classes.
   """
-  data = config["data"]
+  data, target = config["data"], get_task(config["task"]).target
   name, data_dir = data["dataset"], data["data_dir"]
   train_split, eval_split = data["train_split"], data["eval_split"]
   if not (train_split and eval_split):
     defaults = default_splits(name, data_dir)
     train_split, eval_split = train_split or defaults[0], eval_split or defaults[1]
-  train = open_split(name, train_split, data_dir)
+  train = open_split(name, train_split, data_dir, target)
   if data["unique_images"]:
     train = take_subset(train, data["unique_images"])
-  others = (_open_like(train, full_name, data_dir) for full_name in config["eval"]["also"])
-  return Splits(train, open_split(name, eval_split, data_dir), tuple(others))
+  others = (_open_like(train, full_name, data_dir, target) for full_name in config["eval"]["also"])
+  return Splits(train, open_split(name, eval_split, data_dir, target), tuple(others))
 
 
-def _open_like(train_split: Split, full_name: str, data_dir: str) -> Split:
+def _open_like(train_split: Split, full_name: str, data_dir: str, target: str) -> Split:
   """Opens `NAME/SPLIT`, whose classes must be those of the training split."""
   name, separator, split_name = full_name.rpartition("/")
   if not separator:
     raise InputError(f"`eval.also` must name datasets and splits, NAME/SPLIT: got {full_name!r}.")
-  split = open_split(name, split_name, data_dir)
+  split = open_split(name, split_name, data_dir, target)
   if split.class_names != train_split.class_names:
     raise InputError(
       f"`eval.also` must have the classes of {train_split.name}: expected "

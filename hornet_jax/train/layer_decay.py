@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -37,6 +38,25 @@ def layer_ids(param_info: ParamInfoOf, params: Any) -> Any:
     return np.reshape(layers, (-1, *[1] * (leaf.ndim - 1)))
 
   return map_block_params(layer_id, param_info, params)
+
+
+def check_layers(param_info: ParamInfoOf, params: Any, by: str) -> None:
+  """Raises `InputError` where an architecture has no layers, or no stages, to decay by.
+
+  Args:
+    param_info: description of the architecture's parameters.
+    params: arrays, or what describes them; blocks apart or stacked.
+    by: `"layer"` or `"stage"`.
+  """
+  if by == "layer":
+    layer_ids(param_info, params)
+    return
+  stages = map_params(lambda info, _: info.stage is not None, param_info, params)
+  if not any(jax.tree.leaves(stages)):
+    raise InputError(
+      "`optimizer.layer_decay_by` must be layer for this model: expected an architecture whose "
+      "parameters have stages, got one without."
+    )
 
 
 def scale_by_layer(param_info: ParamInfoOf, decay: float) -> optax.GradientTransformation:

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from hornet_jax.config.length import cool_down_start
 from hornet_jax.errors import InputError
 
-_FIRST_FACTOR = 1e-6  # of a linear warm-up that is multiplied
+_FIRST_FACTOR = 1e-6  # by which the warm-up of a power multiplies at step 0
 
 
 def make_schedule(
@@ -28,7 +28,7 @@ def make_schedule(
     total_steps: steps of the whole run.
     warmup_steps: steps in which the learning rate grows.
     schedule: `"cosine"`, `"poly"` or `"warmup_stable_decay"`.
-    learning_rate: highest value.
+    learning_rate: highest value; of `"poly"` the one that it falls from.
     final_learning_rate: value that the run tends to.
     decay_fraction: share of the steps that a cool-down takes.
     decay_shape: shape of a cool-down, see `warmup_stable_decay`.
@@ -88,7 +88,7 @@ def warmup_poly(
   segmentation configs.
 
   Args:
-    peak: value of the power at step 0.
+    peak: value that the power falls from.
     final: value that the power tends to.
     total_steps: steps of the whole run.
     warmup_steps: W; 0 for none.

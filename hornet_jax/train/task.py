@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from hornet_jax.data.datasets import Split
+from hornet_jax.data.datasets import LABEL, Split
 from hornet_jax.data.schema import Schema
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models import Architecture
@@ -21,8 +21,8 @@ from hornet_jax.train.presentation import Answer, Captions, Score, Section
 EVAL, EVAL_EMA = "eval", "eval_ema"
 """What stands before the names of metrics of the weights, and of their moving average."""
 
-Outputs = tuple[Array, dict[str, Array]]
-"""What a model returns: its result, and its named intermediates."""
+Outputs = tuple[Any, dict[str, Array]]
+"""What a model returns: its result, an array or a tree of them, and its named intermediates."""
 
 
 @runtime_checkable
@@ -63,12 +63,14 @@ class Task(abc.ABC):
     primary: the name, among what its metric computes, of the number by which checkpoints are
       ranked; higher is better.
     scores: the numbers that people are shown, the primary one first.
+    target: what a dataset must tell of its images: their class or that of their pixels.
     schema: fields of a loaded example, `image` among them; `weight` and `index` are added, see
       `batch_schema`.
   """
 
   primary: ClassVar[str]
   scores: ClassVar[tuple[Score, ...]]
+  target: ClassVar[str] = LABEL
 
   @classmethod
   @abc.abstractmethod

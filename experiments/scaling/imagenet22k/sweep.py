@@ -1,4 +1,4 @@
-"""HorNets on ImageNet-22K, from half the width of HorNet-T to twice that of HorNet-L. Not run."""
+"""HorNets of width 24 to 368 on ImageNet-22K, where HorNet-T has 64 and HorNet-L 192. Not run."""
 
 from hornet_jax.sweeps import ByWidth, Sweep, grid, isoflop
 

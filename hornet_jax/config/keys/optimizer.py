@@ -26,8 +26,9 @@ OPTIMIZER: dict[str, Key] = {
   ),
   "optimizer.schedule": later(
     "cosine",
-    "Learning rate behind the warm-up: a cosine, a power of what is left (poly), or a constant and "
-    "a cool-down (warmup_stable_decay), from which runs of other lengths branch off.",
+    "Learning rate behind the warm-up: a cosine, or a constant and a cool-down "
+    "(warmup_stable_decay), from which runs of other lengths branch off; or a power of the steps "
+    "that are left, which the warm-up multiplies (poly).",
     choices=("cosine", "poly", "warmup_stable_decay"),
     before="cosine",
   ),
@@ -70,8 +71,9 @@ OPTIMIZER: dict[str, Key] = {
   ),
   "optimizer.stage_decay_layers": later(
     12,
-    "Number of layers by which optimizer.layer_decay of stages is raised: stage s of n has the "
-    "power n + 1 - s, what is not of a stage n + 1, heads 0.",
+    "Number of layers n that decay by stages takes: the rate of stage s, from 1, is multiplied by "
+    "layer_decay^(n + 1 - s), that of stem and downsampling by layer_decay^(n + 1); what lies "
+    "behind the stages keeps its rate.",
     AT_LEAST_ONE,
     before=12,
   ),

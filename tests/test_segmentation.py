@@ -1,0 +1,285 @@
+"""Segmentation goes through the loop like classification; what it measures is what it says."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+
+from hornet_jax import create_model
+from hornet_jax.checkpoints.newest_valid import load_variables
+from hornet_jax.cli import config as config_flag
+from hornet_jax.cli.main import main
+from hornet_jax.data.datasets import LABEL, MASK, Split, open_split
+from hornet_jax.data.decode import UndecodableImageError
+from hornet_jax.data.masks import decode_mask, encode_png
+from hornet_jax.data.prepare import prepare
+from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
+from hornet_jax.errors import InputError
+from hornet_jax.parallel.mesh import make_mesh
+from hornet_jax.tasks import Classification, Segmentation, get_task
+from hornet_jax.tasks.segmentation import count_confusion
+from hornet_jax.train.run import train
+from hornet_jax.train.trainer import Trainer
+
+SETTINGS = {
+  "model.scan": False,
+  "data.image_size": 32,
+  "data.batch_size": 8,
+  "data.eval_batch_size": 8,
+  "data.num_processes": 0,
+  "data.train_split": "train[:16]",
+  "data.eval_split": "test[:11]",
+  "segmentation.channels": 8,
+  "segmentation.auxiliary_channels": 4,
+  "segmentation.long_side": 32,
+  "segmentation.short_side": 32,
+  "epochs": 2,
+  "optimizer.warmup_epochs": 0.5,
+  "log.every_steps": 1,
+  "eval.every_epochs": 1,
+  "checkpoint.keep": 5,
+}
+TASK = Segmentation(4, 32, channels=8, auxiliary_channels=4)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+  """A folder with the shapes prepared."""
+  path = str(tmp_path_factory.mktemp("shapes"))
+  prepare("shapes", path)
+  return path
+
+
+@pytest.fixture(scope="module")
+def config(shapes):
+  settings = {**SETTINGS, "data.data_dir": shapes}
+  overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+  return config_flag.load("configs/shapes_segmentation.py:variant=nano_7x7", overrides)
+
+
+@pytest.fixture(scope="module")
+def run(config, tmp_path_factory):
+  """The workdir of a run of four steps on one device, and what it gave."""
+  workdir = epath.Path(tmp_path_factory.mktemp("segmentation"))
+  return workdir, train(config, workdir, jax.devices()[:1])
+
+
+def test_scenes_are_what_their_masks_say():
+  scene = make_scene(0, 2)
+  again = make_scene(0, 2)
+  np.testing.assert_array_equal(scene.image, again.image)
+  assert (make_scene(0, 3).image != scene.image).any()
+  seen = np.zeros((SIDE, SIDE), np.uint8)
+  for kind, inside in scene.shapes:
+    assert not seen[inside].any()  # what lies behind another shape is not its own
+    seen[inside] = kind
+  np.testing.assert_array_equal(seen, scene.mask)
+  found = {kind for number in range(40) for kind, _ in make_scene(0, number).shapes}
+  assert found == {1, 2, 3}
+  areas = {1: np.pi, 2: 2.0, 3: 3**1.5 / 4}  # of circle, box and triangle of radius 1
+  for number in range(30):
+    for kind, inside in make_scene(1, number).shapes[-1:]:  # nothing lies before the last one
+      y, x = np.nonzero(inside)
+      radius = np.hypot(y - y.mean(), x - x.mean()).max()
+      assert inside.sum() == pytest.approx(areas[kind] * radius**2, rel=0.2)
+
+
+def test_the_dataset_has_masks(shapes):
+  split = open_split("shapes", "test", shapes, MASK)
+  assert split.class_names == list(CLASS_NAMES)
+  scene = make_scene(1, 3)
+  numbers = {encode_png(make_scene(1, n).image): n for n in range(100)}
+  example = split.source[5]
+  number = numbers[example["image"]]
+  np.testing.assert_array_equal(decode_mask(example["mask"]), make_scene(1, number).mask)
+  assert scene.mask.max() <= 3
+  with pytest.raises(InputError, match=r"must be of image classification: .* `label`"):
+    open_split("shapes", "test", shapes, LABEL)
+
+
+def test_it_needs_masks(config, data_dir):
+  digits = {**config, "data": {**config["data"], "dataset": "digits", "data_dir": data_dir}}
+  with pytest.raises(InputError, match=r"must be of segmentation: .* `mask` \(LabeledImage\)"):
+    train(digits, epath.Path("unused"), jax.devices()[:1])
+
+
+def test_loading_keeps_both_together():
+  scene = make_scene(0, 4)
+  wide = np.repeat(scene.image, 2, axis=1), np.repeat(scene.mask, 2, axis=1)
+  example = {"image": encode_png(wide[0]), "mask": encode_png(wide[1])}
+  loaded = TASK.load(example, None)
+  assert loaded["image"].shape == (32, 32, 3)
+  assert (loaded["mask"][16:] == 255).all()  # twice as wide as high
+  assert (loaded["mask"][:16] != 255).all()
+  assert (loaded["image"][16:] == (124, 116, 104)).all()
+  with pytest.raises(InputError, match=r"as large as its image: expected \[128, 256\]"):
+    TASK.load({**example, "mask": encode_png(scene.mask)}, None)
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (b"no image", "the mask: cannot identify"),
+    (encode_png(np.zeros((4, 4, 3), np.uint8)), r"one byte a pixel: got uint8 \[4, 4, 3\]"),
+  ],
+)
+def test_masks_that_are_none(content, message):
+  with pytest.raises(UndecodableImageError, match=message):
+    decode_mask(content)
+
+
+def test_confusion_is_counted():
+  rng = np.random.default_rng(0)
+  true = rng.choice([0, 1, 2, 3, 255], (3, 9, 7)).astype(np.uint8)
+  predicted = rng.integers(0, 4, (3, 9, 7))
+  found = np.asarray(count_confusion(jnp.asarray(predicted), jnp.asarray(true), 4))
+  for image in range(3):
+    expected = np.zeros((4, 4), int)
+    for t, p in zip(true[image].ravel(), predicted[image].ravel(), strict=True):
+      if t != 255:
+        expected[t, p] += 1
+    np.testing.assert_array_equal(found[image], expected)
+
+
+def test_the_loss_is_the_mean_over_all_pixels():
+  """Of both heads, enlarged to the image; an ignored pixel has none, and counts."""
+  rng = np.random.default_rng(1)
+  logits = {
+    "logits": jnp.asarray(rng.normal(size=(2, 32, 32, 4)), jnp.float32),
+    "auxiliary": jnp.asarray(rng.normal(size=(2, 32, 32, 4)), jnp.float32),
+  }
+  mask = rng.choice([0, 1, 2, 3, 255], (2, 32, 32)).astype(np.uint8)
+  found = TASK.loss((logits, {}), {"mask": jnp.asarray(mask)})
+  expected = np.zeros(2)
+  for name, weight in (("logits", 1.0), ("auxiliary", 0.4)):
+    values = np.asarray(logits[name], np.float64)
+    log_probabilities = values - np.log(np.exp(values).sum(-1, keepdims=True))
+    for i in range(2):
+      counted = mask[i] != 255
+      picked = log_probabilities[i][counted, mask[i][counted]]
+      expected[i] -= weight * picked.sum() / mask[i].size
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  perfect = dict.fromkeys(logits, 50.0 * jax.nn.one_hot(mask, 4))
+  assert (np.asarray(TASK.loss((perfect, {}), {"mask": jnp.asarray(mask)})) < 1e-5).all()
+
+
+def test_it_trains_and_is_evaluated(run):
+  workdir, outcome = run
+  assert outcome.complete
+  assert outcome.metric.count == 11  # padding does not count
+  assert outcome.metric.confusion.sum() == 11 * 32 * 32
+  assert {"eval/miou", "eval_ema/pixel_accuracy", "eval_ema/loss"} <= outcome.metrics.keys()
+  losses = [record["train/loss"] for record in outcome.records if "train/loss" in record]
+  assert len(losses) == 4
+  assert np.isfinite(losses).all()
+  _, raw, _ = load_variables(workdir / "checkpoints", "last", "eval_ema/miou")
+  statistics = raw["batch_stats"]["head"]
+  assert np.abs(statistics["decode"]["fusion"]["bn"]["mean"]).max() > 0
+  assert np.abs(statistics["auxiliary"]["conv_0"]["bn"]["mean"]).max() > 0
+
+
+def test_it_resumes_bit_for_bit(run, config, tmp_path):
+  workdir, outcome = run
+  copied = epath.Path(tmp_path) / "run"
+  (copied / "checkpoints").mkdir(parents=True)
+  for name in ("config.json", "dataset.json"):
+    (workdir / name).copy(copied / name)
+  shutil.copytree(workdir / "checkpoints" / "2", copied / "checkpoints" / "2")
+  again = train(config, copied, jax.devices()[:1])
+  assert again.metrics == outcome.metrics
+  first, second = (load_variables(path / "checkpoints") for path in (workdir, copied))
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_the_commands(run, shapes, tmp_path, capfd):
+  workdir, outcome = run
+  assert main(["evaluate", f"--workdir={workdir}", "--checkpoint=last", "--json"]) == 0
+  result = json.loads(capfd.readouterr().out)
+  assert result["ema"]["miou"] == pytest.approx(outcome.metrics["eval_ema/miou"], abs=1e-5)
+  image = tmp_path / "scene.png"
+  image.write_bytes(encode_png(make_scene(1, 0).image[:96]))
+  assert main(["predict", str(image), f"--workdir={workdir}", "--json"]) == 0
+  (record,) = json.loads(capfd.readouterr().out)
+  assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
+  assert {entry["class"] for entry in record["top"]} <= set(CLASS_NAMES)
+
+
+def test_what_it_shows(run):
+  _, outcome = run
+  task = dataclasses.replace(TASK, num_classes=4)
+  [section] = task.sections(outcome.metric, Split("shapes/test", [], list(CLASS_NAMES)))
+  assert [row[0] for row in section.values["rows"]] == list(CLASS_NAMES)  # all occur in 11 scenes
+  tables = task.tables(outcome.metric, list(CLASS_NAMES))
+  assert [row["true"] for row in tables["confusion"]] == list(CLASS_NAMES)
+  masks = np.zeros((2, 32, 32), np.uint8)
+  masks[1, :16] = 2
+  captions = task.captions({"mask": masks}, list(CLASS_NAMES))
+  assert captions.rows == [[("background", "1.00")], [("background", "0.50"), ("box", "0.50")]]
+
+
+def test_it_is_planned(config):
+  trainer = Trainer(config, make_mesh(jax.devices()[:1], 1), num_classes=4, num_examples=16)
+  batch = trainer.abstract_batch(8)
+  assert batch["mask"].shape == (8, 32, 32)
+  assert batch["mask"].dtype == np.uint8
+
+
+def test_other_backbones_fit():
+  """Any of four levels, with one gnConv or another for the fusion; others are refused by name."""
+  for variant, fusion in (
+    ("convnext_micro", "7x7"),
+    ("swin_micro", "gf"),
+    ("hornet_nano_gf", "conv"),
+  ):
+    backbone = create_model(variant, num_classes=0, patch_size=2)
+    model = dataclasses.replace(TASK, fusion=fusion).build(backbone)
+    images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    assert {"norms", "decode", "auxiliary"} == set(variables["params"]["head"])
+    out = jax.eval_shape(model.apply, variables, images)[0]
+    assert out["logits"].shape == (1, 32, 32, 4)
+    for path, _ in jax.tree_util.tree_leaves_with_path(variables["params"]):
+      model.param_info(jax.tree_util.keystr(path, simple=True, separator="/"))
+  with pytest.raises(InputError, match=r"a backbone of several levels: .* got stage_0 alone"):
+    TASK.build(create_model("deit_micro", num_classes=0))
+
+
+def test_names():
+  assert get_task("segmentation") is Segmentation
+  assert Classification.target == LABEL
+  assert re.fullmatch(r"[a-z_]+", Segmentation.primary)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 8])
+def test_many_devices_equal_one(config, devices):
+  """Batch statistics are those of the global batch: the same state after two steps."""
+  rng = np.random.default_rng(0)
+  batches = [
+    {
+      "image": rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
+      "mask": rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), (8, 32, 32)),
+      "weight": np.ones(8, np.float32),
+      "index": np.arange(8, dtype=np.int32),
+    }
+    for _ in range(2)
+  ]
+  states = []
+  for count in (1, devices):
+    mesh = make_mesh(jax.devices()[:count], 1)
+    trainer = Trainer(config, mesh, num_classes=4, num_examples=16)
+    state, step = trainer.create_state(), trainer.compile_train_step()
+    shardings = {name: leaf.sharding for name, leaf in trainer.abstract_batch(8).items()}
+    for batch in batches:
+      state, metrics = step(state, jax.device_put(batch, shardings))
+    assert np.isfinite(float(metrics["loss"]))
+    states.append(jax.device_get(state.variables()))
+  flat = [jax.tree_util.tree_leaves_with_path(state) for state in states]
+  for (path, one), (_, many) in zip(*flat, strict=True):
+    np.testing.assert_allclose(one, many, rtol=2e-4, atol=2e-5, err_msg=str(path))
