@@ -164,6 +164,7 @@ def test_parameters_of_uper_net(name, millions):
   assert round(count_params(variables["params"]) / 1e6) == millions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("size", "image_size", "billions"),
   [

@@ -54,6 +54,7 @@ def steepest(printed):
   return {name: float(slope) for name, slope in found}
 
 
+@pytest.mark.slow
 def test_activations_keep_their_scale_with_mup_alone(data_dir, tmp_path, capsys):
   """Blocks without layer scale on one grid: what they add grows with the width."""
   picture = tmp_path / "picture.png"

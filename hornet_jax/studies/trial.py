@@ -62,7 +62,7 @@ class Trial:
       name: value
       for name, value in self.settings.items()
       if (SCHEMA[name].official or not SCHEMA[name].may_change)
-      and not (SCHEMA[name].later and value == SCHEMA[name].before)
+      and not (SCHEMA[name].later and value == _as_listed(SCHEMA[name].before))
     }
     text = json.dumps(what, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
@@ -154,3 +154,8 @@ def _start(
     process.terminate()
     process.wait()
     raise
+
+
+def _as_listed(value: Any) -> Any:
+  """Gives the value of a key as settings have it: lists, where the schema has tuples."""
+  return list(value) if isinstance(value, tuple) else value
