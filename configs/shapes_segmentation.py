@@ -39,8 +39,6 @@ def get_config(arg: str = "") -> ConfigDict:
   config.segmentation.short_side = 128
   config.segmentation.ratios = (0.75, 1.5)
 
-  config.mix.rate = 0.0
-
   config.optimizer.schedule = "poly"
   config.optimizer.learning_rate = 2e-3
   config.optimizer.final_learning_rate = 0.0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hornet_jax.data.masks import IGNORED
 from hornet_jax.data.paired_view import (
-  IGNORED,
   PairedAugmentation,
   nearest_window,
   resize_window,

@@ -23,7 +23,7 @@ from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.tasks import Classification, Segmentation, get_task
-from hornet_jax.tasks.segmentation import count_confusion
+from hornet_jax.tasks.mean_iou import count_confusion
 from hornet_jax.train.run import train
 from hornet_jax.train.trainer import Trainer
 
@@ -118,8 +118,15 @@ def test_loading_keeps_both_together():
   assert (loaded["mask"][16:] == 255).all()  # twice as wide as high
   assert (loaded["mask"][:16] != 255).all()
   assert (loaded["image"][16:] == (124, 116, 104)).all()
-  with pytest.raises(InputError, match=r"as large as its image: expected \[128, 256\]"):
+  with pytest.raises(
+    UndecodableImageError, match=r"mask is \[128, 128\], and its image \[128, 256"
+  ):
     TASK.load({**example, "mask": encode_png(scene.mask)}, None)
+  foreign = np.where(wide[1] == wide[1].max(), 7, wide[1]).astype(np.uint8)
+  with pytest.raises(
+    UndecodableImageError, match="has the value 7: expected classes 0 to 3, or 255"
+  ):
+    TASK.load({**example, "mask": encode_png(foreign)}, None)
 
 
 @pytest.mark.parametrize(

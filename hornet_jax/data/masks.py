@@ -7,6 +7,9 @@ from PIL import Image
 
 from hornet_jax.data.decode import UndecodableImageError
 
+IGNORED = 255
+"""Value of a mask where no class counts."""
+
 
 def decode_mask(encoded: bytes) -> np.ndarray:
   """Decodes a mask, uint8 [H, W].
@@ -27,6 +30,23 @@ def decode_mask(encoded: bytes) -> np.ndarray:
       f"the mask must have one byte a pixel: got {mask.dtype} {list(mask.shape)}"
     )
   return mask
+
+
+def check_mask(mask: np.ndarray, size: tuple[int, ...], num_classes: int) -> None:
+  """Raises `UndecodableImageError` where a mask does not belong to its image and classes.
+
+  Args:
+    mask: classes, uint8 [H, W].
+    size: height and width of the image.
+    num_classes: number K of classes.
+  """
+  if mask.shape != size:
+    raise UndecodableImageError(f"the mask is {list(mask.shape)}, and its image {list(size)}")
+  foreign = mask[(mask >= num_classes) & (mask != IGNORED)]
+  if len(foreign):
+    raise UndecodableImageError(
+      f"the mask has the value {foreign[0]}: expected classes 0 to {num_classes - 1}, or {IGNORED}"
+    )
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

@@ -5,11 +5,9 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
+from hornet_jax.data.masks import IGNORED
 from hornet_jax.data.photometric import distort
 from hornet_jax.errors import InputError
-
-IGNORED = 255
-"""Value of a mask where no class counts."""
 
 _REDRAWN = 10  # times at most that another crop is drawn
 

@@ -11,7 +11,7 @@ from hornet_jax.models.spatial_filter import SpatialFilter
 
 
 class GnConvNorm(nn.Module):
-  """A `GnConvNorm` is a gnConv without a factor on its filter, then batch norm and ReLU if wanted.
+  """A `GnConvNorm` is a gnConv without a factor on its filter, then batch normalization and ReLU.
 
   It takes the place of a 3x3 `ConvNorm`. From 2,048 to 512 channels it has 27 % of the products of
   one, and the reach of its filter.
@@ -24,28 +24,23 @@ class GnConvNorm(nn.Module):
     features: width D of the result.
     order: order of the gnConv.
     filter: its filter: in the published segmentation models `"7x7"` or the spectral size (32, 17).
-    widening: width inside, over D.
-    norm: whether batch normalization and ReLU follow.
     execution: the way in which it is computed.
   """
 
   features: int
   order: int = 2
   filter: SpatialFilter = "7x7"
-  widening: int = 1
-  norm: bool = True
   execution: Execution = Execution()
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W D"]:
     """Applies it; with `train` the norm takes the statistics of this batch."""
     x = GnConv(
-      self.features * self.widening,
+      self.features,
       self.order,
       self.filter,
       scale=1.0,
-      out_dim=self.features,
       execution=self.execution,
       name="gnconv",
     )(x)
-    return jax.nn.relu(batch_norm(self.execution, train)(x)) if self.norm else x
+    return jax.nn.relu(batch_norm(self.execution, train)(x))

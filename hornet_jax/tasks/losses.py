@@ -1,8 +1,11 @@
 """Loss functions: one value an example."""
 
+import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
+
+from hornet_jax.data.masks import IGNORED
 
 
 def cross_entropy(
@@ -31,3 +34,21 @@ def smoothed_targets(
   """(1 - s) onehot + s / K."""
   onehot = (labels[:, None] == jnp.arange(num_classes)[None]).astype(jnp.float32)
   return optax.smooth_labels(onehot, label_smoothing)
+
+
+def pixel_cross_entropy(
+  logits: Float[Array, "B H W K"], mask: Integer[Array, "B H W"]
+) -> Float[Array, "B"]:
+  """Averages the cross-entropy over all pixels, of which those that are ignored have none.
+
+  Source: mmseg `CrossEntropyLoss`, whose mean counts ignored pixels too.
+
+  Args:
+    logits: logits of each pixel.
+    mask: class of each pixel; 255 where none counts.
+  """
+  counts = mask != IGNORED
+  labels = jnp.where(counts, mask, 0).astype(jnp.int32)
+  right = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+  losses = jax.nn.logsumexp(logits, axis=-1) - right
+  return jnp.mean(jnp.where(counts, losses, 0.0), axis=(1, 2))

@@ -5,29 +5,23 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Float, Int, Integer, Key
+from jaxtyping import Array, Float, Key
 
 from hornet_jax.data.datasets import MASK, Split
 from hornet_jax.data.imaging import Imaging, get_imaging
-from hornet_jax.data.masks import decode_mask
+from hornet_jax.data.masks import IGNORED, check_mask, decode_mask
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
-from hornet_jax.data.paired_view import (
-  IGNORED,
-  PairedAugmentation,
-  nearest_window,
-  resize_window,
-  scaled_size,
-)
+from hornet_jax.data.paired_view import PairedAugmentation
 from hornet_jax.data.schema import Field, Schema, image_field
+from hornet_jax.data.whole_view import WholeView
 from hornet_jax.dense import FcnHead, GnConvNorm, SegmentationHead, UperHead
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture, attach_head
 from hornet_jax.ops.resample import resize_bilinear
-from hornet_jax.tasks.mean_iou import MeanIou
+from hornet_jax.tasks.losses import pixel_cross_entropy
+from hornet_jax.tasks.mean_iou import MeanIou, count_confusion
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 from hornet_jax.train.task import Metric, Outputs, Task
 
@@ -45,8 +39,8 @@ class Segmentation(Task):
   """The task of telling the class of every pixel.
 
   Training sees a random square of an image, see `PairedAugmentation`. Evaluation sees the whole
-  image, scaled to fit a square of the same size, with its mask scaled alike; what is left of the
-  square is ignored.
+  image, scaled to fit a square of the same size, see `WholeView`. Settings of classification, such
+  as mixing, erasing and label smoothing, are not read.
 
   Attributes:
     num_classes: K.
@@ -117,16 +111,16 @@ class Segmentation(Task):
   def _library(self) -> Imaging:
     return get_imaging(self.imaging)
 
+  @property
+  def _whole(self) -> WholeView:
+    return WholeView(self.image_size, _fill(self.mean))
+
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and its mask, and makes a view of both; see `Task.load`."""
     pixels, mask = self.decode(example["image"]), decode_mask(example["mask"])
-    if pixels.shape[:2] != mask.shape:
-      raise InputError(
-        f"a mask must be as large as its image: expected {list(pixels.shape[:2])}, got "
-        f"{list(mask.shape)}."
-      )
+    check_mask(mask, pixels.shape[:2], self.num_classes)
     if rng is None or self.augmentation is None:
-      return {"image": self.eval_image(pixels), "mask": self._eval_mask(mask)}
+      return {"image": self.eval_image(pixels), "mask": self._whole.mask(mask)}
     image, classes = self.augmentation.view(pixels, mask, rng)
     return {"image": image, "mask": classes}
 
@@ -136,19 +130,7 @@ class Segmentation(Task):
 
   def eval_image(self, pixels: np.ndarray) -> np.ndarray:
     """Scales an image to fit the square, and fills the rest; see `Task.eval_image`."""
-    side = self.image_size
-    height, width = scaled_size(pixels.shape[:2], side, side)
-    square = np.empty((side, side, 3), np.uint8)
-    square[:] = _fill(self.mean)
-    square[:height, :width] = resize_window(pixels, (height, width), (0, 0, height, width))
-    return square
-
-  def _eval_mask(self, mask: np.ndarray) -> np.ndarray:
-    side = self.image_size
-    height, width = scaled_size(mask.shape, side, side)
-    square = np.full((side, side), IGNORED, np.uint8)
-    square[:height, :width] = nearest_window(mask, (height, width), (0, 0, height, width))
-    return square
+    return self._whole.image(pixels)
 
   def build(self, backbone: Architecture) -> Architecture:
     """Puts norms, UperNet's head and the auxiliary head on a backbone.
@@ -196,9 +178,9 @@ class Segmentation(Task):
     Pixels that are ignored have no loss, and count in the mean, as in mmseg.
     """
     logits = outputs[0]
-    losses = _pixel_loss(self._at_full_size(logits["logits"]), inputs["mask"])
+    losses = pixel_cross_entropy(self._at_full_size(logits["logits"]), inputs["mask"])
     if "auxiliary" in logits:
-      auxiliary = _pixel_loss(self._at_full_size(logits["auxiliary"]), inputs["mask"])
+      auxiliary = pixel_cross_entropy(self._at_full_size(logits["auxiliary"]), inputs["mask"])
       losses += self.auxiliary_weight * auxiliary
     return losses
 
@@ -209,7 +191,7 @@ class Segmentation(Task):
     """Counts for each image how often each class was taken for each other one, and its loss."""
     logits = self._at_full_size(outputs[0]["logits"])
     confusion = count_confusion(jnp.argmax(logits, axis=-1), inputs["mask"], self.num_classes)
-    return {"confusion": confusion, "loss": _pixel_loss(logits, inputs["mask"])}
+    return {"confusion": confusion, "loss": pixel_cross_entropy(logits, inputs["mask"])}
 
   def infer(self, outputs: Outputs) -> dict[str, Array]:
     """Tells the class of each pixel of the square, uint8 [B, S, S]."""
@@ -229,7 +211,7 @@ class Segmentation(Task):
     top: int,
   ) -> Answer:
     """Says which classes fill most of the image; see `Task.answer`."""
-    height, width = scaled_size(pixels.shape[:2], self.image_size, self.image_size)
+    height, width = self._whole.scaled(pixels.shape[:2])
     counts = np.bincount(inferred["classes"][:height, :width].ravel(), minlength=self.num_classes)
     shares = counts / counts.sum()
     found = [
@@ -296,38 +278,6 @@ class Segmentation(Task):
   def metric(self) -> MeanIou:
     """Makes a metric that has gathered nothing."""
     return MeanIou(self.num_classes)
-
-
-def count_confusion(
-  predicted: Integer[Array, "B H W"], true: Integer[Array, "B H W"], num_classes: int
-) -> Int[Array, "B K K"]:
-  """Counts the pixels of each true and predicted class of each image, exactly.
-
-  It is a product of indicators, which an accelerator does at once; sums stay below 2^24.
-
-  Args:
-    predicted: predicted classes.
-    true: true classes; those from `num_classes` on are not counted.
-    num_classes: K.
-  """
-  classes = jnp.arange(num_classes)[None, None]
-  flat = (values.reshape(len(values), -1, 1) for values in (true, predicted))
-  is_true, is_predicted = ((values == classes).astype(jnp.bfloat16) for values in flat)
-  counts = lax.dot_general(
-    is_true, is_predicted, (((1,), (1,)), ((0,), (0,))), preferred_element_type=jnp.float32
-  )
-  return counts.astype(jnp.int32)
-
-
-def _pixel_loss(
-  logits: Float[Array, "B H W K"], mask: Integer[Array, "B H W"]
-) -> Float[Array, "B"]:
-  """Averages the cross-entropy over the pixels, of which those that are ignored have none."""
-  counts = mask != IGNORED
-  labels = jnp.where(counts, mask, 0).astype(jnp.int32)
-  right = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-  losses = jax.nn.logsumexp(logits, axis=-1) - right
-  return jnp.mean(jnp.where(counts, losses, 0.0), axis=(1, 2))
 
 
 def _fill(mean: Sequence[float]) -> tuple[int, ...]:
