@@ -109,6 +109,20 @@ def test_it_needs_masks(config, data_dir):
     train(digits, epath.Path("unused"), jax.devices()[:1])
 
 
+@pytest.mark.parametrize(
+  "changed",
+  [
+    {"data": {"unique_images": 8}},
+    {"data": {"class_balance": 0.5}},
+    {"loss": {"class_weighting": "inverse"}},
+  ],
+)
+def test_what_counts_labels_is_refused(config, changed, tmp_path):
+  settings = {**config, **{name: {**config[name], **values} for name, values in changed.items()}}
+  with pytest.raises(InputError, match=r"need one label an image: shapes/train\S* has masks"):
+    train(settings, epath.Path(tmp_path / "run"), jax.devices()[:1])
+
+
 def test_loading_keeps_both_together():
   scene = make_scene(0, 4)
   wide = np.repeat(scene.image, 2, axis=1), np.repeat(scene.mask, 2, axis=1)

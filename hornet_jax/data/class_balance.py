@@ -2,15 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 from tabulate import tabulate
 
-from hornet_jax.data.datasets import Split
+from hornet_jax.data.datasets import LABEL, Split
 from hornet_jax.data.reading_once import read_once
-from hornet_jax.errors import unknown_name
+from hornet_jax.errors import InputError, unknown_name
 
 Weighting = Literal["none", "inverse", "effective"]
 _BETA = 0.999  # of the effective number
@@ -22,8 +22,20 @@ def read_labels(split: Split) -> np.ndarray:
 
   The first time the whole split is read; the labels are then kept beside its files, where these
   can be written.
+
+  Raises:
+    InputError: if the examples have masks, and no labels.
   """
-  return read_once(split, "labels", lambda example: int(example["label"]), np.int32)
+
+  def label(example: Mapping[str, Any]) -> int:
+    if LABEL not in example:
+      raise InputError(
+        f"`data.class_balance`, `data.unique_images` and `loss.class_weighting` need one label an "
+        f"image: {split.name} has masks. Hint: leave them at 0, 0 and none."
+      )
+    return int(example[LABEL])
+
+  return read_once(split, "labels", label, np.int32)
 
 
 def class_weights(counts: np.ndarray, weighting: str) -> tuple[float, ...]:
