@@ -127,7 +127,7 @@ def losses(out, settings, several):
         "processes": jax.process_count(),
       }
       if evaluated:
-        step = trainer.compile_eval_step(inputs.eval_batch_size)
+        step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
         (metric,) = evaluate_split(trainer, inputs, step, [state.variables()], inputs.splits.eval)
         result["eval_loss"] = metric.compute()["loss"]
         result["evaluated"] = metric.predictions().index.tolist()

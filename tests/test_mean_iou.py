@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hornet_jax.tasks.mean_iou import MeanIou, class_ious
+from hornet_jax.tasks.preview import SIDE
 
 K = 6
 
@@ -29,7 +30,12 @@ def confusion_of(true, predicted):
 def results_of(masks, rows):
   true, predicted = masks
   confusion = np.stack([confusion_of(true[i], predicted[i]) for i in rows])
-  return {"confusion": confusion, "loss": np.asarray(rows, np.float32), "index": np.asarray(rows)}
+  return {
+    "confusion": confusion,
+    "loss": np.asarray(rows, np.float32),
+    "index": np.asarray(rows),
+    "preview": np.zeros((len(rows), SIDE, SIDE), np.uint8),
+  }
 
 
 def brute_force(true, predicted):

@@ -15,11 +15,13 @@ from hornet_jax import create_model
 from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
-from hornet_jax.data.datasets import LABEL, MASK, Split, open_split
+from hornet_jax.data.datasets import LABEL, MASK, open_split
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.masks import decode_mask, encode_png
+from hornet_jax.data.paired_view import PairedAugmentation
 from hornet_jax.data.prepare import prepare
 from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
+from hornet_jax.data.windows import Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.tasks import Classification, Segmentation, get_task
@@ -45,7 +47,14 @@ SETTINGS = {
   "eval.every_epochs": 1,
   "checkpoint.keep": 5,
 }
-TASK = Segmentation(4, 32, channels=8, auxiliary_channels=4)
+NETWORK = {"channels": 8, "auxiliary_channels": 4}
+TASK = Segmentation(
+  4,
+  PairedAugmentation(32, 32, 32),
+  Windows(32, 21, scalings((32, 32)), (124, 116, 104)),
+  network=NETWORK,
+  largest_size=(128, 256),
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +138,10 @@ def test_loading_keeps_both_together():
   wide = np.repeat(scene.image, 2, axis=1), np.repeat(scene.mask, 2, axis=1)
   example = {"image": encode_png(wide[0]), "mask": encode_png(wide[1])}
   loaded = TASK.load(example, None)
-  assert loaded["image"].shape == (32, 32, 3)
-  assert (loaded["mask"][16:] == 255).all()  # twice as wide as high
-  assert (loaded["mask"][:16] != 255).all()
-  assert (loaded["image"][16:] == (124, 116, 104)).all()
+  assert loaded["image"].shape == (1, 32, 32, 3)
+  assert (loaded["image"][0, 16:] == (124, 116, 104)).all()  # twice as wide as high
+  np.testing.assert_array_equal(loaded["mask"], wide[1])  # measured at its own size
+  assert loaded["size"].tolist() == [128, 256]
   with pytest.raises(
     UndecodableImageError, match=r"mask is \[128, 128\], and its image \[128, 256"
   ):
@@ -195,7 +204,7 @@ def test_it_trains_and_is_evaluated(run):
   workdir, outcome = run
   assert outcome.complete
   assert outcome.metric.count == 11  # padding does not count
-  assert outcome.metric.confusion.sum() == 11 * 32 * 32
+  assert outcome.metric.confusion.sum() == 11 * SIDE * SIDE
   assert {"eval/miou", "eval_ema/pixel_accuracy", "eval_ema/loss"} <= outcome.metrics.keys()
   losses = [record["train/loss"] for record in outcome.records if "train/loss" in record]
   assert len(losses) == 4
@@ -235,7 +244,7 @@ def test_the_commands(run, shapes, tmp_path, capfd):
 def test_what_it_shows(run):
   _, outcome = run
   task = dataclasses.replace(TASK, num_classes=4)
-  [section] = task.sections(outcome.metric, Split("shapes/test", [], list(CLASS_NAMES)))
+  section, _ = task.sections(outcome.metric, outcome.splits.eval)
   assert [row[0] for row in section.values["rows"]] == list(CLASS_NAMES)  # all occur in 11 scenes
   tables = task.tables(outcome.metric, list(CLASS_NAMES))
   assert [row["true"] for row in tables["confusion"]] == list(CLASS_NAMES)
@@ -260,7 +269,7 @@ def test_other_backbones_fit():
     ("hornet_nano_gf", "conv"),
   ):
     backbone = create_model(variant, num_classes=0, patch_size=2)
-    model = dataclasses.replace(TASK, fusion=fusion).build(backbone)
+    model = dataclasses.replace(TASK, network=NETWORK | {"fusion": fusion}).build(backbone)
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     assert {"norms", "decode", "auxiliary"} == set(variables["params"]["head"])
