@@ -76,6 +76,12 @@ def test_parts_merge_to_the_whole(masks):
   assert both.count == 9
   assert both.compute() == whole.compute()
   np.testing.assert_array_equal(both.confusion, whole.confusion)
+  for found, expected in ((both.best(), whole.best()), (both.worst(), whole.worst())):
+    assert [preview.index for preview in found] == [preview.index for preview in expected]
+  _, ious = whole.by_image()
+  order = np.argsort(-ious, kind="stable").tolist()
+  assert [preview.index for preview in whole.best()] == order[:4]
+  assert [preview.index for preview in whole.worst()] == order[:4:-1]
 
 
 def test_classes(masks):

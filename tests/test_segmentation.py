@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
+from PIL import Image
 
 from hornet_jax import create_model
 from hornet_jax.checkpoints.newest_valid import load_variables
@@ -24,8 +25,10 @@ from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
 from hornet_jax.data.windows import Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
+from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, Segmentation, get_task
 from hornet_jax.tasks.mean_iou import count_confusion
+from hornet_jax.tasks.shown_masks import palette
 from hornet_jax.train.run import train
 from hornet_jax.train.trainer import Trainer
 
@@ -229,23 +232,79 @@ def test_it_resumes_bit_for_bit(run, config, tmp_path):
 
 
 def test_the_commands(run, shapes, tmp_path, capfd):
+  """Pictures of their own sizes, and tests in another way than the run's."""
   workdir, outcome = run
   assert main(["evaluate", f"--workdir={workdir}", "--checkpoint=last", "--json"]) == 0
   result = json.loads(capfd.readouterr().out)
   assert result["ema"]["miou"] == pytest.approx(outcome.metrics["eval_ema/miou"], abs=1e-5)
-  image = tmp_path / "scene.png"
-  image.write_bytes(encode_png(make_scene(1, 0).image[:96]))
-  assert main(["predict", str(image), f"--workdir={workdir}", "--json"]) == 0
-  (record,) = json.loads(capfd.readouterr().out)
-  assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
-  assert {entry["class"] for entry in record["top"]} <= set(CLASS_NAMES)
+  scene = make_scene(1, 0).image
+  for name, pixels in (
+    ("a/scene.png", scene[:96, :50]),
+    ("b/scene.png", scene),
+    ("b/scene.bmp", scene),
+  ):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(tmp_path / name)
+  out = tmp_path / "out"
+  argv = ["predict", str(tmp_path), f"--workdir={workdir}", "--json", f"--out={out}"]
+  assert main(argv) == 0
+  records = json.loads(capfd.readouterr().out)
+  assert len(records) == 3
+  for record in records:
+    assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
+    assert {entry["class"] for entry in record["top"]} <= set(CLASS_NAMES)
+  drawn = sorted(str(file.relative_to(out)) for file in out.rglob("*.png"))
+  assert drawn == sorted(
+    f"{name}_{what}.png"
+    for name in ("a/scene", "b/scene.png", "b/scene.bmp")
+    for what in ("classes", "mask", "overlay")
+  )
+  classes = np.asarray(Image.open(out / "a" / "scene_classes.png"))
+  mask = np.asarray(Image.open(out / "a" / "scene_mask.png"))
+  assert classes.shape == (96, 50)
+  np.testing.assert_array_equal(mask, palette(4)[classes])
+  shares = {entry["class"]: entry["share"] for entry in records[0]["top"]}
+  for k, name in enumerate(CLASS_NAMES):
+    assert shares.get(name, 0) == pytest.approx((classes == k).mean() if name in shares else 0)
+  argv = [*argv[:3], f"--out={tmp_path / 'flipped'}", "--config.segmentation.eval_flip=True"]
+  assert main(argv) == 0
+  flipped = np.asarray(Image.open(tmp_path / "flipped" / "a" / "scene_classes.png"))
+  assert (flipped != classes).any()
+
+
+def test_what_the_commands_refuse(run, tmp_path, capfd):
+  workdir, _ = run
+  for command in (["evaluate"], ["predict", str(tmp_path / "x.png")]):
+    argv = [*command, f"--workdir={workdir}"]
+    assert main([*argv, "--config.segmentation.channels=4"]) == 2
+    message = "`segmentation.channels` is part of what was trained: expected a key that says how"
+    assert message in capfd.readouterr().err
+    assert main([*argv, "--config.segmentation.eval_ratios=(1.0, -2.0)"]) == 2
+    assert "`segmentation.eval_ratios` must be numbers > 0: got" in capfd.readouterr().err
+
+
+def test_a_dataset_must_say_how_large_its_images_are():
+  split = Split("mine/test", [], list(CLASS_NAMES))
+  with pytest.raises(InputError, match="mine/test must say how large its images are at most"):
+    TASK.for_evaluation([split])
+  sized = [dataclasses.replace(split, largest_size=size) for size in ((100, 40), (33, 70))]
+  fitted = TASK.for_evaluation(sized)
+  assert fitted.largest_size == (100, 70)
+  assert fitted.eval_schema["mask"].shape == (128, 70)  # whole blocks of rows
 
 
 def test_what_it_shows(run):
   _, outcome = run
   task = dataclasses.replace(TASK, num_classes=4)
-  section, _ = task.sections(outcome.metric, outcome.splits.eval)
+  section, pictures = task.sections(outcome.metric, outcome.splits.eval)
   assert [row[0] for row in section.values["rows"]] == list(CLASS_NAMES)  # all occur in 11 scenes
+  page = render_template(pictures.template, it=pictures.values)
+  assert page.count("data:image/png") == 3 * 8  # of the best and the worst four
+  ranked = [preview.iou for preview in (*outcome.metric.best(), *outcome.metric.worst()[::-1])]
+  assert ranked == sorted(ranked, reverse=True)
+  _, ious = outcome.metric.by_image()
+  assert ranked[0] == pytest.approx(ious.max())
+  assert ranked[-1] == pytest.approx(ious.min())
   tables = task.tables(outcome.metric, list(CLASS_NAMES))
   assert [row["true"] for row in tables["confusion"]] == list(CLASS_NAMES)
   masks = np.zeros((2, 32, 32), np.uint8)
