@@ -99,6 +99,7 @@ def test_the_dataset_has_masks(shapes):
   number = numbers[example["image"]]
   np.testing.assert_array_equal(decode_mask(example["mask"]), make_scene(1, number).mask)
   assert scene.mask.max() <= 3
+  assert split.largest_size == (128, 128)
   with pytest.raises(InputError, match=r"must be of image classification: .* `label`"):
     open_split("shapes", "test", shapes, LABEL)
 

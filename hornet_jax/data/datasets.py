@@ -12,6 +12,7 @@ from hornet_jax.data.descriptors import raise_limit
 from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.image_info import ImageInfo, read_image_info
 from hornet_jax.data.imagenet22k import BUILDS
+from hornet_jax.data.largest_sizes import read_largest_size
 from hornet_jax.data.shards import check_shards
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.files import retried
@@ -103,6 +104,8 @@ class Split:
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
+    largest_size: largest height and largest width of its images, in pixels; None where the dataset
+      does not say.
   """
 
   name: str
@@ -110,6 +113,7 @@ class Split:
   class_names: list[str]
   files: Sequence[str] = ()
   image_info: ImageInfo | None = None
+  largest_size: tuple[int, int] | None = None
 
   @property
   def num_shards(self) -> int:
@@ -277,8 +281,9 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
     os.fspath(path.parent / path.name.replace(".tfrecord-", f".{ARRAY_RECORD}-")) for path in paths
   ]
   check_shards(f"{name}/{split}", files)
-  info = read_image_info(epath.Path(builder.data_dir))
-  return Split(f"{name}/{split}", source, told.names, files, info)
+  folder = epath.Path(builder.data_dir)
+  info, largest = read_image_info(folder), read_largest_size(folder, split)
+  return Split(f"{name}/{split}", source, told.names, files, info, largest)
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:
