@@ -31,8 +31,8 @@ def run_pairs(args: argparse.Namespace) -> int:
   """Runs the command; its flags are those of `prepare`."""
   if not args.name or bool(args.path) == bool(args.images or args.masks):
     raise InputError(
-      "`prepare pairs` needs --name, of the dataset, and --path, of a folder of images and masks, or "
-      "--images and --masks, of two folders."
+      "`prepare pairs` needs --name, of the dataset, and --path, of a folder of images and masks, "
+      "or two folders by --images and --masks."
     )
   check_name_is_free(args.name, args.data_dir)
   pairs = check_and_split_pairs(

@@ -14,7 +14,6 @@ from hornet_jax.data.archive_members import OUTSIDE, leads_outside
 from hornet_jax.data.class_table import ClassTable
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.folder import walk
-from hornet_jax.data.left_out import escaped
 from hornet_jax.data.masks import IGNORED
 from hornet_jax.data.read_pair import read_pair
 from hornet_jax.errors import InputError
@@ -176,7 +175,7 @@ def read_class_names(content: bytes) -> list[str]:
     if len(fields) != 6 or fields[0] != str(len(names) + 1):
       raise InputError(
         f"{CLASSES_FILE}, line {number + 1}: expected the number {len(names) + 1}, four more and a "
-        f"name, got {escaped(line)!r}."
+        f"name, got {line!r}."
       )
     names.append(" ".join(fields[5].split()))
   if not 0 < len(names) <= IGNORED or len(set(names)) != len(names):

@@ -1,6 +1,5 @@
 """Which class each number in the masks of a dataset is."""
 
-import csv
 import dataclasses
 import functools
 import pathlib
@@ -8,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hornet_jax.data.csv_rows import read_rows
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.mask_files import code_text, colour_code
 from hornet_jax.data.masks import IGNORED
@@ -54,9 +54,8 @@ class ClassTable:
     foreign = codes[found == _UNKNOWN]
     if len(foreign):
       what = code_text(int(foreign[0]), colours=self.colours)
-      raise UndecodableImageError(
-        f"the mask has {what} at {counted(len(foreign), 'pixel')}: no class"
-      )
+      where = counted(len(foreign), "pixel")
+      raise UndecodableImageError(f"the mask has {what} at {where}, which is no class")
     return found.astype(np.uint8)
 
   def ignoring(self, values: Sequence[int]) -> "ClassTable":
@@ -93,7 +92,7 @@ def read_class_table(table: pathlib.Path) -> ClassTable:
     InputError: if a column is missing, a row is incomplete or contradicts another, or there are
       no classes, or too many.
   """
-  rows = _read(table)
+  rows = read_rows(table, "classes", "class")
   header = list(rows[0])
   of_name, of_value = _column(header, _NAMES), _column(header, _VALUES)
   of_channels = [_column(header, names) for names in _CHANNELS]
@@ -138,21 +137,6 @@ def table_of_values(values: Sequence[int]) -> ClassTable:
       "masks of instances and photographs have more; --classes=FILE.csv says which class each is."
     )
   return ClassTable([str(value) for value in values], {v: k for k, v in enumerate(values)})
-
-
-def _read(table: pathlib.Path) -> list[dict[str, str]]:
-  try:
-    text = table.read_text(encoding="utf-8-sig")
-    dialect = csv.Sniffer().sniff(text[: text.find("\n") + 1 or None], ",;\t")
-    rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
-  except (OSError, ValueError, csv.Error) as error:
-    raise InputError(
-      f"`classes` must be a CSV file with a row of names: {table}: {error}. Hint: save it as "
-      "UTF-8 with commas."
-    ) from error
-  if not rows:
-    raise InputError(f"`classes` must have a row for each class: {table} has none.")
-  return rows
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> str | None:

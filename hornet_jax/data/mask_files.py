@@ -7,7 +7,8 @@ from PIL import ExifTags, Image
 
 from hornet_jax.data.decode import UndecodableImageError
 
-_EXACT = ("PNG", "TIFF", "BMP", "GIF", "PPM")  # formats that give back what was put in
+# Formats that give back what was put in; writers of GIFs count a palette's colours anew.
+_EXACT = ("PNG", "TIFF", "BMP", "PPM")
 _EXACT_TIFFS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 _LARGEST = 2**16 - 1
 _PNG_BITS, _PNG_KIND = 24, 25  # positions in a file
@@ -60,8 +61,8 @@ def _check_exact(image: Image.Image) -> None:
   if image.format not in _EXACT or lossy:
     kind = f"a {image.format}" if not lossy else f"a TIFF with {image.info['compression']}"
     raise UndecodableImageError(
-      f"the mask is {kind}, whose values are not those that were saved: expected a PNG, or a TIFF, "
-      "BMP or GIF without losses"
+      f"the mask is {kind}, whose values are not those that were saved: expected a PNG, BMP or "
+      "TIFF without losses"
     )
 
 

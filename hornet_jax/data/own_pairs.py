@@ -155,5 +155,5 @@ def _found_classes(
   found = _values(findings)
   table = table_of_values([value for value in found if value not in uncounted])
   ignored = [str(value) for value in found if value in uncounted]
-  told = f"; {', '.join(ignored)} counts for none" if ignored else ""
+  told = f"; of no class: {', '.join(ignored)}" if ignored else ""
   return table.ignoring(uncounted), f"the values of the masks, {', '.join(table.names)}{told}"
