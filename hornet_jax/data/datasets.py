@@ -24,7 +24,7 @@ ARRAY_RECORD = "array_record"
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """A `Dataset` is one of image classification that can be prepared by its name.
+  """A `Dataset` can be prepared by its name.
 
   Attributes:
     train_split: TFDS split to train on; empty for those that are for evaluation only.
@@ -34,8 +34,8 @@ class Dataset:
     needs_archives: whether a person has to get its archives.
     num_examples: size of `train_split` as published; 0 where only the prepared dataset tells.
     num_classes: number of classes; 0 likewise.
-    may_lack_images: whether preparing it leaves out images (of ImageNet-22K those that cannot be
-      decoded, double ones and empty classes), so that the prepared dataset alone has exact sizes.
+    may_lack_images: whether preparing it leaves out images, such as those that cannot be decoded,
+      so that the prepared dataset alone has exact sizes.
   """
 
   train_split: str
@@ -59,6 +59,15 @@ DATASETS: dict[str, Dataset] = {
     builder="hornet_jax.data.builders.shapes.shapes_dataset_builder",
     num_examples=500,
     num_classes=4,
+  ),
+  "ade20k": Dataset(
+    "train",
+    "validation",
+    tfds_name="ade20k",
+    needs_archives=True,
+    num_examples=20_210,
+    num_classes=150,
+    may_lack_images=True,
   ),
   "cifar10": Dataset("train", "test", tfds_name="cifar10", num_examples=50_000, num_classes=10),
   "cifar100": Dataset("train", "test", tfds_name="cifar100", num_examples=50_000, num_classes=100),
@@ -104,8 +113,7 @@ class Split:
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
-    largest_size: largest height and largest width of its images, in pixels; None where the dataset
-      does not say.
+    largest_size: largest height and largest width of its images, in pixels; None where untold.
   """
 
   name: str

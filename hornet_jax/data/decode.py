@@ -142,6 +142,12 @@ def _decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
   return pad_channels(values)
 
 
+def is_turned(encoded: bytes) -> bool:
+  """Tells whether decoding turns an image, as its EXIF or XMP data say."""
+  with _open(encoded) as image:
+    return _turn(image) is not None
+
+
 def count_channels(encoded: bytes) -> int:
   """Counts the channels of an image, whatever it is.
 
