@@ -115,6 +115,15 @@ def _make_fit(law: Law, points: Points, criterion: Criterion, best: Minima, ends
   return Fit(law, points, criterion, best.theta[0], objective, gradient, ends)
 
 
+def is_enough(law: Law, points: Points) -> bool:
+  """Tells whether points can determine a law; see `check_enough`."""
+  try:
+    check_enough(law, points)
+  except InputError:
+    return False
+  return True
+
+
 def check_enough(law: Law, points: Points) -> None:
   """Raises `InputError` where points cannot determine a law."""
   needed = len(law.parameters)

@@ -14,11 +14,18 @@ from scipy.optimize import nnls
 
 from hornet_jax.errors import unknown_name
 
+_LAWS = ("m2", "m4")
 _MARGIN = 1e-3  # between the ends and the losses
 _DESCENTS, _STEPS, _RATE = 100, 1000, 1e-8
 _ROUNDS, _NEWTON_STEPS, _NEWTON_RATE = 10_000, 100, 0.1
 _SETTLED = 1e-10  # change of b
 _FLAT = 1e-5  # curvature below which Newton's steps of M4 are left out
+
+
+def check_released(name: str) -> None:
+  """Raises `InputError` for a law that was not released with a scheme of its own."""
+  if name not in _LAWS:
+    raise unknown_name("law with a released scheme", name, _LAWS)
 
 
 def fit_as_released(name: str, x: np.ndarray, losses: np.ndarray) -> np.ndarray:
@@ -35,8 +42,7 @@ def fit_as_released(name: str, x: np.ndarray, losses: np.ndarray) -> np.ndarray:
   Raises:
     InputError: if the law has another name.
   """
-  if name not in ("m2", "m4"):
-    raise unknown_name("law with a released scheme", name, ("m2", "m4"))
+  check_released(name)
   has_ceiling = name == "m4"
   lowest, highest = losses.min() - _MARGIN, losses.max() + _MARGIN
   e_inf, e_0 = lowest, 1.0

@@ -28,6 +28,7 @@ _OURS = {
 }
 _SHOWN = 5  # cells of a column or a row, in an error
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
+BENCHMARK_TASK = ("Domain", "Task", "Model")  # columns that name a task of the benchmark
 _TRAINING = "Training"  # of the benchmark: 1 for points to fit to, 0 for points to predict
 
 
@@ -63,6 +64,25 @@ class Table:
         )
       rows = left
     return dataclasses.replace(self, rows=rows)
+
+  def groups(self, columns: Sequence[str]) -> "dict[str, Table]":
+    """Splits the rows by the values of some columns, in the order in which these first come.
+
+    Args:
+      columns: names of columns; none for all rows together.
+
+    Returns:
+      The values, with commas between them -> the rows that have them.
+
+    Raises:
+      InputError: if a column is unknown.
+    """
+    for column in columns:
+      self.check_column(column)
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in self.rows:
+      found.setdefault(", ".join(row[column] for column in columns), []).append(row)
+    return {name: dataclasses.replace(self, rows=rows) for name, rows in found.items()}
 
   def check_column(self, column: str) -> None:
     """Raises `InputError` where a column does not exist."""
