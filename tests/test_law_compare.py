@@ -18,7 +18,7 @@ from hornet_jax.laws.holdout import Holdout
 QUICK = "--starts=16"
 
 
-def test_published_errors_give_shares_worked_out_by_hand():
+def test_rounded_errors_give_shares_worked_out_by_hand():
   """The last curve is shared by three, whose errors are equal to three decimals."""
   wins = count_wins(np.array([M1, M2, M4, BNSL]).T)
   np.testing.assert_allclose(wins, [0, 1 / 3, 1 / 3, 4 + 1 / 3])
@@ -139,7 +139,7 @@ def test_a_task_without_points_to_predict_is_named(tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_translation_curves_are_won_as_published_errors_say(tmp_path, capfd):
+def test_translation_curves_are_won_by_the_broken_law(tmp_path, capfd):
   with (FOLDER / "nmt.csv").open() as file:
     rows = [
       {
@@ -153,6 +153,7 @@ def test_translation_curves_are_won_as_published_errors_say(tmp_path, capfd):
   captured = capfd.readouterr()
   found = json.loads(captured.out)
   assert captured.err.splitlines() == [f"NMT, log_perplexity, {name} ..." for name in CURVES]
-  published = count_wins(np.array([M1, M2, M4, BNSL]).T)
-  assert [*found["wins"].values()] == pytest.approx(published.tolist())
-  assert found["shares"]["bnsl"] == pytest.approx(0.8667, abs=1e-4)
+  for one, *expected in zip(found["tasks"], M1, M2, M4, BNSL, strict=True):
+    np.testing.assert_allclose([*one["errors"].values()], expected, atol=5e-4)
+  # The last one too: its error is 0.01197, which the published figure rounds up to that of others.
+  assert [*found["wins"].values()] == [0, 0, 0, 5]

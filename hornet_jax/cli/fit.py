@@ -1,6 +1,7 @@
 """`fit RESULTS` fits a scaling law to a table of runs, and says how far to believe it."""
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,7 @@ from hornet_jax.laws.analysis import (
 from hornet_jax.laws.catalogue import LAWS, get_law
 from hornet_jax.laws.condition import parse_condition
 from hornet_jax.laws.criterion import CRITERIA, HUBER_DELTA, Criterion, make_criterion
+from hornet_jax.laws.doubts import repeated_rows
 from hornet_jax.laws.isoflop import frontier
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
@@ -124,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
   table = finished(table, columns["loss"])
   points, held = _points(args, table, columns, law)
   analysis = _analyse(args, law, points, criterion, held)
+  repeated = repeated_rows(table.repeated(), len(table.rows))
+  analysis = dataclasses.replace(analysis, doubts=[*repeated, *analysis.doubts])
   prediction = _predict(args, analysis) if args.predict else None
   shown = [] if args.json and not args.report else _sections(args, analysis, prediction)
   told = summary(analysis, _how(args))
@@ -247,7 +251,11 @@ def _sections(
 
 
 def _pairs(text: str, mark: str, flag: str) -> list[tuple[str, str]]:
-  return [_pair(part, mark, flag) for part in text.split(",")]
+  pairs = [_pair(part, mark, flag) for part in text.split(",")]
+  names = [name for name, _ in pairs]
+  if len(set(names)) < len(names):
+    raise InputError(f"`{flag}` must give each name once: got {text}.")
+  return pairs
 
 
 def _pair(text: str, mark: str, flag: str) -> tuple[str, str]:

@@ -54,7 +54,14 @@ def compare_laws(args: argparse.Namespace, table: Table) -> int:
   by = by or [name for name in BENCHMARK_TASK if name in table.columns]
   groups = finished(table, columns["loss"]).groups(by)
   tasks = [
-    _task(name, rows, columns, axes, args.holdout, is_marked=held_by_table(table) is not None)
+    _task(
+      name or "all runs",
+      rows,
+      columns,
+      axes,
+      args.holdout,
+      is_marked=held_by_table(table) is not None,
+    )
     for name, rows in groups.items()
   ]
   found = compare(tasks, contenders, lambda name: print(f"{name} ...", file=sys.stderr, flush=True))
@@ -107,7 +114,7 @@ def _task(
     if marked is None:
       raise InputError(
         f"every task of {rows.path} must have points to fit to and points to predict: "
-        f"{name or 'it'} has only one kind. Hint: leave it out by --where."
+        f"{name} has only one kind. Hint: leave it out by --where."
       )
     is_held = marked
   return Task(name, points.take(~is_held), points.take(is_held))

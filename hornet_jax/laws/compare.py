@@ -122,7 +122,7 @@ def count_wins(errors: np.ndarray) -> np.ndarray:
     Number of tasks for each law, [m], which add up to t.
   """
   known = np.where(np.isfinite(errors), errors, _NO_NUMBER)
-  cut = np.floor(known * 10**_DECIMALS)
+  cut = np.floor((known * 10**_DECIMALS).round(9))  # 1.001 is 1.001, not a little less
   is_best = cut == cut.min(axis=1, keepdims=True)
   return (is_best / is_best.sum(axis=1, keepdims=True)).sum(axis=0)
 

@@ -13,6 +13,7 @@ from hornet_jax.laws.polish import polish
 from hornet_jax.wording import counted
 
 STARTS = 256
+_ONE_VALUE = 1e-6  # relative difference of values that are one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,7 +134,7 @@ def check_enough(law: Law, points: Points) -> None:
       f"{counted(len(points), 'point')}. Hint: a law with fewer parameters, or more runs."
     )
   for role in (*law.axes, "loss"):
-    if len(np.unique(points.values[role])) == 1:
+    if np.ptp(np.log(points.values[role])) < _ONE_VALUE:
       raise InputError(
         f"{law.name} needs points at several values of {points.names[role]}: got "
         f"{points.values[role][0]:g} in all {len(points)}."
