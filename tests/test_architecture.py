@@ -67,7 +67,7 @@ ALLOWED = {
     "train.task",
   },
   "sweeps": {
-    *("config", "data", "runs", "studies"),
+    *("checkpoints", "config", "data", "runs", "studies"),
   },
   "bench": {
     *("config", "cost", "cost.count", "cost.hardware", "data", "laws", "models", "ops"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import re
 
 import pytest
@@ -163,6 +164,24 @@ def changed(name, **cells):
       [],
       "params must hold positive numbers: got 'many' in the row .* begins with t3",
     ),
+    (changed("t3", loss="inf"), [], "loss must hold positive numbers: got 'inf'"),
+    (changed("t3", loss="-2"), [], "loss must hold positive numbers: got '-2'"),
+    (
+      changed("t3", loss="1e-200"),
+      [],
+      "loss must hold numbers from 1e-60 to 1e[+]60: got '1e-200'",
+    ),
+    (changed("t3", params="1e200"), [], "params must hold numbers from 1e-60 to 1e[+]60"),
+    (changed("t3", params="1,000"), [], "params must hold positive numbers: got '1,000'"),
+    (
+      [row | {"params": str(1000 + 1e-9 * i)} for i, row in enumerate(study())],
+      [],
+      "at several values of params: got 1000 in all 30",
+    ),
+    (study(), ["--size=images_seen"], "`size` and `data` must be columns of their own: got images"),
+    (study(), ["--loss=params"], "`size` and `loss` must be columns of their own: got params"),
+    (study(), ["--at=E=1,A=inf,B=1,alpha=1,beta=1"], "`at` must give numbers: got inf for A"),
+    (study(), ["--at=E=1,E=2,B=1,alpha=1,beta=1"], "`at` must give each name once: got E=1,E=2"),
     (study()[:4], [], "has 5 parameters and needs as many points: got 4 points"),
     (study()[:5], [], "needs points at several values of params: got 1e[+]06 in all 5"),
     ([row | {"loss": "1"} for row in study()], [], "at several values of loss: got 1 in all 30"),
@@ -200,6 +219,9 @@ def test_bad_input_is_one_line(tmp_path, capfd, rows, flags, message):
     (None, "must be a CSV file of runs: there is none"),
     (b"", "must have a line of names and a row a run: got no row"),
     (b"\x89PNG\r\n\x1a\n\xff\xfe", "must be a CSV file of runs: got a file of a kind"),
+    (b"loss,params,loss\n1,2,3\n", "columns of different names: 'loss' is there twice"),
+    (b'loss,params\n1,"2\n3,4\n', "got a text file, after line 1: unexpected end of data"),
+    (b"loss;params\n1,5;2\n", "loss must hold positive numbers: got '1,5'"),
     (b"loss,params\n1,2,3\n", "with 2 columns, loss, params: line 2 has another number of them"),
   ],
 )
@@ -208,3 +230,18 @@ def test_what_is_no_table_is_one_line(tmp_path, capfd, content, message):
   if content is not None:
     path.write_bytes(content)
   assert message in refused(capfd, str(path))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ", "])
+def test_other_programs_separate_cells_otherwise(results, tmp_path, capfd, separator):
+  path = tmp_path / "other.csv"
+  path.write_text(pathlib.Path(results).read_text().replace(",", separator))
+  found = fit_json(capfd, str(path), *QUICK)
+  assert found["parameters"] == fit_json(capfd, results, *QUICK)["parameters"]
+
+
+def test_rows_that_are_there_twice_are_told(tmp_path, capfd):
+  path = write(tmp_path / "twice.csv", [*study(), *study()[:3]])
+  [warning] = fit_json(capfd, path, *QUICK)["warnings"]
+  assert warning["name"] == "repeated rows"
+  assert warning["text"].startswith("3 of 33 rows are copies of others")

@@ -307,6 +307,20 @@ def test_points_that_determine_nothing_are_refused(points, message):
     fit(LAW, points, SQUARES)
 
 
+@pytest.mark.parametrize(
+  ("arrays", "message"),
+  [
+    ({"size": [1, 2]}, "points must have a `loss`: got size"),
+    ({"size": [1, 2], "loss": [1]}, r"`size` must be .* expected shape \(1,\), got \(2,\)"),
+    ({"size": [1, 2], "loss": [1, np.nan]}, "loss must hold positive numbers: got nan"),
+    ({"size": [1, 1e99], "loss": [1, 2]}, "size must hold numbers from .* got 1e[+]99"),
+  ],
+)
+def test_arrays_that_are_no_points_are_refused(arrays, message):
+  with pytest.raises(InputError, match=message):
+    make_points(**arrays)
+
+
 def test_a_delta_must_be_positive():
   with pytest.raises(InputError, match="`delta` must be a positive number: got -1"):
     Criterion(log=True, delta=-1.0)
