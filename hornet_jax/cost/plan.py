@@ -260,6 +260,17 @@ def make_plan(
   data, settings = config["data"], config["model"]
   image_size, channels = data["image_size"], data["channels"]
   _, model = build_task(config, num_classes)
+  # What was compiled to the end were classifiers: a head on feature maps is work of another kind.
+  scale = None
+  if model.num_classes:
+    scale = find_scale(
+      settings["variant"],
+      topology.generation,
+      settings["dtype"],
+      settings["global_filter"],
+      settings["remat"],
+      scenario.images,
+    )
   step = estimate_step(
     topology,
     training_work(model, image_size, channels),
@@ -271,14 +282,7 @@ def make_plan(
     wire_bytes=plan.wire_bytes * topology.chip.devices,
     between_bytes=plan.between_bytes,
     cycles=compiled.cycles,
-    scale=find_scale(
-      settings["variant"],
-      topology.generation,
-      settings["dtype"],
-      settings["global_filter"],
-      settings["remat"],
-      scenario.images,
-    ),
+    scale=scale,
   )
   forward = forward_work(model, image_size, channels)
   utilisation = mfu(topology, forward, scenario.images, step.seconds)
