@@ -119,18 +119,19 @@ def test_the_upper_end_is_scaled_from_a_finished_compile(plan):
   assert re.search(r"finished compiles of this model's family \(hornet_tiny_7x7", printed.out)
 
 
-SMALL_HEAD = ["--config.segmentation.channels=16", "--config.segmentation.auxiliary_channels=8"]
+OF_A_HEAD = ["--config.segmentation.channels=8", "--config.segmentation.auxiliary_channels=8"]
+OF_A_HEAD += ["--config.model.variant=hornet_nano_7x7", "--config.data.image_size=32"]
 
 
 def test_segmentation_is_planned_with_an_image_a_chip(monkeypatch, capsys):
   """No image is mixed, and no cycles are scaled from those of classifiers."""
   monkeypatch.setattr("hornet_jax.cli.plan.check_compiler", lambda: "0")
   monkeypatch.setattr("hornet_jax.cost.plan.compile_program", fake_compiler)
-  config = "--config=configs/ade20k.py:variant=tiny_7x7"
-  arguments = ["--topology=v5e:4x4", *SMALL_HEAD, *PAPERS[2:]]
-  assert main(["plan", config, *arguments]) == 0
+  monkeypatch.setattr("hornet_jax.cost.plan.find_scale", lambda *_: pytest.fail("scaled"))
+  arguments = ["--config=ade20k", "--topology=v5e:4x4", *OF_A_HEAD]
+  assert main(["plan", *arguments]) == 0
   printed = capsys.readouterr().out
-  assert "mesh 16x1, 1 image of 64 a chip" in printed
+  assert "mesh 16x1, 1 image of 32 a chip" in printed
   assert "note:" not in printed
   assert "By cycles, the upper end: not known here" in printed
 
