@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import shutil
 
 import jax
 import jax.numpy as jnp
@@ -218,19 +217,6 @@ def test_it_trains_and_is_evaluated(run):
   assert np.abs(statistics["auxiliary"]["conv_0"]["bn"]["mean"]).max() > 0
 
 
-def test_it_resumes_bit_for_bit(run, config, tmp_path):
-  workdir, outcome = run
-  copied = epath.Path(tmp_path) / "run"
-  (copied / "checkpoints").mkdir(parents=True)
-  for name in ("config.json", "dataset.json"):
-    (workdir / name).copy(copied / name)
-  shutil.copytree(workdir / "checkpoints" / "2", copied / "checkpoints" / "2")
-  again = train(config, copied, jax.devices()[:1])
-  assert again.metrics == outcome.metrics
-  first, second = (load_variables(path / "checkpoints") for path in (workdir, copied))
-  jax.tree.map(np.testing.assert_array_equal, first, second)
-
-
 def test_the_commands(run, shapes, tmp_path, capfd):
   """Pictures of their own sizes, and tests in another way than the run's."""
   workdir, outcome = run
@@ -344,32 +330,3 @@ def test_names():
   assert get_task("segmentation") is Segmentation
   assert Classification.target == LABEL
   assert re.fullmatch(r"[a-z_]+", Segmentation.primary)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 8])
-def test_many_devices_equal_one(config, devices):
-  """Batch statistics are those of the global batch: the same state after two steps."""
-  rng = np.random.default_rng(0)
-  batches = [
-    {
-      "image": rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
-      "mask": rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), (8, 32, 32)),
-      "weight": np.ones(8, np.float32),
-      "index": np.arange(8, dtype=np.int32),
-    }
-    for _ in range(2)
-  ]
-  states = []
-  for count in (1, devices):
-    mesh = make_mesh(jax.devices()[:count], 1)
-    trainer = Trainer(config, mesh, num_classes=4, num_examples=16)
-    state, step = trainer.create_state(), trainer.compile_train_step()
-    shardings = {name: leaf.sharding for name, leaf in trainer.abstract_batch(8).items()}
-    for batch in batches:
-      state, metrics = step(state, jax.device_put(batch, shardings))
-    assert np.isfinite(float(metrics["loss"]))
-    states.append(jax.device_get(state.variables()))
-  flat = [jax.tree_util.tree_leaves_with_path(state) for state in states]
-  for (path, one), (_, many) in zip(*flat, strict=True):
-    np.testing.assert_allclose(one, many, rtol=2e-4, atol=2e-5, err_msg=str(path))

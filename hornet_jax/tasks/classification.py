@@ -98,6 +98,25 @@ class Classification(Task):
     """Raises `InputError` where groups of mixed rows would not lie within one device's rows."""
     check_mixing(self.mixing, batch_size, num_devices)
 
+  @classmethod
+  def fitted_to_rows(
+    cls, config: Mapping[str, Any], rows: int
+  ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Makes the groups that are mixed smaller where they do not lie within so many rows."""
+    settings = MixSettings(**config["mix"])
+    if not settings.active or rows % settings.group_size == 0:
+      return config, ()
+    size = max((n for n in range(2, settings.group_size + 1, 2) if rows % n == 0), default=0)
+    if not size:
+      raise InputError(
+        f"`batch` must be even where images are mixed: expected whole groups, got {rows} a device."
+      )
+    note = (
+      f"mix.group_size {settings.group_size} does not divide {rows} images: planned with {size}, "
+      "another augmentation"
+    )
+    return {**config, "mix": {**config["mix"], "group_size": size}}, (note,)
+
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and makes a view of it; see `Task.load`."""
     if rng is None or self.augmentation is None:

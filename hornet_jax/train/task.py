@@ -121,6 +121,25 @@ class Task(abc.ABC):
     """
     del batch_size, num_devices  # any will do, unless a task says otherwise
 
+  @classmethod
+  def fitted_to_rows(
+    cls, config: Mapping[str, Any], rows: int
+  ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Fits a config to the rows that each device of a plan has, where it would be refused.
+
+    Args:
+      config: nested, with the keys of `config.schema`.
+      rows: rows of a batch, or of a micro-batch, on each device.
+
+    Returns:
+      The config, and what was changed, one line each.
+
+    Raises:
+      InputError: if it cannot be trained so.
+    """
+    del rows  # any will do, unless a task says otherwise
+    return config, ()
+
   @abc.abstractmethod
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Makes of an example as stored what the schema says; runs on the host.
