@@ -98,14 +98,6 @@ DATASETS: dict[str, Dataset] = {
     name: Dataset("", "test", tfds_name=eval_set.tfds_name, needs_archives=True)
     for name, eval_set in EVAL_SETS.items()
   },
-  "ade20k": Dataset(
-    "train",
-    "validation",
-    builder="hornet_jax.data.builders.ade20k.ade20k_dataset_builder",
-    needs_archives=True,
-    num_examples=20_210,
-    num_classes=150,
-  ),
   "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
 }
 
