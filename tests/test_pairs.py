@@ -160,9 +160,11 @@ def test_what_is_wrong_with_a_pair_is_named(tmp_path):
     for name, (image, mask, _) in pairs.items()
   }
   write_pair(tmp_path, "", "fine_too", MASK)
+  np.save(tmp_path / "images" / "array.npy", np.zeros((4, 6, 3), np.uint8))
+  write(tmp_path / "masks" / "array.png", encode(MASK))
   own = check_and_split_pairs(find_pairs(tmp_path))
   used = {image.stem for split in own.splits.values() for image, _ in split}
-  assert used == {"fine", "fine_too", "turned"}
+  assert used == {"array", "fine", "fine_too", "turned"}
   assert own.num_turned == 1
   for name, (_, _, reason) in pairs.items():
     if reason:
