@@ -110,7 +110,10 @@ def test_cityscapes_of_train_ids(tmp_path):
   [
     ([], "must hold one folder `images` and one `masks`, .*: got none of them in .*--images"),
     (["images/a.jpg", "masks/a.png", "labels/a.png"], "got images, masks, labels"),
-    (["images/a.jpg", "masks/b.png"], r"the same names, .*: .* got no pair in .* \(a.jpg, b.png\)"),
+    (
+      ["images/a.jpg", "masks/b.png"],
+      r"the same names, .*: .* got no pair in .* \(an image: a.jpg, a mask: b.png\)",
+    ),
     (["images/train/a.jpg", "masks/a.png"], "got train of images and none of masks"),
     (["images/val/a.jpg", "masks/val/a.png"], "expected a split train, got validation"),
     (["images/val/a.jpg", "images/valid/b.jpg", "masks/val/a.png"], "are both 'validation'"),
