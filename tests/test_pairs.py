@@ -110,7 +110,10 @@ def test_cityscapes_of_train_ids(tmp_path):
   [
     ([], "must hold one folder `images` and one `masks`, .*: got none of them in .*--images"),
     (["images/a.jpg", "masks/a.png", "labels/a.png"], "got images, masks, labels"),
-    (["images/a.jpg", "masks/b.png"], r"the same names, .*: .* got no pair in .* \(a.jpg, b.png\)"),
+    (
+      ["images/a.jpg", "masks/b.png"],
+      r"the same names, .*: .* got no pair in .* \(an image: a.jpg, a mask: b.png\)",
+    ),
     (["images/train/a.jpg", "masks/a.png"], "got train of images and none of masks"),
     (["images/val/a.jpg", "masks/val/a.png"], "expected a split train, got validation"),
     (["images/val/a.jpg", "images/valid/b.jpg", "masks/val/a.png"], "are both 'validation'"),
@@ -160,9 +163,11 @@ def test_what_is_wrong_with_a_pair_is_named(tmp_path):
     for name, (image, mask, _) in pairs.items()
   }
   write_pair(tmp_path, "", "fine_too", MASK)
+  np.save(tmp_path / "images" / "array.npy", np.zeros((4, 6, 3), np.uint8))
+  write(tmp_path / "masks" / "array.png", encode(MASK))
   own = check_and_split_pairs(find_pairs(tmp_path))
   used = {image.stem for split in own.splits.values() for image, _ in split}
-  assert used == {"fine", "fine_too", "turned"}
+  assert used == {"array", "fine", "fine_too", "turned"}
   assert own.num_turned == 1
   for name, (_, _, reason) in pairs.items():
     if reason:

@@ -126,22 +126,22 @@ def test_wrong_arguments_are_one_line(arguments, message, tmp_path, capfd):
 def test_it_is_trained_on(tmp_path, capfd):
   """A few steps on a dataset of one's own, by the command line."""
   for split in ("train", "val"):
-    for k in range(4):
+    for k in range(8):
       mask = np.zeros((40, 50), np.uint8)
-      mask[k * 5 : k * 5 + 20, 10:30] = 1
+      mask[k * 2 : k * 2 + 20, 10:30] = 1
       write_pair(tmp_path / "mine", split, str(k), mask)
   assert prepare(tmp_path, f"--path={tmp_path / 'mine'}", "--name=mine") == 0
   settings = {
     "data.dataset": "mine",
     "data.data_dir": tmp_path / "data",
     "data.image_size": 32,
-    "data.batch_size": 2,
-    "data.eval_batch_size": 4,
+    "data.batch_size": 8,
+    "data.eval_batch_size": 8,
     "segmentation.channels": 8,
     "segmentation.auxiliary_channels": 4,
-    "epochs": 1.0,
+    "epochs": 2.0,
     "optimizer.warmup_epochs": 0.5,
-    "eval.every_epochs": 1.0,
+    "eval.every_epochs": 2.0,
   }
   overrides = [f"--config.{key}={value}" for key, value in settings.items()]
   config = "--config=shapes_segmentation:variant=nano_7x7"

@@ -144,8 +144,11 @@ def _decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
 
 def is_turned(encoded: bytes) -> bool:
   """Tells whether decoding turns an image, as its EXIF or XMP data say."""
-  with _open(encoded) as image:
-    return _turn(image) is not None
+  try:
+    with _open(encoded) as image:
+      return _turn(image) is not None
+  except Exception:  # what is read as an array has no such data
+    return False
 
 
 def count_channels(encoded: bytes) -> int:

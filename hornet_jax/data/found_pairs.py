@@ -16,8 +16,6 @@ Pair = tuple[pathlib.Path, pathlib.Path]
 Files = dict[str, dict[str, pathlib.Path]]
 """TFDS split name -> path within the folder of the split -> file."""
 
-_SHOWN = 3
-
 
 @dataclasses.dataclass(frozen=True)
 class FoundPairs:
@@ -111,10 +109,9 @@ def join_pairs(
       left_out |= {found[key]: reason for key in sorted(found.keys() - other.keys())}
   splits = {split: pairs for split, pairs in splits.items() if pairs}
   if not splits:
-    names = [file.name for files in (images, masks) for k in files for file in files[k].values()]
     raise InputError(
       "images and masks must have the same names, but for the ending: expected such as a/1.jpg and "
-      f"a/1.png, got no pair in {path} ({', '.join(names[:_SHOWN]) or 'no file'})."
+      f"a/1.png, got no pair in {path} (an image: {_first(images)}, a mask: {_first(masks)})."
     )
   if splits.keys() <= {"train", ALL}:
     [pairs] = splits.values()
@@ -125,6 +122,10 @@ def join_pairs(
       f"{', '.join(splits)} in {path}."
     )
   return FoundPairs(path, splits, left_out, f"by the folders {', '.join(splits)}", table, note)
+
+
+def _first(splits: Files) -> str:
+  return next((file.name for files in splits.values() for file in files.values()), "none")
 
 
 def _told(splits: Files) -> str:
