@@ -201,6 +201,7 @@ def test_the_sum_is_that_of_the_published_fits():
     assert found.objective == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_floor_that_a_fit_of_width_and_depth_sends_to_zero_is_named():
   """As in a published fit, whose logarithm of E is -155.5."""
   table = rows("gemstones_cool_end")
