@@ -10,20 +10,8 @@ from hornet_jax.laws.law import SeparableLaw
 _LEAST, _MOST = 0.03, 1.5  # exponents to start from
 
 
-class Chinchilla(SeparableLaw):
-  """L = E + A / N^alpha + B / D^beta, where no parameter is negative: more never harms.
-
-  Source: arXiv 2203.15556, section 3.3.
-  """
-
-  name = "chinchilla"
-  formula = "L = E + A / N^alpha + B / D^beta"
-  axes = ("size", "data")
-  coefficients = ("E", "A", "B")
-  shapes = ("alpha", "beta")
-  positive_shapes = ("alpha", "beta")
-  exponents = ("alpha", "beta")
-  floor = "E"
+class _PowerSum(SeparableLaw):
+  """A floor, and a term for each axis, which falls with a power of it."""
 
   def basis(self, shapes: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Gives 1, and each axis to its exponent."""
@@ -41,7 +29,23 @@ class Chinchilla(SeparableLaw):
     return np.stack(np.meshgrid(*[ticks] * powers), axis=-1).reshape(-1, powers)
 
 
-class WidthDepth(Chinchilla):
+class Chinchilla(_PowerSum):
+  """L = E + A / N^alpha + B / D^beta, where no parameter is negative: more never harms.
+
+  Source: arXiv 2203.15556, section 3.3.
+  """
+
+  name = "chinchilla"
+  formula = "L = E + A / N^alpha + B / D^beta"
+  axes = ("size", "data")
+  coefficients = ("E", "A", "B")
+  shapes = ("alpha", "beta")
+  positive_shapes = ("alpha", "beta")
+  exponents = ("alpha", "beta")
+  floor = "E"
+
+
+class WidthDepth(_PowerSum):
   """L = E + A / W^alpha + B / H^beta + C / D^gamma: width W, depth H and data D apart.
 
   Where the depths are few, E and the term of the depth are hard to tell from each other.
@@ -56,3 +60,4 @@ class WidthDepth(Chinchilla):
   shapes = ("alpha", "beta", "gamma")
   positive_shapes = ("alpha", "beta", "gamma")
   exponents = ("alpha", "beta", "gamma")
+  floor = "E"
