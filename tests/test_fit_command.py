@@ -99,6 +99,24 @@ def test_a_law_of_compute_may_take_the_frontier_alone(results, capfd):
   assert frontier["objective"] / frontier["points"] < 0.2 * everything["objective"] / 30
 
 
+def test_width_and_depth_are_columns_that_are_named(tmp_path, capfd):
+  shapes = [(w, h, d) for w in (16, 32, 64) for h in (4, 8, 16) for d in (1e6, 1e8)]
+  rows = [
+    {"wide": w, "deep": h, "tokens": d, "loss": loss}
+    for i, (w, h, d) in enumerate(shapes)
+    for loss in [(1 + 5 / w**0.5 + 3 / h**0.4 + 9 / d**0.3) * (1 + 0.002 * (i % 3))]
+  ]
+  path = write(tmp_path / "shapes.csv", rows)
+  law = ("--law=width_depth", "--starts=8", "--samples=20")
+  columns = ("--width=wide", "--depth=deep", "--data=tokens")
+  page = tmp_path / "page.html"
+  assert main(["fit", path, *law, *columns, f"--report={page}"]) == 0
+  printed = capfd.readouterr().out
+  assert "width wide, depth deep, data tokens, loss loss" in printed
+  assert page.read_text().count("<svg") == 1
+  assert "needs the depth of every run" in refused(capfd, path, *law, *columns[:1], *columns[2:])
+
+
 def test_columns_are_named_where_they_are_others(capfd):
   found = fit_json(capfd, *CHINCHILLA, *QUICK)
   assert found["objective"] == pytest.approx(0.00182601, rel=1e-5)

@@ -79,7 +79,7 @@ def make_criterion(name: str | None, axes: Sequence[str], delta: float = HUBER_D
   Args:
     name: one of `CRITERIA`; None for squares where a law has several axes, else log squares.
     axes: roles of the columns that the law reads.
-    delta: of Huber's loss.
+    delta: residual up to which Huber's loss is quadratic.
 
   Raises:
     InputError: if there is none of that name.

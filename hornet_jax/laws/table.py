@@ -21,12 +21,19 @@ from hornet_jax.laws.condition import Condition
 from hornet_jax.laws.points import Points, check_number
 from hornet_jax.wording import counted
 
-ROLES = ("size", "data", "compute", "scale", "loss", "error", "run")
+ROLES = ("size", "width", "depth", "data", "compute", "scale", "loss", "error", "run")
 _OURS = {
   **{"size": "params", "data": "images_seen", "compute": "flops", "scale": "flops"},
   **{"loss": "loss", "error": "error", "run": "run"},
 }
-_APART = ("size", "data", "compute", "loss")  # roles that no two of are in one column
+_APART = (
+  "size",
+  "width",
+  "depth",
+  "data",
+  "compute",
+  "loss",
+)  # roles that no two of are in one column
 _SEPARATORS = (",", ";", "\t")
 _SHOWN = 5  # cells of a column or a row, in an error
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
