@@ -100,3 +100,6 @@ def _shrink(config: ConfigDict) -> None:
   config.segmentation.auxiliary_channels = 32
   config.segmentation.long_side = 128
   config.segmentation.short_side = 128
+  # There is no classifier to start from, and earlier stages learn like later ones.
+  config.optimizer.layer_decay = 1.0
+  config.optimizer.learning_rate = 2e-3
