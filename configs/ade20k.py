@@ -5,8 +5,9 @@ Command:  ./hornet prepare ade20k --archives=DIR
           ./hornet train --config=ade20k:variant=tiny_gf --init=CLASSIFIER --workdir=gs://BUCKET/RUN
           CLASSIFIER is the published HorNet of that name, or a run of imagenet1k; for large that
           of ImageNet-22K.
-Hardware: chips that divide the batch of 16, each of which needs 16 GB: docs/segmentation.md has
-          the plans. --config.model.dtype=bfloat16 suits a TPU; the official runs are float32.
+Hardware: chips that divide the batch of 16; on 16 of 16 GB each, the largest model fits with
+          nothing recomputed (docs/segmentation.md, Planning). --config.model.dtype=bfloat16 suits
+          a TPU; the official runs are float32.
 Paper:    mIoU at one scale 48.1 (tiny_7x7), 49.2 (tiny_gf), 49.2 and 50.0 (small), 50.0 and 50.5
           (base), 54.1 and 55.0 (large, from ImageNet-22K).
 Ours:     not run.
@@ -99,3 +100,6 @@ def _shrink(config: ConfigDict) -> None:
   config.segmentation.auxiliary_channels = 32
   config.segmentation.long_side = 128
   config.segmentation.short_side = 128
+  # There is no classifier to start from, and earlier stages learn like later ones.
+  config.optimizer.layer_decay = 1.0
+  config.optimizer.learning_rate = 2e-3

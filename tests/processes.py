@@ -126,10 +126,10 @@ def losses(out, settings, several):
         "examples": seen,
         "cut": len(cut),
         "processes": jax.process_count(),
-        # Whole on every process.
-        "model_state": [
-          np.asarray(leaf.addressable_data(0)).tolist()
+        "model_state": [  # whole on every process
+          float(number)
           for leaf in jax.tree.leaves(state.model_state)
+          for number in np.ravel(leaf.addressable_data(0))
         ],
       }
       if evaluated:

@@ -67,6 +67,8 @@ def test_every_official_run_has_its_config(recipe):
   check_config(small)
   assert small["model"]["variant"] == f"hornet_micro_{'gf' if '_gf' in recipe.variant else '7x7'}"
   assert small["data"]["batch_size"] == 32
+  if recipe.dataset == "ade20k":  # there is no classifier of it to start from
+    assert small["optimizer"]["layer_decay"] == 1.0
 
 
 @pytest.mark.parametrize(
