@@ -202,7 +202,7 @@ def test_it_is_planned(small, folder, capsys, monkeypatch, tmp_path):
 
 
 def test_every_task_is_in_the_table():
-  from hornet_jax.train.task import _TASKS
+  from hornet_jax.train.task_registry import _TASKS
 
   assert {name for name in _TASKS if get_task(name).__module__.startswith("hornet_jax.")} == set(
     TASKS

@@ -31,8 +31,10 @@ ALLOWED = {
   "checkpoints": {"models", "parallel"},
   "train.presentation": set(),
   "train.task": {"data", "models", "train.presentation"},
+  "train.task_registry": {"train.task"},
   "tasks": {
-    *("config", "data", "dense", "models", "ops", "report", "train.presentation", "train.task"),
+    *("config", "data", "dense", "models", "ops", "report"),
+    *("train.presentation", "train.task", "train.task_registry"),
   },
   "config": {"data", "models", "parallel"},
   "runs": {"config", "data", "parallel"},
@@ -59,7 +61,8 @@ ALLOWED = {
   "report": {"cost.count", "models", "train.presentation", "train.task"},
   "train": {
     *("checkpoints", "config", "cost.count", "cost.hardware", "data", "models", "parallel"),
-    *("pretrained", "report", "runs", "tasks", "train.presentation", "train.task", "versions"),
+    *("pretrained", "report", "runs", "tasks", "versions"),
+    *("train.presentation", "train.task", "train.task_registry"),
   },
   "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", "train.task"},
   "studies": {

@@ -17,8 +17,8 @@ _DEVIATIONS = (
   "an update that is not finite is skipped, officially it is made",
   "one stream of random numbers for the global batch, by seed; officially one for each GPU, of "
   "no fixed seed",
-  "evaluation sees the whole image, scaled to fit a square of data.image_size; officially windows "
-  "of that size slide over the image with its short side of that size",
+  "evaluation fills up an image that is smaller than a window; officially the network sees the "
+  "smaller image",
 )
 # Source: official semantic_segmentation/configs/_base_, and mmseg's defaults.
 _EVERYWHERE: dict[str, Any] = {
@@ -40,6 +40,10 @@ _EVERYWHERE: dict[str, Any] = {
   "segmentation.ratios": [0.5, 2.0],
   "segmentation.max_class_share": 0.75,
   "segmentation.photometric": True,
+  "segmentation.eval_by": "slide",
+  "segmentation.eval_stride": 0,  # two thirds of a crop: 341 of 512, 426 of 640
+  "segmentation.eval_ratios": [],
+  "segmentation.eval_flip": False,
   "optimizer.learning_rate": 1e-4,
   "optimizer.final_learning_rate": 0.0,
   "optimizer.warmup_epochs": 1500 / _STEPS_PER_EPOCH,

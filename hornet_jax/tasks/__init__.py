@@ -2,7 +2,7 @@
 
 from hornet_jax.tasks.classification import Classification
 from hornet_jax.tasks.segmentation import Segmentation
-from hornet_jax.train.task import get_task, register
+from hornet_jax.train.task_registry import get_task, register
 
 register("classification", Classification)
 register("segmentation", Segmentation)

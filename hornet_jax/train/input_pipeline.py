@@ -13,7 +13,8 @@ from hornet_jax.data.schema import Schema
 from hornet_jax.data.subset import take_subset
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, process_rows
-from hornet_jax.train.task import Task, get_task
+from hornet_jax.train.task import Task
+from hornet_jax.train.task_registry import get_task
 
 
 class Splits(NamedTuple):

@@ -1,4 +1,4 @@
-"""The training loop knows a task by this face alone; tasks have names here.
+"""The training loop knows a task by this face alone.
 
 A task owns what differs between, say, classification and segmentation: what is loaded of an
 example, what the devices make of it, the loss, and what a prediction is worth. The loop,
@@ -14,7 +14,6 @@ from jaxtyping import Array, Float, Key
 
 from hornet_jax.data.datasets import LABEL, Split
 from hornet_jax.data.schema import Schema
-from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models import Architecture
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 
@@ -71,8 +70,7 @@ class Task(abc.ABC):
       `index` are added, see `batch_schema`.
     eval_schema: those of an example that is loaded for evaluation.
     draws: names of the pictures that its answers have, such as `mask`.
-    predict_together: number of images that are predicted at once; 1 where their arrays differ in
-      shape.
+    predict_together: number of images that are predicted at once; 1 where their arrays differ.
   """
 
   primary: ClassVar[str]
@@ -170,7 +168,7 @@ class Task(abc.ABC):
       pixels: the image as `decode` gave it, of its own size.
 
     Returns:
-      What `inputs` and `infer` take of one image, `image` among it.
+      What `inputs` and `infer` take of one image.
     """
     ...
 
@@ -216,12 +214,7 @@ class Task(abc.ABC):
 
   @abc.abstractmethod
   def infer(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Computes what `answer` needs where no truth is known; runs on the device.
-
-    Args:
-      forward: the model, as for `predict`.
-      inputs: what `inputs` made of the arrays of `eval_arrays`, [B, ...].
-    """
+    """Computes what `answer` needs where no truth is known; runs on the device like `predict`."""
     ...
 
   @abc.abstractmethod
@@ -296,41 +289,9 @@ class Task(abc.ABC):
     ...
 
 
-_TASKS: dict[str, type[Task]] = {}
-
-
 def ranking_key(task: Task | type[Task]) -> str:
   """Names the metric by which the checkpoints of a run are ranked.
 
   It is that of the averaged weights, on the evaluation split.
   """
   return f"{EVAL_EMA}/{task.primary}"
-
-
-def register(name: str, task: type[Task]) -> None:
-  """Gives a task a name, by which configs choose it.
-
-  Args:
-    name: value of the key `task` of a config.
-    task: the class; it may take its own name again, as a cell of a notebook that runs twice.
-
-  Raises:
-    InputError: if another task has the name.
-  """
-  known = _TASKS.get(name)
-  if known is not None and known.__qualname__ != task.__qualname__:
-    raise InputError(
-      f"`name` must be free: expected a name that no task has, got {name!r} of {known.__name__}."
-    )
-  _TASKS[name] = task
-
-
-def get_task(name: str) -> type[Task]:
-  """Finds a task by its name.
-
-  Raises:
-    InputError: if there is none; the names are listed.
-  """
-  if name not in _TASKS:
-    raise unknown_name("task", name, _TASKS)
-  return _TASKS[name]
