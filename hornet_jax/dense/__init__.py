@@ -6,5 +6,15 @@ from hornet_jax.dense.gnconv_norm import GnConvNorm
 from hornet_jax.dense.level_norms import LevelNorms
 from hornet_jax.dense.segmentation_head import SegmentationHead
 from hornet_jax.dense.uper_head import UperHead
+from hornet_jax.dense.uper_net import FUSIONS, uper_net
 
-__all__ = ["ConvNorm", "FcnHead", "GnConvNorm", "LevelNorms", "SegmentationHead", "UperHead"]
+__all__ = [
+  "FUSIONS",
+  "ConvNorm",
+  "FcnHead",
+  "GnConvNorm",
+  "LevelNorms",
+  "SegmentationHead",
+  "UperHead",
+  "uper_net",
+]

@@ -1,7 +1,6 @@
 """Semantic segmentation: the class of every pixel, by UperNet on any backbone."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,20 +15,15 @@ from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.paired_view import PairedAugmentation
 from hornet_jax.data.schema import Field, Schema, image_field
 from hornet_jax.data.whole_view import WholeView
-from hornet_jax.dense import FcnHead, GnConvNorm, SegmentationHead, UperHead
+from hornet_jax.dense import uper_net
 from hornet_jax.errors import InputError
-from hornet_jax.models import Architecture, attach_head
+from hornet_jax.models import Architecture
 from hornet_jax.ops.resample import resize_bilinear
 from hornet_jax.tasks.losses import pixel_cross_entropy
 from hornet_jax.tasks.mean_iou import MeanIou, count_confusion
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 from hornet_jax.train.task import Metric, Outputs, Task
 
-_FUSIONS = {
-  "conv": None,
-  "7x7": functools.partial(GnConvNorm, filter="7x7"),
-  "gf": functools.partial(GnConvNorm, filter=(32, 17)),
-}
 _AUGMENTATION = ("long_side", "short_side", "ratios", "max_class_share", "photometric")
 _SHOWN_SHARE = 0.01  # of the pixels, beside a training image
 
@@ -140,30 +134,14 @@ class Segmentation(Task):
     Raises:
       InputError: if the backbone has one level alone.
     """
-    features = backbone.features()
-    if len(features) < 2:
-      raise InputError(
-        "segmentation needs a backbone of several levels: expected feature maps on ever coarser "
-        f"grids, got {', '.join(feature.name for feature in features)} alone."
-      )
-    how, rate = backbone.execution, self.dropout_rate
-    auxiliary = None
-    if self.auxiliary_channels:
-      auxiliary = FcnHead(self.num_classes, self.auxiliary_channels, rate, how)
-    head = SegmentationHead(
-      tuple(feature.name for feature in features),
-      UperHead(
-        self.num_classes,
-        self.channels,
-        fusion=_FUSIONS[self.fusion],
-        dropout_rate=rate,
-        execution=how,
-      ),
-      auxiliary,
-      len(features) - 2,
-      how,
+    return uper_net(
+      backbone,
+      self.num_classes,
+      channels=self.channels,
+      fusion=self.fusion,
+      auxiliary_channels=self.auxiliary_channels,
+      dropout_rate=self.dropout_rate,
     )
-    return attach_head(backbone, head)
 
   def inputs(
     self, batch: Mapping[str, Array], keys: Key[Array, "B"] | None, train: bool
