@@ -21,9 +21,12 @@ from hornet_jax.data.masks import decode_mask, encode_png
 from hornet_jax.data.prepare import prepare
 from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
 from hornet_jax.errors import InputError
+from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.parallel.mesh import make_mesh
+from hornet_jax.pretrained.task_model import load_task_model
 from hornet_jax.tasks import Classification, Segmentation, get_task
 from hornet_jax.tasks.mean_iou import count_confusion
+from hornet_jax.train.initial_state import InitialState
 from hornet_jax.train.run import train
 from hornet_jax.train.trainer import Trainer
 
@@ -229,6 +232,51 @@ def test_the_commands(run, shapes, tmp_path, capfd):
   (record,) = json.loads(capfd.readouterr().out)
   assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
   assert {entry["class"] for entry in record["top"]} <= set(CLASS_NAMES)
+
+
+def test_its_file_is_the_run(run, config, tmp_path, capfd):
+  """Predictions are the same bit for bit; another run starts from it, with other classes."""
+  workdir, _ = run
+  file, image = tmp_path / "shapes.safetensors", tmp_path / "scene.png"
+  assert main(["export", f"--workdir={workdir}", f"--out={file}"]) == 0
+  image.write_bytes(encode_png(make_scene(1, 0).image))
+  said = []
+  for path in (workdir, file):
+    capfd.readouterr()
+    assert main(["predict", str(image), f"--workdir={path}", "--json"]) == 0
+    said.append(capfd.readouterr().out)
+  assert said[0] == said[1]
+  first, second = load_task_model(str(workdir)), load_task_model(str(file))
+  assert first.model == second.model
+  assert first.class_names == second.class_names
+  assert dataclasses.replace(second.task, augmentation=None) == dataclasses.replace(
+    first.task, augmentation=None
+  )
+  jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+  names = ["box", "disc", "background"]
+  settings = {
+    **config,
+    "init": {**config["init"], "checkpoint": str(file)},
+    "model": {**config["model"], "scan": True},
+  }
+  trainer = Trainer(settings, make_mesh(jax.devices()[:1], 1), num_classes=3, num_examples=16)
+  initial = InitialState(trainer, names)
+  initial.check()
+  state, notes = initial.create()
+  assert notes == [
+    f"starting from {file}",
+    "head: 1 classes are not there and start anew: disc",
+    "head: 2 of 4 classes, by name",
+  ]
+  given, taken = second.variables, unstack_blocks(jax.device_get(state.variables()))
+  jax.tree.map(np.testing.assert_array_equal, taken["batch_stats"], given["batch_stats"])
+  jax.tree.map(
+    np.testing.assert_array_equal, taken["params"]["backbone"], given["params"]["backbone"]
+  )
+  for head in ("decode", "auxiliary"):
+    old, new = (v["params"]["head"][head]["classify"]["conv_seg"]["bias"] for v in (given, taken))
+    np.testing.assert_array_equal(new[[0, 2]], old[[CLASS_NAMES.index("box"), 0]])
 
 
 def test_what_it_shows(run):
