@@ -457,8 +457,10 @@ def test_out_and_back(file, variables, network, official, tmp_path, capfd):
 
 def test_pytorch_would_read_it(file, tmp_path):
   """The pickle asks for what `torch.load(weights_only=True)` knows, and nothing else."""
-  theirs = tmp_path / "network.pth"
+  theirs, again = tmp_path / "network.pth", tmp_path / "again.pth"
   export(file, epath.Path(theirs))
+  export(file, epath.Path(again))
+  assert theirs.read_bytes() == again.read_bytes()
   with zipfile.ZipFile(theirs) as archive:
     assert archive.read("archive/version") == b"3\n"
     pickled = archive.read("archive/data.pkl")

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
   file = epath.Path(args.out)
   task = export(args.workdir, file, args.checkpoint)
   if file.suffix == OFFICIAL_SUFFIX:
-    print(f"{file}: `torch.load` and `hornet convert` read it")
+    print(f"{file}: `torch.load` reads it")
   else:
     loads = "`hornet_jax.load`, " if task == "classification" else ""
     print(f"{file}: {loads}`hornet predict --workdir` and `hornet train --init` read it")

@@ -30,12 +30,16 @@ def torch_file(content: Mapping[str, Any]) -> bytes:
   numbers: list[np.ndarray] = []
   pickled = b"\x80\x02" + _pickle(content, numbers) + _STOP
   buffer = io.BytesIO()
+  parts: dict[str, bytes] = {
+    "data.pkl": pickled,
+    "byteorder": b"little",
+    **{f"data/{key}": array.tobytes() for key, array in enumerate(numbers)},
+    "version": b"3\n",
+  }
   with zipfile.ZipFile(buffer, "w") as archive:
-    archive.writestr("archive/data.pkl", pickled)
-    archive.writestr("archive/byteorder", "little")
-    for key, array in enumerate(numbers):
-      archive.writestr(f"archive/data/{key}", array.tobytes())
-    archive.writestr("archive/version", "3\n")
+    for name, part in parts.items():
+      # No time of writing: the same arrays give the same file.
+      archive.writestr(zipfile.ZipInfo(f"archive/{name}"), part)
   return buffer.getvalue()
 
 
