@@ -89,7 +89,8 @@ def read_weights_file(file: epath.Path) -> Weights:
       return weights_of_checkpoint(read_checkpoint(pathlib.Path(file)))
     spec = _spec(metadata)
     collections = json.loads(metadata.get("collections", "[]"))
-    tree = traverse_util.unflatten_dict(tensors, sep="/")
+    in_order = dict(sorted(tensors.items()))  # safetensors has another one at each reading
+    tree = traverse_util.unflatten_dict(in_order, sep="/")
     return Weights(spec, tree, {name: tree.pop(name) for name in collections})
   except (StorageError, InputError):
     raise
