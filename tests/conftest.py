@@ -47,6 +47,17 @@ def data_dir(tmp_path_factory) -> str:
   return path
 
 
+@pytest.fixture(scope="session")
+def prepared(data_dir):
+  """Prepares the data of a task of `small_tasks`, where they are not yet, and gives the folder."""
+
+  def folder(small) -> str:
+    prepare(small.dataset, data_dir)
+    return data_dir
+
+  return folder
+
+
 @pytest.fixture
 def untyped():
   """Without the suite's own check of types: users do not have it."""

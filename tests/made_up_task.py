@@ -106,7 +106,7 @@ class Negative(Task):
 
   def load(self, example, rng):
     """Decodes; image and target are flipped together."""
-    image = self.eval_image(self.decode(example["image"]))
+    image = self.view(self.decode(example["image"]))
     loaded = {"image": image, "negative": example["negative"]}
     if rng is not None and rng.random() < 0.5:
       loaded = {name: np.ascontiguousarray(value[:, ::-1]) for name, value in loaded.items()}
@@ -121,9 +121,9 @@ class Negative(Task):
     """By Pillow."""
     return self.view.library.decode(encoded)
 
-  def eval_image(self, pixels):
+  def eval_arrays(self, pixels):
     """The whole image."""
-    return self.view(pixels)
+    return {"image": self.view(pixels)}
 
   def build(self, backbone):
     """Uses the finest feature map."""
@@ -137,13 +137,13 @@ class Negative(Task):
     """Squared error."""
     return jnp.mean((outputs[0] - inputs["negative"]) ** 2, axis=(1, 2))
 
-  def predict(self, outputs, inputs):
+  def predict(self, forward, inputs):
     """The map, and what it should be."""
-    return {"value": outputs[0], "target": inputs["negative"]}
+    return {"value": forward(inputs["image"])[0], "target": inputs["negative"]}
 
-  def infer(self, outputs):
+  def infer(self, forward, inputs):
     """The map."""
-    return {"value": outputs[0]}
+    return {"value": forward(inputs["image"])[0]}
 
   def answer_columns(self, top):
     """One number."""

@@ -91,11 +91,13 @@ def losses(out, settings, several):
   import argparse
 
   import jax
+  import numpy as np
 
   from hornet_jax.cli import config as config_flag
   from hornet_jax.cli import hosts
   from hornet_jax.parallel import sharding
   from hornet_jax.parallel.mesh import batch_sharding, on_host, to_devices
+  from hornet_jax.tasks.predictions import Accuracy
   from hornet_jax.train.evaluate import evaluate_split
   from hornet_jax.train.set_up import set_up
 
@@ -105,16 +107,15 @@ def losses(out, settings, several):
   with hosts.joined(parser.parse_args(several)):
     results = []
     for own in json.loads(settings):
-      variant, evaluated = own.pop("variant"), own.pop("evaluated")
-      config = config_flag.load(
-        f"configs/digits.py:variant={variant},runlocal", overrides({**SMALL, **own})
-      )
+      evaluated = own["evaluated"]
+      config = config_flag.load(own["config"], own["overrides"])
       trainer, inputs = set_up(config)
       step = trainer.compile_train_step()
       state, batches = trainer.create_state(), inputs.train_batches(0)
       of_steps, seen = [], []
       for _ in range(STEPS):
-        rows = to_devices(next(batches), 64, batch_sharding(trainer.mesh))
+        batch_size = config["data"]["batch_size"]
+        rows = to_devices(next(batches), batch_size, batch_sharding(trainer.mesh))
         seen.append(on_host(rows["index"], trainer.mesh).tolist())
         state, metrics = step(state, rows)
         of_steps.append(float(metrics["loss"]))
@@ -125,12 +126,18 @@ def losses(out, settings, several):
         "examples": seen,
         "cut": len(cut),
         "processes": jax.process_count(),
+        "model_state": [  # whole on every process
+          float(number)
+          for leaf in jax.tree.leaves(state.model_state)
+          for number in np.ravel(leaf.addressable_data(0))
+        ],
       }
       if evaluated:
-        step = trainer.compile_eval_step(inputs.eval_batch_size)
+        step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
         (metric,) = evaluate_split(trainer, inputs, step, [state.variables()], inputs.splits.eval)
-        result["eval_loss"] = metric.compute()["loss"]
-        result["evaluated"] = metric.predictions().index.tolist()
+        result["metrics"], result["count"] = metric.compute(), metric.count
+        if isinstance(metric, Accuracy):
+          result["evaluated"] = metric.predictions().index.tolist()
       results.append(result)
     if jax.process_index() == 0:
       pathlib.Path(out).write_text(json.dumps(results))

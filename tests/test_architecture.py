@@ -67,7 +67,7 @@ ALLOWED = {
     "train.task",
   },
   "sweeps": {
-    *("config", "data", "runs", "studies"),
+    *("checkpoints", "config", "data", "runs", "studies"),
   },
   "bench": {
     *("config", "cost", "cost.count", "cost.hardware", "data", "laws", "models", "ops"),
@@ -162,6 +162,70 @@ def test_models_are_known_by_their_face(path):
       assert not names & {"GnConv", "HorNet"}, f"{path} knows an architecture"
   found = re.search(r"convnext|swin|deit|\bvit\b", path.read_text(), re.IGNORECASE)
   assert not found, f"{path} names a family: {found}"
+
+
+# What they do is the same for every task: what differs is asked of the task.
+KNOW_NO_TASK = ("checkpoints", "cli", "cost", "parallel", "report", "runs", "sweeps", "train")
+TASKS = {path.stem for path in (PACKAGE / "tasks").glob("*.py")} & {
+  name.removeprefix("hornet_jax.tasks.")
+  for name, _ in imports(PACKAGE / "tasks" / "__init__.py")
+  if name.startswith("hornet_jax.tasks.")
+}
+
+
+def of_a_task(path):
+  """What a file says of a task by its name: in its code, not in what it explains."""
+  tree = ast.parse(path.read_text())
+  explained = {
+    id(node.value)
+    for body in (getattr(node, "body", None) for node in ast.walk(tree))
+    for node in (body if isinstance(body, list) else [])
+    if isinstance(node, ast.Expr)
+  }
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in explained:
+      yield from (name for name in TASKS if name in node.value.lower())
+    elif isinstance(node, ast.ImportFrom):
+      words = [node.module, *(alias.name for alias in node.names)]
+      yield from (name for name in TASKS for word in words if name in word.lower())
+    elif isinstance(node, ast.Attribute | ast.Name):
+      word = node.attr if isinstance(node, ast.Attribute) else node.id
+      yield from (name for name in TASKS if name in word.lower())
+    elif isinstance(node, ast.Compare):
+      sides = [ast.unparse(side) for side in (node.left, *node.comparators)]
+      yield from (side for side in sides if re.search(r"""\[["']task["']\]""", side))
+
+
+@pytest.mark.parametrize(
+  "path",
+  [path for path in files() if room_of(path) in KNOW_NO_TASK],
+  ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_no_branch_on_a_task(path):
+  """So that another task is one file of `tasks`."""
+  found = set(of_a_task(path))
+  if path.relative_to(PACKAGE).as_posix() == "report/classification.py":
+    found.discard("classification")  # a section of reports, which that task asks for
+  assert not found, f"{path} knows a task: {', '.join(sorted(found))}"
+
+
+@pytest.mark.parametrize(
+  "code",
+  [
+    "def f(config):\n  return 1 if config['task'] == name else 2",
+    "name = 'segmentation'",
+    "width = config['segmentation']['channels']",
+    "from hornet_jax.tasks import Segmentation",
+    "from hornet_jax.tasks.classification import example_results",
+    "found = tasks.Classification()",
+  ],
+)
+def test_a_branch_on_a_task_is_found(code, tmp_path):
+  path = tmp_path / "of_a_task.py"
+  path.write_text('"""For segmentation, say."""\n' + code)
+  assert list(of_a_task(path))
+  path.write_text('"""For segmentation, say."""\ndef f():\n  """And classification."""\n')
+  assert not list(of_a_task(path))
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 from etils import epath
-from processes import CONFIG, ROOT, SMALL, overrides
+from processes import ROOT
+from small_tasks import TASKS
 from waiting import wait_for
 
 from hornet_jax.errors import (
@@ -82,14 +83,14 @@ def test_who_lost_the_workdir_leaves_no_result(tmp_path, caplog):
 
 
 @pytest.fixture(scope="module")
-def command(data_dir, tmp_path_factory):
+def command(prepared, tmp_path_factory):
   """Starts a command with a fault; what is compiled is compiled once."""
   cache = tmp_path_factory.mktemp("cache")
   started = []
 
-  def start(workdir, fault="none", **settings):
-    settings = {**SMALL, "data.data_dir": data_dir, "epochs": 1.0, "mix.rate": 0.0, **settings}
-    arguments = ["train", f"--config={CONFIG}", f"--workdir={workdir}", *overrides(settings)]
+  def start(workdir, fault="none", small=TASKS["classification"], **settings):
+    settings = small.overrides(prepared(small), **{"mix.rate": 0.0, **settings})
+    arguments = ["train", f"--config={small.config}", f"--workdir={workdir}", *settings]
     process = subprocess.Popen(
       [sys.executable, "tests/faulty_run.py", fault, *arguments],
       cwd=ROOT,
@@ -132,10 +133,11 @@ CAUSES = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("fault", CAUSES)
-def test_faults_end_by_the_table(fault, command, tmp_path):
+def test_faults_end_by_the_table(fault, name, command, tmp_path):
   expected, settings, line, saved = CAUSES[fault]
-  status, last = ended(command(tmp_path, fault, **settings))
+  status, last = ended(command(tmp_path, fault, TASKS[name], **settings))
   assert status == expected, last
   assert re.search(line, last), last
   result = json.loads((tmp_path / "result.json").read_text())

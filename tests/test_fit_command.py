@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import re
 
 import pytest
@@ -98,6 +99,24 @@ def test_a_law_of_compute_may_take_the_frontier_alone(results, capfd):
   assert frontier["objective"] / frontier["points"] < 0.2 * everything["objective"] / 30
 
 
+def test_width_and_depth_are_columns_that_are_named(tmp_path, capfd):
+  shapes = [(w, h, d) for w in (16, 32, 64) for h in (4, 8, 16) for d in (1e6, 1e8)]
+  rows = [
+    {"wide": w, "deep": h, "tokens": d, "loss": loss}
+    for i, (w, h, d) in enumerate(shapes)
+    for loss in [(1 + 5 / w**0.5 + 3 / h**0.4 + 9 / d**0.3) * (1 + 0.002 * (i % 3))]
+  ]
+  path = write(tmp_path / "shapes.csv", rows)
+  law = ("--law=width_depth", "--starts=8", "--samples=20")
+  columns = ("--width=wide", "--depth=deep", "--data=tokens")
+  page = tmp_path / "page.html"
+  assert main(["fit", path, *law, *columns, f"--report={page}"]) == 0
+  printed = capfd.readouterr().out
+  assert "width wide, depth deep, data tokens, loss loss" in printed
+  assert page.read_text().count("<svg") == 1
+  assert "needs the depth of every run" in refused(capfd, path, *law, *columns[:1], *columns[2:])
+
+
 def test_columns_are_named_where_they_are_others(capfd):
   found = fit_json(capfd, *CHINCHILLA, *QUICK)
   assert found["objective"] == pytest.approx(0.00182601, rel=1e-5)
@@ -163,6 +182,24 @@ def changed(name, **cells):
       [],
       "params must hold positive numbers: got 'many' in the row .* begins with t3",
     ),
+    (changed("t3", loss="inf"), [], "loss must hold positive numbers: got 'inf'"),
+    (changed("t3", loss="-2"), [], "loss must hold positive numbers: got '-2'"),
+    (
+      changed("t3", loss="1e-200"),
+      [],
+      "loss must hold numbers from 1e-60 to 1e[+]60: got '1e-200'",
+    ),
+    (changed("t3", params="1e200"), [], "params must hold numbers from 1e-60 to 1e[+]60"),
+    (changed("t3", params="1,000"), [], "params must hold positive numbers: got '1,000'"),
+    (
+      [row | {"params": str(1000 + 1e-9 * i)} for i, row in enumerate(study())],
+      [],
+      "at several values of params: got 1000 in all 30",
+    ),
+    (study(), ["--size=images_seen"], "`size` and `data` must be columns of their own: got images"),
+    (study(), ["--loss=params"], "`size` and `loss` must be columns of their own: got params"),
+    (study(), ["--at=E=1,A=inf,B=1,alpha=1,beta=1"], "`at` must give numbers: got inf for A"),
+    (study(), ["--at=E=1,E=2,B=1,alpha=1,beta=1"], "`at` must give each name once: got E=1,E=2"),
     (study()[:4], [], "has 5 parameters and needs as many points: got 4 points"),
     (study()[:5], [], "needs points at several values of params: got 1e[+]06 in all 5"),
     ([row | {"loss": "1"} for row in study()], [], "at several values of loss: got 1 in all 30"),
@@ -200,6 +237,9 @@ def test_bad_input_is_one_line(tmp_path, capfd, rows, flags, message):
     (None, "must be a CSV file of runs: there is none"),
     (b"", "must have a line of names and a row a run: got no row"),
     (b"\x89PNG\r\n\x1a\n\xff\xfe", "must be a CSV file of runs: got a file of a kind"),
+    (b"loss,params,loss\n1,2,3\n", "columns of different names: 'loss' is there twice"),
+    (b'loss,params\n1,"2\n3,4\n', "got a text file, after line 1: unexpected end of data"),
+    (b"loss;params\n1,5;2\n", "loss must hold positive numbers: got '1,5'"),
     (b"loss,params\n1,2,3\n", "with 2 columns, loss, params: line 2 has another number of them"),
   ],
 )
@@ -208,3 +248,18 @@ def test_what_is_no_table_is_one_line(tmp_path, capfd, content, message):
   if content is not None:
     path.write_bytes(content)
   assert message in refused(capfd, str(path))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ", "])
+def test_other_programs_separate_cells_otherwise(results, tmp_path, capfd, separator):
+  path = tmp_path / "other.csv"
+  path.write_text(pathlib.Path(results).read_text().replace(",", separator))
+  found = fit_json(capfd, str(path), *QUICK)
+  assert found["parameters"] == fit_json(capfd, results, *QUICK)["parameters"]
+
+
+def test_rows_that_are_there_twice_are_told(tmp_path, capfd):
+  path = write(tmp_path / "twice.csv", [*study(), *study()[:3]])
+  [warning] = fit_json(capfd, path, *QUICK)["warnings"]
+  assert warning["name"] == "repeated rows"
+  assert warning["text"].startswith("3 of 33 rows are copies of others")

@@ -42,7 +42,11 @@ def test_two_processes_equal_one_device(tmp_path, data_dir):
 
   def settings(name, evaluated, own):
     variant = f"nano_{name.partition(' ')[0]}"
-    return {"variant": variant, "evaluated": evaluated, "data.data_dir": data_dir, **own}
+    return {
+      "config": f"configs/digits.py:variant={variant},runlocal",
+      "overrides": overrides({**SMALL, "data.data_dir": data_dir, **own}),
+      "evaluated": evaluated,
+    }
 
   one = [settings(name, *case) for name, case in single.items()]
   two = [settings(*case) for case in cases]
@@ -65,7 +69,7 @@ def test_two_processes_equal_one_device(tmp_path, data_dir):
     np.testing.assert_allclose(result["losses"], same["losses"], rtol=rtol, err_msg=f"{name} {own}")
     if evaluated:
       assert result["evaluated"] == list(range(360))
-      assert result["eval_loss"] == pytest.approx(same["eval_loss"], rel=1e-5)
+      assert result["metrics"]["loss"] == pytest.approx(same["metrics"]["loss"], rel=1e-5)
 
 
 # Stopped together.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from law_data import PLANTED, chinchilla, column, planted, rows
-from scipy import optimize
+from scipy import optimize, special
 
 from hornet_jax.errors import InputError
 from hornet_jax.laws import (
@@ -165,18 +165,60 @@ def test_an_averaged_loss_that_stopped_early_is_named():
 
 
 @pytest.mark.parametrize(
-  ("name", "lowest", "text"),
+  ("name", "lowest", "published", "exponent", "text"),
   [
-    ("gemstones_cool_end", 2.04779e-4, "within 0.1% of the smallest sum lie alpha from 0."),
-    ("gemstones_slim_chinchilla", 1.30364e-5, "3 minima lie within 1.0% of the smallest sum"),
+    (
+      "gemstones_cool_end",
+      *(2.04779e-4, 2.05941e-4, 0.661),
+      "within 0.1% of the smallest sum lie alpha from 0.",
+    ),
+    (
+      "gemstones_slim_chinchilla",
+      *(1.30364e-5, 1.33978e-5, 0.722),
+      "3 minima lie within 1.0% of the smallest sum",
+    ),
   ],
 )
-def test_a_flat_valley_is_named(name, lowest, text):
+def test_a_flat_valley_is_named(name, lowest, published, exponent, text):
+  """And the sum there is below that of the published parameters, whose search stopped early."""
   found = fit(LAW, gemstones(name), GEMSTONES)
-  assert found.objective <= lowest * 1.0001
+  assert found.objective <= lowest * 1.0001 < published
+  _, _, _, alpha, beta = found.theta
+  assert beta / (alpha + beta) == pytest.approx(exponent, abs=5e-4)
   [doubt] = find_doubts(found)
   assert doubt.name == VALLEY
   assert text in doubt.text
+
+
+def test_the_sum_is_that_of_the_published_fits():
+  """They add up SciPy's Huber loss of the differences of logarithms; so does ours, anywhere."""
+  points = gemstones("gemstones_cool_end")
+  for theta in ([1.7, 400.0, 4e5, 0.34, 0.6], [2.1, 210.0, 3.1e6, 0.29, 0.7]):
+    e, a, b, alpha, beta = theta
+    law = e + a / points.values["size"] ** alpha + b / points.values["data"] ** beta
+    expected = special.huber(1e-4, np.log(points.losses) - np.log(law)).sum()
+    found = evaluate_at(LAW, points, GEMSTONES, np.array(theta))
+    assert found.objective == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_a_floor_that_a_fit_of_width_and_depth_sends_to_zero_is_named():
+  """As in a published fit, whose logarithm of E is -155.5."""
+  table = rows("gemstones_cool_end")
+  columns = {"width": "width", "depth": "depth", "data": "tokens", "loss": "final_loss"}
+  points = make_points(**{role: column(table, name) for role, name in columns.items()})
+  law = get_law("width_depth")
+  found = fit(law, points, GEMSTONES, starts=27)
+  assert found.objective <= 1.114178e-4 * 1.0001  # that of 729 starts
+  assert found.parameters["E"] < 1e-9
+  assert [doubt.text for doubt in find_doubts(found) if doubt.name == BOUNDARY] == [
+    f"E = {found.parameters['E']:.3g} is at its bound of 0: no point depends on it."
+  ]
+  at = np.array([np.exp(-155.5), *found.theta[1:]])
+  assert (
+    "E = 2.93e-68 is at its bound of 0"
+    in find_doubts(evaluate_at(law, points, GEMSTONES, at))[0].text
+  )
 
 
 def test_parameters_at_a_bound_are_named():
@@ -305,6 +347,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say(criterion):
 def test_points_that_determine_nothing_are_refused(points, message):
   with pytest.raises(InputError, match=message):
     fit(LAW, points, SQUARES)
+
+
+@pytest.mark.parametrize(
+  ("arrays", "message"),
+  [
+    ({"size": [1, 2]}, "points must have a `loss`: got size"),
+    ({"size": [1, 2], "loss": [1]}, r"`size` must be .* expected shape \(1,\), got \(2,\)"),
+    ({"size": [1, 2], "loss": [1, np.nan]}, "loss must hold positive numbers: got nan"),
+    ({"size": [1, 1e99], "loss": [1, 2]}, "size must hold numbers from .* got 1e[+]99"),
+  ],
+)
+def test_arrays_that_are_no_points_are_refused(arrays, message):
+  with pytest.raises(InputError, match=message):
+    make_points(**arrays)
 
 
 def test_a_delta_must_be_positive():

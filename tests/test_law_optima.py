@@ -122,6 +122,19 @@ def test_a_law_of_one_scale_has_no_best_size():
     best_split(get_law("m2"), np.ones((1, 3)), six_n_d, np.ones(1), (1.0, 2.0))
 
 
+def test_a_law_of_width_and_depth_is_drawn_beside_its_runs():
+  rng = np.random.default_rng(0)
+  x = {role: np.exp(rng.uniform(2, 8, 20)) for role in ("width", "depth", "data")}
+  law, theta = get_law("width_depth"), np.array([1.0, 5.0, 3.0, 9.0, 0.5, 0.4, 0.3])
+  points = make_points(loss=law.predict(theta, np.stack([*x.values()])), **x)
+  found = fit(law, points, SQUARES, starts=8)
+  np.testing.assert_allclose(found.theta, theta, rtol=1e-3)
+  above, below = draw_fit(found, bootstrap(found, 20)).axes
+  runs, predicted = (dots.get_offsets() for dots in above.collections)
+  np.testing.assert_allclose(runs, predicted, rtol=1e-4)
+  assert below.get_xlabel() == "data"
+
+
 def test_figures_name_the_columns():
   points = isoflop_study(4)
   points = make_points({"size": "params", "data": "images_seen"}, **points.values)

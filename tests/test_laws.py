@@ -132,6 +132,14 @@ def test_m2_and_m4_of_all_curves_as_they_were_released(model):
   check_released(model)
 
 
+def test_the_released_scheme_needs_losses_that_it_can_start_at():
+  x = np.geomspace(1e3, 1e6, 8)
+  theta = fit_as_released("m2", x, 1.5 + 40 * x**-0.4)  # which are not error rates
+  assert 1.4 < theta[0] < 1.7
+  with pytest.raises(InputError, match=r"losses above 0\.001 and below 1, .* got 1\.659 to 4\.024"):
+    fit_as_released("m4", x, 1.5 + 40 * x**-0.4)
+
+
 def test_only_m2_and_m4_have_a_released_scheme():
   with pytest.raises(InputError, match=r"unknown law with a released scheme 'm3'.*m2, m4"):
     fit_as_released("m3", np.ones(3), np.ones(3))

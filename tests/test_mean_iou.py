@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hornet_jax.tasks.mean_iou import MeanIou, class_ious
+from hornet_jax.tasks.preview import SIDE
 
 K = 6
 
@@ -29,7 +30,12 @@ def confusion_of(true, predicted):
 def results_of(masks, rows):
   true, predicted = masks
   confusion = np.stack([confusion_of(true[i], predicted[i]) for i in rows])
-  return {"confusion": confusion, "loss": np.asarray(rows, np.float32), "index": np.asarray(rows)}
+  return {
+    "confusion": confusion,
+    "loss": np.asarray(rows, np.float32),
+    "index": np.asarray(rows),
+    "preview": np.zeros((len(rows), SIDE, SIDE), np.uint8),
+  }
 
 
 def brute_force(true, predicted):
@@ -70,6 +76,12 @@ def test_parts_merge_to_the_whole(masks):
   assert both.count == 9
   assert both.compute() == whole.compute()
   np.testing.assert_array_equal(both.confusion, whole.confusion)
+  for found, expected in ((both.best(), whole.best()), (both.worst(), whole.worst())):
+    assert [preview.index for preview in found] == [preview.index for preview in expected]
+  _, ious = whole.by_image()
+  order = np.argsort(-ious, kind="stable").tolist()
+  assert [preview.index for preview in whole.best()] == order[:4]
+  assert [preview.index for preview in whole.worst()] == order[:4:-1]
 
 
 def test_classes(masks):

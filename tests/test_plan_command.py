@@ -119,6 +119,23 @@ def test_the_upper_end_is_scaled_from_a_finished_compile(plan):
   assert re.search(r"finished compiles of this model's family \(hornet_tiny_7x7", printed.out)
 
 
+OF_A_HEAD = ["--config.segmentation.channels=8", "--config.segmentation.auxiliary_channels=8"]
+OF_A_HEAD += ["--config.model.variant=hornet_nano_7x7", "--config.data.image_size=32"]
+
+
+def test_segmentation_is_planned_with_an_image_a_chip(monkeypatch, capsys):
+  """No image is mixed, and no cycles are scaled from those of classifiers."""
+  monkeypatch.setattr("hornet_jax.cli.plan.check_compiler", lambda: "0")
+  monkeypatch.setattr("hornet_jax.cost.plan.compile_program", fake_compiler)
+  monkeypatch.setattr("hornet_jax.cost.plan.find_scale", lambda *_: pytest.fail("scaled"))
+  arguments = ["--config=ade20k", "--topology=v5e:4x4", *OF_A_HEAD]
+  assert main(["plan", *arguments]) == 0
+  printed = capsys.readouterr().out
+  assert "mesh 16x1, 1 image of 32 a chip" in printed
+  assert "note:" not in printed
+  assert "By cycles, the upper end: not known here" in printed
+
+
 def test_several_slices_show_the_network_between_them(plan):
   _, one = plan("--batch=64", *PAPERS)
   assert "Data-centre" not in one.out

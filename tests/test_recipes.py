@@ -1,4 +1,4 @@
-"""The ImageNet configs are the official runs, but for what is said."""
+"""The configs of ImageNet and ADE20K are the official runs, but for what is said."""
 
 import json
 import re
@@ -9,24 +9,51 @@ from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
 from hornet_jax.config.build import build_model
 from hornet_jax.config.check import check_config
-from hornet_jax.config.official_recipes import RECIPES, compare, find_recipe
+from hornet_jax.config.length import count_steps
+from hornet_jax.config.official_recipes import RECIPES, find_recipe
+from hornet_jax.config.recipe import compare
 from hornet_jax.config.schema import SCHEMA
+from hornet_jax.tasks.build import build_task
 
 NAMES = {
   ("imagenet2012", 224): "imagenet1k",
   ("imagenet22k", 224): "imagenet22k",
   ("imagenet2012", 384): "imagenet1k_finetune",
+  ("ade20k", 512): "ade20k",
+  ("ade20k", 640): "ade20k",
 }
 IN_ONE_PART = {"optimizer.accumulation_steps", "optimizer.clip_each_micro_step"}
+# What segmentation does not read, and the seed and the averaged weights, which its runs have not.
+NOT_OF_SEGMENTATION = {
+  *("seed", "ema.reference_steps", "loss.label_smoothing"),
+  *(f"mix.{name}" for name in ("mixup_alpha", "cutmix_alpha", "rate", "switch_rate", "group_size")),
+  *(f"data.{name}" for name in ("crop", "crop_scale", "crop_aspect", "erasing_rate")),
+  *(f"data.{name}" for name in ("rand_augment", "eval_crop_fraction", "eval_warp")),
+}
+OF_SEGMENTATION = {
+  *("optimizer.schedule", "optimizer.poly_power"),
+  *("optimizer.layer_decay_by", "optimizer.stage_decay_layers"),
+  *(name for name in SCHEMA if name.startswith("segmentation.")),
+}
+
+
+def name_of(recipe):
+  fusion = recipe.settings.get("segmentation.fusion", "conv")
+  return f"{recipe.variant}-{recipe.dataset}{'' if fusion == 'conv' else f'-{fusion}'}"
+
+
+recipes = pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 
 
 def config_of(recipe, arg=""):
   name = NAMES[recipe.dataset, recipe.settings["data.image_size"]]
   variant = recipe.variant.removeprefix("hornet_").removesuffix("_img384")
+  if name == "ade20k":
+    arg = f",fusion={recipe.settings['segmentation.fusion']}{arg}"
   return config_flag.load(f"{name}:variant={variant}{arg}", [])
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.variant}-{recipe.dataset}")
+@recipes
 def test_every_official_run_has_its_config(recipe):
   config = config_of(recipe)
   check_config(config)
@@ -40,6 +67,8 @@ def test_every_official_run_has_its_config(recipe):
   check_config(small)
   assert small["model"]["variant"] == f"hornet_micro_{'gf' if '_gf' in recipe.variant else '7x7'}"
   assert small["data"]["batch_size"] == 32
+  if recipe.dataset == "ade20k":  # there is no classifier of it to start from
+    assert small["optimizer"]["layer_decay"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -91,9 +120,54 @@ def test_isotropic_models_keep_their_patches():
     assert found == expected, (config, variant)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.variant}-{recipe.dataset}")
+@recipes
 def test_every_key_is_compared_or_said_not_to_be(recipe):
-  assert recipe.settings.keys() == {name for name, key in SCHEMA.items() if key.official}
+  recorded = {name for name, key in SCHEMA.items() if key.official}
+  if recipe.dataset == "ade20k":
+    recorded = recorded - NOT_OF_SEGMENTATION | OF_SEGMENTATION
+  assert recipe.settings.keys() == recorded
+
+
+def test_the_runs_on_ade20k_are_the_published_ones():
+  """Held against the official configs by hand, as the table of recipes could repeat a slip."""
+  found = {name_of(recipe): recipe for recipe in RECIPES if recipe.dataset == "ade20k"}
+  keys = ("model.drop_path_rate", "optimizer.clip_norm", "optimizer.layer_decay")
+  keys += ("optimizer.stage_decay_layers", "data.image_size", "segmentation.long_side")
+  assert {name: tuple(recipe.settings[key] for key in keys) for name, recipe in found.items()} == {
+    "hornet_tiny_7x7-ade20k": (0.4, 0.0, 0.9, 6, 512, 2048),
+    "hornet_tiny_gf-ade20k": (0.4, 1.0, 0.9, 6, 512, 2048),
+    "hornet_small_7x7-ade20k": (0.3, 0.0, 0.9, 12, 512, 2048),
+    "hornet_small_gf-ade20k": (0.3, 1.0, 0.9, 12, 512, 2048),
+    "hornet_base_7x7-ade20k": (0.4, 0.0, 0.9, 12, 512, 2048),
+    "hornet_base_gf-ade20k": (0.5, 1.0, 0.9, 12, 512, 2048),
+    "hornet_large_7x7-ade20k": (0.4, 0.0, 0.8, 12, 640, 2560),
+    "hornet_large_gf-ade20k": (0.4, 0.1, 0.8, 12, 640, 2560),
+    "hornet_small_7x7-ade20k-7x7": (0.3, 0.0, 0.9, 12, 512, 2048),
+    "hornet_small_7x7-ade20k-gf": (0.3, 0.1, 0.9, 12, 512, 2048),
+  }
+
+
+def test_iterations_are_counted_in_epochs():
+  config = config_flag.load("ade20k", [])
+  steps_per_epoch = 20_210 // config["data"]["batch_size"]
+  assert count_steps(config["epochs"], steps_per_epoch) == 160_000
+  assert round(config["optimizer"]["warmup_epochs"] * steps_per_epoch) == 1500
+  assert round(config["eval"]["every_epochs"] * steps_per_epoch) == 16_000
+
+
+def test_segmentation_takes_other_backbones_and_fusions(capfd):
+  """Where there is no official run, the nearest one says what differs, or none does."""
+  for variant in ("convnext_tiny", "swin_tiny", "ladder_g2345"):
+    config = config_flag.load(f"ade20k:variant={variant}", [])
+    check_config(config)
+    assert find_recipe(config) is None
+    assert config["optimizer"] == config_flag.load("ade20k:variant=small_7x7", [])["optimizer"]
+  build_task(config_flag.load("ade20k:variant=convnext_tiny,fusion=gf", []), 150)
+  assert main(["info", "--config=ade20k:variant=base_7x7,fusion=7x7"]) == 0
+  lines = capfd.readouterr().out.splitlines()
+  marked = {line.split()[0] for line in lines if "  deviates  " in line}
+  assert marked == {"init.checkpoint", "segmentation.fusion"}
+  assert "official: hornet_base_7x7 on ade20k. In every run of ours:" in lines
 
 
 def test_the_command_marks_deviations(capfd):

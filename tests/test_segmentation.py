@@ -3,29 +3,33 @@
 import dataclasses
 import json
 import re
-import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
+from PIL import Image
 
 from hornet_jax import create_model
 from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
-from hornet_jax.data.datasets import LABEL, MASK, Split, open_split
+from hornet_jax.data.datasets import LABEL, MASK, open_split
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.masks import decode_mask, encode_png
+from hornet_jax.data.paired_view import PairedAugmentation
 from hornet_jax.data.prepare import prepare
 from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
+from hornet_jax.data.windows import Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.pretrained.task_model import load_task_model
+from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, Segmentation, get_task
 from hornet_jax.tasks.mean_iou import count_confusion
+from hornet_jax.tasks.shown_masks import palette
 from hornet_jax.train.initial_state import InitialState
 from hornet_jax.train.run import train
 from hornet_jax.train.trainer import Trainer
@@ -48,7 +52,14 @@ SETTINGS = {
   "eval.every_epochs": 1,
   "checkpoint.keep": 5,
 }
-TASK = Segmentation(4, 32, channels=8, auxiliary_channels=4)
+NETWORK = {"channels": 8, "auxiliary_channels": 4}
+TASK = Segmentation(
+  4,
+  PairedAugmentation(32, 32, 32),
+  Windows(32, 21, scalings((32, 32)), (124, 116, 104)),
+  network=NETWORK,
+  largest_size=(128, 256),
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +113,7 @@ def test_the_dataset_has_masks(shapes):
   number = numbers[example["image"]]
   np.testing.assert_array_equal(decode_mask(example["mask"]), make_scene(1, number).mask)
   assert scene.mask.max() <= 3
+  assert split.largest_size == (128, 128)
   with pytest.raises(InputError, match=r"must be of image classification: .* `label`"):
     open_split("shapes", "test", shapes, LABEL)
 
@@ -131,10 +143,10 @@ def test_loading_keeps_both_together():
   wide = np.repeat(scene.image, 2, axis=1), np.repeat(scene.mask, 2, axis=1)
   example = {"image": encode_png(wide[0]), "mask": encode_png(wide[1])}
   loaded = TASK.load(example, None)
-  assert loaded["image"].shape == (32, 32, 3)
-  assert (loaded["mask"][16:] == 255).all()  # twice as wide as high
-  assert (loaded["mask"][:16] != 255).all()
-  assert (loaded["image"][16:] == (124, 116, 104)).all()
+  assert loaded["image"].shape == (1, 32, 32, 3)
+  assert (loaded["image"][0, 16:] == (124, 116, 104)).all()  # twice as wide as high
+  np.testing.assert_array_equal(loaded["mask"], wide[1])  # measured at its own size
+  assert loaded["size"].tolist() == [128, 256]
   with pytest.raises(
     UndecodableImageError, match=r"mask is \[128, 128\], and its image \[128, 256"
   ):
@@ -197,7 +209,7 @@ def test_it_trains_and_is_evaluated(run):
   workdir, outcome = run
   assert outcome.complete
   assert outcome.metric.count == 11  # padding does not count
-  assert outcome.metric.confusion.sum() == 11 * 32 * 32
+  assert outcome.metric.confusion.sum() == 11 * SIDE * SIDE
   assert {"eval/miou", "eval_ema/pixel_accuracy", "eval_ema/loss"} <= outcome.metrics.keys()
   losses = [record["train/loss"] for record in outcome.records if "train/loss" in record]
   assert len(losses) == 4
@@ -208,30 +220,66 @@ def test_it_trains_and_is_evaluated(run):
   assert np.abs(statistics["auxiliary"]["conv_0"]["bn"]["mean"]).max() > 0
 
 
-def test_it_resumes_bit_for_bit(run, config, tmp_path):
-  workdir, outcome = run
-  copied = epath.Path(tmp_path) / "run"
-  (copied / "checkpoints").mkdir(parents=True)
-  for name in ("config.json", "dataset.json"):
-    (workdir / name).copy(copied / name)
-  shutil.copytree(workdir / "checkpoints" / "2", copied / "checkpoints" / "2")
-  again = train(config, copied, jax.devices()[:1])
-  assert again.metrics == outcome.metrics
-  first, second = (load_variables(path / "checkpoints") for path in (workdir, copied))
-  jax.tree.map(np.testing.assert_array_equal, first, second)
-
-
 def test_the_commands(run, shapes, tmp_path, capfd):
+  """Pictures of their own sizes, and tests in another way than the run's."""
   workdir, outcome = run
   assert main(["evaluate", f"--workdir={workdir}", "--checkpoint=last", "--json"]) == 0
   result = json.loads(capfd.readouterr().out)
   assert result["ema"]["miou"] == pytest.approx(outcome.metrics["eval_ema/miou"], abs=1e-5)
-  image = tmp_path / "scene.png"
-  image.write_bytes(encode_png(make_scene(1, 0).image[:96]))
-  assert main(["predict", str(image), f"--workdir={workdir}", "--json"]) == 0
-  (record,) = json.loads(capfd.readouterr().out)
-  assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
-  assert {entry["class"] for entry in record["top"]} <= set(CLASS_NAMES)
+  scene = make_scene(1, 0).image
+  for name, pixels in (
+    ("a/scene.png", scene[:96, :50]),
+    ("b/scene.png", scene),
+    ("b/scene.bmp", scene),
+  ):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(tmp_path / name)
+  out = tmp_path / "out"
+  argv = ["predict", str(tmp_path), f"--workdir={workdir}", "--json", f"--out={out}"]
+  assert main(argv) == 0
+  records = json.loads(capfd.readouterr().out)
+  assert len(records) == 3
+  for record in records:
+    assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
+    assert {entry["class"] for entry in record["top"]} <= set(CLASS_NAMES)
+  drawn = sorted(str(file.relative_to(out)) for file in out.rglob("*.png"))
+  assert drawn == sorted(
+    f"{name}_{what}.png"
+    for name in ("a/scene", "b/scene.png", "b/scene.bmp")
+    for what in ("classes", "mask", "overlay")
+  )
+  classes = np.asarray(Image.open(out / "a" / "scene_classes.png"))
+  mask = np.asarray(Image.open(out / "a" / "scene_mask.png"))
+  assert classes.shape == (96, 50)
+  np.testing.assert_array_equal(mask, palette(4)[classes])
+  shares = {entry["class"]: entry["share"] for entry in records[0]["top"]}
+  for k, name in enumerate(CLASS_NAMES):
+    assert shares.get(name, 0) == pytest.approx((classes == k).mean() if name in shares else 0)
+  argv = [*argv[:3], f"--out={tmp_path / 'flipped'}", "--config.segmentation.eval_flip=True"]
+  assert main(argv) == 0
+  flipped = np.asarray(Image.open(tmp_path / "flipped" / "a" / "scene_classes.png"))
+  assert (flipped != classes).any()
+
+
+def test_what_the_commands_refuse(run, tmp_path, capfd):
+  workdir, _ = run
+  for command in (["evaluate"], ["predict", str(tmp_path / "x.png")]):
+    argv = [*command, f"--workdir={workdir}"]
+    assert main([*argv, "--config.segmentation.channels=4"]) == 2
+    message = "`segmentation.channels` is part of what was trained: expected a key that says how"
+    assert message in capfd.readouterr().err
+    assert main([*argv, "--config.segmentation.eval_ratios=(1.0, -2.0)"]) == 2
+    assert "`segmentation.eval_ratios` must be numbers > 0: got" in capfd.readouterr().err
+
+
+def test_a_dataset_must_say_how_large_its_images_are():
+  split = Split("mine/test", [], list(CLASS_NAMES))
+  with pytest.raises(InputError, match="mine/test must say how large its images are at most"):
+    TASK.for_evaluation([split])
+  sized = [dataclasses.replace(split, largest_size=size) for size in ((100, 40), (33, 70))]
+  fitted = TASK.for_evaluation(sized)
+  assert fitted.largest_size == (100, 70)
+  assert fitted.eval_schema["mask"].shape == (128, 70)  # whole blocks of rows
 
 
 def test_its_file_is_the_run(run, tmp_path, capfd):
@@ -287,8 +335,15 @@ def test_another_run_starts_from_it(run, config):
 def test_what_it_shows(run):
   _, outcome = run
   task = dataclasses.replace(TASK, num_classes=4)
-  [section] = task.sections(outcome.metric, Split("shapes/test", [], list(CLASS_NAMES)))
+  section, pictures = task.sections(outcome.metric, outcome.splits.eval)
   assert [row[0] for row in section.values["rows"]] == list(CLASS_NAMES)  # all occur in 11 scenes
+  page = render_template(pictures.template, it=pictures.values)
+  assert page.count("data:image/png") == 3 * 8  # of the best and the worst four
+  ranked = [preview.iou for preview in (*outcome.metric.best(), *outcome.metric.worst()[::-1])]
+  assert ranked == sorted(ranked, reverse=True)
+  _, ious = outcome.metric.by_image()
+  assert ranked[0] == pytest.approx(ious.max())
+  assert ranked[-1] == pytest.approx(ious.min())
   tables = task.tables(outcome.metric, list(CLASS_NAMES))
   assert [row["true"] for row in tables["confusion"]] == list(CLASS_NAMES)
   masks = np.zeros((2, 32, 32), np.uint8)
@@ -312,7 +367,7 @@ def test_other_backbones_fit():
     ("hornet_nano_gf", "conv"),
   ):
     backbone = create_model(variant, num_classes=0, patch_size=2)
-    model = dataclasses.replace(TASK, fusion=fusion).build(backbone)
+    model = dataclasses.replace(TASK, network=NETWORK | {"fusion": fusion}).build(backbone)
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     assert {"norms", "decode", "auxiliary"} == set(variables["params"]["head"])
@@ -328,32 +383,3 @@ def test_names():
   assert get_task("segmentation") is Segmentation
   assert Classification.target == LABEL
   assert re.fullmatch(r"[a-z_]+", Segmentation.primary)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 8])
-def test_many_devices_equal_one(config, devices):
-  """Batch statistics are those of the global batch: the same state after two steps."""
-  rng = np.random.default_rng(0)
-  batches = [
-    {
-      "image": rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
-      "mask": rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), (8, 32, 32)),
-      "weight": np.ones(8, np.float32),
-      "index": np.arange(8, dtype=np.int32),
-    }
-    for _ in range(2)
-  ]
-  states = []
-  for count in (1, devices):
-    mesh = make_mesh(jax.devices()[:count], 1)
-    trainer = Trainer(config, mesh, num_classes=4, num_examples=16)
-    state, step = trainer.create_state(), trainer.compile_train_step()
-    shardings = {name: leaf.sharding for name, leaf in trainer.abstract_batch(8).items()}
-    for batch in batches:
-      state, metrics = step(state, jax.device_put(batch, shardings))
-    assert np.isfinite(float(metrics["loss"]))
-    states.append(jax.device_get(state.variables()))
-  flat = [jax.tree_util.tree_leaves_with_path(state) for state in states]
-  for (path, one), (_, many) in zip(*flat, strict=True):
-    np.testing.assert_allclose(one, many, rtol=2e-4, atol=2e-5, err_msg=str(path))

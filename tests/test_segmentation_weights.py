@@ -26,7 +26,7 @@ from hornet_jax.convert.segmentation import network_from_mmseg
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import official_from_params, zeros_of
 from hornet_jax.convert.torch_file import read_torch_file
-from hornet_jax.dense import uper_net
+from hornet_jax.dense import attach_uper_net
 from hornet_jax.errors import InputError
 from hornet_jax.models.param_info import map_params
 from hornet_jax.pretrained.class_map import map_by_name
@@ -85,7 +85,7 @@ def variables(official):
 @pytest.fixture(scope="module")
 def network():
   backbone = create_model(MODEL["variant"], num_classes=0, base_dim=8, depths=(1, 1, 1, 1))
-  return uper_net(backbone, 6, **HEADS)
+  return attach_uper_net(backbone, 6, **HEADS)
 
 
 def flat(tree):
@@ -125,7 +125,7 @@ def test_every_fusion_comes_back(network, fusion):
   filters = ("7x7", "7x7", (24, 13), (12, 7))
   backbone = network.backbone.model.clone(filters=filters)
   heads = {**HEADS, "fusion": fusion, "auxiliary_channels": 0}
-  made = random_variables(uper_net(backbone, 5, **heads))
+  made = random_variables(attach_uper_net(backbone, 5, **heads))
   arrays = mmseg_from_variables(made)
   assert arrays["backbone.stages.2.0.gnconv.dwconv.complex_weight"].shape[1:] == (24, 13, 2)
   assert ("decode_head.fpn_bottleneck.conv.weight" in arrays) == (fusion == "conv")
@@ -232,7 +232,7 @@ def published(name, filters):
   fields = {"filters": filters} if filters else {}
   backbone = create_model(name, num_classes=0, **fields)
   images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-  network = uper_net(backbone, 150)
+  network = attach_uper_net(backbone, 150)
   arrays = mmseg_from_variables(zeros_of(jax.eval_shape(network.init, jax.random.key(0), images)))
   return network_from_mmseg(pathlib.Path("a.pth"), {k: (k, v) for k, v in arrays.items()})
 
@@ -305,7 +305,7 @@ def test_a_start_from_a_classifier(network, variables):
     random_variables(classifier, 1), [str(k) for k in range(10)], "classification"
   )
   filters = ("7x7", "7x7", (6, 4), (3, 2))
-  model = uper_net(network.backbone.model.clone(filters=filters), 6, **HEADS)
+  model = attach_uper_net(network.backbone.model.clone(filters=filters), 6, **HEADS)
   initial = random_variables(model)
   new, notes = start_from(model, initial, "segmentation", source, NAMES)
   assert notes[0] == (
@@ -331,7 +331,7 @@ def test_a_start_from_a_classifier(network, variables):
 def test_a_start_with_other_classes(network, variables):
   """Columns go by their names or a map in both heads; all else is kept, statistics too."""
   names = ["boat", "harbour", "sky"]
-  model = uper_net(network.backbone.model, 3, **HEADS)
+  model = attach_uper_net(network.backbone.model, 3, **HEADS)
   initial = random_variables(model)
   source = weights_of(variables)
   new, notes = start_from(model, initial, "segmentation", source, names)
@@ -367,7 +367,7 @@ def test_a_start_with_other_classes(network, variables):
 
 def test_an_auxiliary_head_on_one_side_only(network, variables):
   source = weights_of(variables)
-  without = uper_net(network.backbone.model, 6, **{**HEADS, "auxiliary_channels": 0})
+  without = attach_uper_net(network.backbone.model, 6, **{**HEADS, "auxiliary_channels": 0})
   new, notes = start_from(without, random_variables(without), "segmentation", source, NAMES)
   assert notes == ["left out head/auxiliary of the source: the run has none"]
   assert "auxiliary" not in {**new["params"]["head"], **new["batch_stats"]["head"]}
@@ -384,7 +384,7 @@ def test_an_auxiliary_head_on_one_side_only(network, variables):
 
 
 def test_heads_that_do_not_fit(network, variables):
-  other = uper_net(network.backbone.model, 6, **{**HEADS, "fusion": "conv"})
+  other = attach_uper_net(network.backbone.model, 6, **{**HEADS, "fusion": "conv"})
   with pytest.raises(InputError, match=r"head/decode/fusion/conv/kernel is missing") as refused:
     start_from(other, random_variables(other), "segmentation", weights_of(variables), NAMES)
   assert "\n" not in str(refused.value)
@@ -402,7 +402,7 @@ def test_what_a_head_is_made_of(network):
   assert trained == {path for path in flat(params) if path.startswith("head/")}
   made = flat(map_params(lambda info, leaf: info.head, network.param_info, params))
   heads = {path for path, is_head in made.items() if is_head}
-  other = uper_net(network.backbone.model, 7, **HEADS)
+  other = attach_uper_net(network.backbone.model, 7, **HEADS)
   shapes = {path: leaf.shape for path, leaf in flat(params).items()}
   changed = {
     path
@@ -496,7 +496,7 @@ def test_files_for_others_are_refused(file, tmp_path):
   with pytest.raises(InputError, match=r"must end in \.safetensors or \.pth"):
     export(file, epath.Path(tmp_path / "a.npz"))
   backbone = create_model("convnext_micro", num_classes=0, patch_size=2)
-  weights = weights_of(random_variables(uper_net(backbone, 6, **HEADS)))
+  weights = weights_of(random_variables(attach_uper_net(backbone, 6, **HEADS)))
   other = epath.Path(tmp_path / "other.safetensors")
   write_model(other, weights.spec, weights.params, {}, weights.state)
   with pytest.raises(InputError, match="must be an official HorNet to have its names") as refused:

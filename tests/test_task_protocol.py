@@ -220,8 +220,9 @@ class _OddLoss(Negative):
 class _OddPrediction(Negative):
   """A number of the whole batch among the results of examples."""
 
-  def predict(self, outputs, inputs):
-    return {**super().predict(outputs, inputs), "mean": outputs[0].mean()}
+  def predict(self, forward, inputs):
+    results = super().predict(forward, inputs)
+    return {**results, "mean": results["value"].mean()}
 
 
 def test_what_is_loaded_must_be_what_the_schema_says(config):
@@ -241,7 +242,7 @@ def test_what_is_loaded_must_be_what_the_schema_says(config):
     (_OddLoss, Trainer.lower_train_step, r"a task's loss .* expected the shape \[16\], got \[\]"),
     (
       _OddPrediction,
-      lambda trainer: trainer.compile_eval_step(16),
+      lambda trainer: trainer.compile_eval_step(16, trainer.task.eval_schema),
       r"a task's predict's 'mean' .* expected the shape \[16\], got \[\]",
     ),
   ],

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from hornet_jax.config.base import base_config
 from hornet_jax.config.check import check_keys
 from hornet_jax.config.files import load_file
 from hornet_jax.config.flat import flatten
@@ -54,6 +55,35 @@ def load(config_file: str, overrides: Sequence[str]) -> dict[str, Any]:
   settings = _apply(config_file, config, overrides)
   import_modules(settings["imports"])
   return settings
+
+
+def load_test_settings(overrides: Sequence[str]) -> dict[str, Any]:
+  """Reads the settings by which a trained model is tested in another way than its run says.
+
+  Args:
+    overrides: such as `--config.segmentation.eval_flip=True`.
+
+  Returns:
+    Values by the dotted names of their keys.
+
+  Raises:
+    InputError: if a key is unknown or has a say in more than tests, or a value is bad.
+  """
+  _check_names(overrides)
+  names = [override.partition("=")[0].removeprefix("--config.") for override in overrides]
+  known = [name for name, key in SCHEMA.items() if key.of_test]
+  foreign = [name for name in names if name not in known]
+  if foreign:
+    raise InputError(
+      f"`{foreign[0]}` is part of what was trained: expected a key that says how a trained model "
+      f"is tested, {', '.join(known)}."
+    )
+  if not names:
+    return {}
+  values = flatten(_apply("of the test", base_config(), overrides))
+  for name in names:
+    SCHEMA[name].check(name, values[name])
+  return {name: values[name] for name in names}
 
 
 def _apply(config_file: str, config: Any, overrides: Sequence[str]) -> dict[str, Any]:

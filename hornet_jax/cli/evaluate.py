@@ -13,7 +13,9 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.checkpoints.newest_valid import load_variables
+from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import hosts, suite
+from hornet_jax.config.flat import flatten, nest
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--tables", metavar="FOLDER", help="also write classes and confusions there, as CSV and JSON"
   )
   parser.add_argument("--json", action="store_true", help="for programs")
+  parser.set_defaults(takes_test_settings=True)
   suite.add_arguments(parser)
   hosts.add_arguments(parser)
 
@@ -52,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   with hosts.joined(args):
     if args.suite:
+      if args.overrides:
+        raise InputError(f"{args.overrides[0]} does not go with --suite: leave it out.")
       return suite.run(args)
     allowed = _WITH_DATA if args.data else ()
     foreign = [f"--{f}" for f in suite.FLAGS if getattr(args, f) is not None and f not in allowed]
@@ -70,12 +75,13 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
   """Evaluates a run on its own evaluation splits."""
   workdir = epath.Path(args.workdir)
-  trainer, inputs = set_up(load_config(workdir))
+  settings = config_flag.load_test_settings(args.overrides)
+  trainer, inputs = set_up(nest(flatten(load_config(workdir)) | settings))
   check_dataset(inputs.splits.train, workdir)
   step, raw, averaged = load_variables(
     workdir / "checkpoints", args.checkpoint, ranking_key(trainer.task)
   )
-  eval_step = trainer.compile_eval_step(inputs.eval_batch_size)
+  eval_step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
   weights = {"ema": trainer.place(averaged), "raw": trainer.place(raw)}
   measured = {}
   for split in (inputs.splits.eval, *inputs.splits.other_evals):
@@ -89,7 +95,8 @@ def _run_on(args: argparse.Namespace) -> int:
   """Evaluates averaged weights on a dataset that is named."""
   name, _, split_name = args.data.partition("/")
   data_dir = args.data_dir or ""
-  loaded = load_task_model(args.workdir, args.checkpoint)
+  settings = config_flag.load_test_settings(args.overrides)
+  loaded = load_task_model(args.workdir, args.checkpoint, settings)
   split_name = split_name or default_splits(name, data_dir)[1]
   split = open_split(name, split_name, data_dir, loaded.task.target)
   metric = evaluate_model(

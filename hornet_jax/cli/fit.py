@@ -1,6 +1,7 @@
 """`fit RESULTS` fits a scaling law to a table of runs, and says how far to believe it."""
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from etils import epath
 
 from hornet_jax.cli import fit_sections as sections
 from hornet_jax.cli.arguments import command_line, positive_int
+from hornet_jax.cli.fit_compare import RELEASED, compare_laws
 from hornet_jax.cli.fit_output import printed, record, summary
 from hornet_jax.cli.fit_register import check, register
 from hornet_jax.errors import InputError
@@ -25,7 +27,8 @@ from hornet_jax.laws.analysis import (
 )
 from hornet_jax.laws.catalogue import LAWS, get_law
 from hornet_jax.laws.condition import parse_condition
-from hornet_jax.laws.criterion import HUBER_DELTA, LOG_SQUARES, SQUARES, Criterion
+from hornet_jax.laws.criterion import CRITERIA, HUBER_DELTA, Criterion, make_criterion
+from hornet_jax.laws.doubts import repeated_rows
 from hornet_jax.laws.isoflop import frontier
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.points import Points
@@ -41,8 +44,6 @@ from hornet_jax.laws.table import (
 from hornet_jax.report.law import LawSection, render_law
 from hornet_jax.wording import counted
 
-_RELEASED = "released"
-_CRITERIA = ("squares", "log_squares", "log1p_squares", "huber", _RELEASED)
 _ERROR_RATE_NEEDS = 3  # losses
 _AHEAD, _DRAWN = 100.0, 41  # factor beyond the largest compute, and budgets that are drawn
 
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--law", default="chinchilla", help=f"one of {', '.join(LAWS)}")
   parser.add_argument(
     "--criterion",
-    choices=_CRITERIA,
+    choices=(*CRITERIA, RELEASED),
     help="what is made small (default: squares for laws of size and data, log_squares for those of "
     "one scale); released: the way in which M2 and M4 were published",
   )
@@ -89,6 +90,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--json", action="store_true", help="for programs, instead of tables")
   parser.add_argument("--predict", metavar="COLUMN:VALUE,...", help="scale of a run to come")
   parser.add_argument("--register", metavar="FILE.json", help="write that prediction down")
+  parser.add_argument(
+    "--compare",
+    metavar="LAW,...",
+    help="which of these laws predicts best what it has not seen, over the tasks of the table; a "
+    "criterion may stand behind a law, such as m4:released",
+  )
+  parser.add_argument(
+    "--by",
+    metavar="COLUMN,...",
+    help="with --compare: columns whose values make a task (default: Domain,Task,Model, else the "
+    "table is one task)",
+  )
   parser.add_argument("--check", metavar="FILE.json", help="a prediction, against its run")
   parser.add_argument("--trial", help="of that run, in the column trial")
 
@@ -102,12 +115,19 @@ def run(args: argparse.Namespace) -> int:
       "`register` needs `predict`: expected such as --predict=params:3e7,flops:1e18."
     )
   table = table.where([parse_condition(text) for text in args.where])
-  law, criterion = get_law(args.law), _criterion(args)
+  if args.compare is not None:
+    return compare_laws(args, table)
+  if args.by:
+    raise InputError("`by` needs `compare`: expected such as --compare=m1,m2 --by=arm.")
+  law = get_law(args.law)
+  criterion = _criterion(args, law)
   given = {role: getattr(args, f"{role}_column") for role in ROLES}
   columns = find_columns(table, {role: name for role, name in given.items() if name})
   table = finished(table, columns["loss"])
   points, held = _points(args, table, columns, law)
   analysis = _analyse(args, law, points, criterion, held)
+  repeated = repeated_rows(table.repeated(), len(table.rows))
+  analysis = dataclasses.replace(analysis, doubts=[*repeated, *analysis.doubts])
   prediction = _predict(args, analysis) if args.predict else None
   shown = [] if args.json and not args.report else _sections(args, analysis, prediction)
   told = summary(analysis, _how(args))
@@ -125,23 +145,16 @@ def run(args: argparse.Namespace) -> int:
   return 0
 
 
-def _criterion(args: argparse.Namespace) -> Criterion:
-  by_name = {
-    "squares": SQUARES,
-    "log_squares": LOG_SQUARES,
-    "log1p_squares": Criterion(log=True, offset=1.0),
-    "huber": Criterion(log=True, delta=args.delta),
-    _RELEASED: LOG_SQUARES,
-  }
-  default = "squares" if len(get_law(args.law).axes) > 1 else "log_squares"
-  return by_name[args.criterion or default]
+def _criterion(args: argparse.Namespace, law: Law) -> Criterion:
+  name = None if args.criterion == RELEASED else args.criterion
+  return make_criterion(name, law.axes, args.delta)
 
 
 def _how(args: argparse.Namespace) -> str:
   """Tells where the parameters are from, where they are not those of the smallest sum."""
   if args.at:
     return "given parameters"
-  return "the released scheme" if args.criterion == _RELEASED else ""
+  return "the released scheme" if args.criterion == RELEASED else ""
 
 
 def _points(
@@ -163,7 +176,7 @@ def _analyse(
   if args.at:
     at = {name: _number(text, "at") for name, text in _pairs(args.at, "=", "at")}
     return analyse_at(law, points, criterion, at)
-  if args.criterion == _RELEASED:
+  if args.criterion == RELEASED:
     return analyse_released(law, points, held)
   options = Options(args.starts, args.samples, args.level, args.seed, args.holdout)
   return analyse(law, points, criterion, options, held)
@@ -225,7 +238,7 @@ def _sections(
 ) -> list[LawSection]:
   points = analysis.fit.points
   found = [sections.doubts(analysis)]
-  is_judged = args.at or args.criterion == _RELEASED
+  is_judged = args.at or args.criterion == RELEASED
   found += [] if is_judged and not analysis.held else [sections.extrapolation(analysis)]
   found.append(sections.parameters(analysis))
   found += [sections.prediction(prediction)] if prediction else []
@@ -238,7 +251,11 @@ def _sections(
 
 
 def _pairs(text: str, mark: str, flag: str) -> list[tuple[str, str]]:
-  return [_pair(part, mark, flag) for part in text.split(",")]
+  pairs = [_pair(part, mark, flag) for part in text.split(",")]
+  names = [name for name, _ in pairs]
+  if len(set(names)) < len(names):
+    raise InputError(f"`{flag}` must give each name once: got {text}.")
+  return pairs
 
 
 def _pair(text: str, mark: str, flag: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from tabulate import tabulate
 from hornet_jax.config.check import check_config
 from hornet_jax.config.fit import fit
 from hornet_jax.config.flat import flatten
-from hornet_jax.config.official_recipes import DEVIATIONS, Recipe, compare, find_recipe
+from hornet_jax.config.official_recipes import find_recipe
+from hornet_jax.config.recipe import Recipe, compare
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.data.datasets import find_image_info, training_size
 from hornet_jax.errors import InputError
@@ -88,6 +89,6 @@ def _derived(steps: Mapping[str, int], missing: str) -> str:
 def _note(recipe: Recipe | None) -> str:
   if recipe is None:
     return ""
-  always = [f"- {deviation}" for deviation in DEVIATIONS]
+  always = [f"- {deviation}" for deviation in recipe.deviations]
   title = f"official: {recipe.variant} on {recipe.dataset}. In every run of ours:"
   return "\n".join([title, *always])

@@ -131,7 +131,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
       command.set_defaults(run=module.run)
   # What argparse does not know is left to the command: overrides such as --config.seed=1.
   args, rest = parser.parse_known_args(given)
-  if rest and not hasattr(args, "config"):
+  if rest and not (hasattr(args, "config") or getattr(args, "takes_test_settings", False)):
     parser.error(f"unrecognized arguments: {' '.join(rest)}")
   args.overrides = rest
   if args.imports:

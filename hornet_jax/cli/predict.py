@@ -1,20 +1,25 @@
 """`predict IMAGE...` tells what a trained model says of image files."""
 
 import argparse
+import collections
 import contextlib
 import csv
 import io
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from etils import epath
+from PIL import Image
 
+from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.data.image_files import find_images
 from hornet_jax.errors import InputError
-from hornet_jax.files import make_folder
+from hornet_jax.files import make_folder, write_file
 from hornet_jax.pretrained.task_model import load_task_model, predict_files
 
 
@@ -30,14 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--top", type=positive_int, default=3, help="classes to show (default: 3)")
   parser.add_argument("--json", action="store_true", help="for programs")
+  parser.set_defaults(takes_test_settings=True)
+  parser.add_argument(
+    "--out", metavar="FOLDER", help="folder for pictures, such as masks, that the task has"
+  )
   parser.add_argument("--csv", metavar="FILE", help="table to write besides, one line an image")
 
 
 def run(args: argparse.Namespace) -> int:
   paths = find_images(args.images)
-  loaded = load_task_model(args.workdir, args.checkpoint)
+  settings = config_flag.load_test_settings(args.overrides)
+  loaded = load_task_model(args.workdir, args.checkpoint, settings)
   columns = loaded.task.answer_columns(args.top)
+  draws = loaded.task.draws
+  if args.out and not draws:
+    raise InputError(
+      f"--out must come with a model that draws pictures, such as masks: {args.workdir} draws "
+      "none. Hint: --csv and --json write what it says."
+    )
   unreadable = 0
+  names = _picture_names(paths) if args.out else {}
   with _table(args.csv, columns) as table, _Printer(args.json) as printer:
     for path, answer in predict_files(loaded, paths, top=args.top):
       if isinstance(answer, InputError):
@@ -48,6 +65,10 @@ def run(args: argparse.Namespace) -> int:
         continue
       printer.write({"image": path, **answer.record}, f"{path}: {answer.line}")
       table.writerows([path, *row, ""] for row in answer.rows)
+      if args.out:
+        _write_pictures(epath.Path(args.out), names[path], answer.pictures)
+  if draws and not args.out:
+    print(f"hornet: --out=FOLDER writes pictures: {', '.join(draws)}", file=sys.stderr)
   if unreadable:
     written = f"; the table of all is in {args.csv}" if args.csv else ""
     raise InputError(
@@ -55,6 +76,30 @@ def run(args: argparse.Namespace) -> int:
       f"above{written}."
     )
   return 0
+
+
+def _picture_names(paths: Sequence[str]) -> dict[str, str]:
+  """Names what the pictures of each image begin with: as the image, without what all have.
+
+  Images that differ in their endings alone keep these.
+  """
+  absolute = {path: os.path.abspath(path) for path in paths}
+  folders = {os.path.dirname(path) for path in absolute.values()}
+  shared = os.path.commonpath(folders) if folders else ""
+  whole = {path: os.path.relpath(absolute[path], shared) for path in absolute}
+  short = {path: os.path.splitext(name)[0] for path, name in whole.items()}
+  counts = collections.Counter(short.values())
+  return {path: name if counts[name] == 1 else whole[path] for path, name in short.items()}
+
+
+def _write_pictures(folder: epath.Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
+  """Writes each picture of an image as NAME_WHAT.png."""
+  for what, pixels in pictures.items():
+    file = folder / f"{name}_{what}.png"
+    make_folder(file.parent)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "png")
+    write_file(file, encoded.getvalue())
 
 
 @contextlib.contextmanager

@@ -20,11 +20,21 @@ from hornet_jax.exit_status import COMPLETE, PERSON
 from hornet_jax.files import write_file
 from hornet_jax.paths import absolute
 from hornet_jax.studies.price import chip_hours, describe_total
-from hornet_jax.sweeps.queue import Queue
+from hornet_jax.sweeps.queue import AFTER, Queue
 from hornet_jax.sweeps.results import results_csv
 from hornet_jax.sweeps.status import Status, describe_status, read_status
-from hornet_jax.sweeps.sweep import SweepTrial, load_sweep
-from hornet_jax.sweeps.worker import ARM, CONFIG, FLOPS, LABEL, OVERRIDES, Trainer, work
+from hornet_jax.sweeps.sweep import load_sweep
+from hornet_jax.sweeps.sweep_trial import SweepTrial
+from hornet_jax.sweeps.worker import (
+  ARM,
+  BRANCH_STEP,
+  CONFIG,
+  FLOPS,
+  LABEL,
+  OVERRIDES,
+  Trainer,
+  work,
+)
 from hornet_jax.sweeps.workers import run_workers, stopped_by_signals
 from hornet_jax.wording import counted
 
@@ -94,13 +104,15 @@ def _run(args: argparse.Namespace) -> int:
 
       def worker() -> None:
         with _opened(args) as own:
-          work(own, Trainer(workdirs, _logs(args), stopping, _tell, launcher), stopping)
+          train = Trainer(workdirs, _logs(args), stopping, _tell, launcher)
+          work(own, train, stopping, may_begin=train.may_begin)
 
       run_workers(args.workers, worker, stopping)
     return _show(read_status(queue, workdirs))
 
 
 def _dry_run(trials: Sequence[SweepTrial], topology: str | None) -> int:
+  has_branches = any(trial.trunk for trial in trials)
   rows = [
     {
       "trial": trial.trial.name,
@@ -110,15 +122,24 @@ def _dry_run(trials: Sequence[SweepTrial], topology: str | None) -> int:
       "images seen": f"{trial.cost.images_seen:,}",
       "unique": f"{trial.cost.unique_images:,}",
       "FLOPs": f"{trial.cost.flops:.3g}",
+      **(_of_branch(trial) if has_branches else {}),
     }
     for trial in trials
   ]
-  total = f"{counted(len(trials), 'trial')}, {sum(t.cost.flops for t in trials):.3g} FLOPs"
+  flops = sum(trial.spent_flops for trial in trials)
+  total = f"{counted(len(trials), 'trial')}, {flops:.3g} FLOPs"
+  if has_branches:
+    whole = sum(trial.cost.flops for trial in trials)
+    total += f" to spend in place of {whole:.3g}, {1 - flops / whole:.0%} less, by branches"
   if topology:
     check_compiler()
     limits = Limits(_PLAN_SECONDS, results_folder())
     labelled = [(trial.label, trial.trial) for trial in trials]
-    hours = chip_hours(labelled, parse_topology(topology), limits, _tell)
+    whole_hours = chip_hours(labelled, parse_topology(topology), limits, _tell)
+    hours = [
+      of_trial and of_trial.times(trial.spent_flops / trial.cost.flops)
+      for of_trial, trial in zip(whole_hours, trials, strict=True)
+    ]
     for row, of_trial in zip(rows, hours, strict=True):
       row["chip-hours"] = f"{of_trial.low:.3g} to {of_trial.high:.3g}" if of_trial else "too large"
     total += f", {describe_total(hours, topology)}"
@@ -127,8 +148,15 @@ def _dry_run(trials: Sequence[SweepTrial], topology: str | None) -> int:
   return COMPLETE
 
 
+def _of_branch(trial: SweepTrial) -> dict[str, str]:
+  """Tells with what a trial begins, and what is spent on it alone."""
+  begins = f"{trial.trunk.trunk} at step {trial.trunk.step:,}" if trial.trunk else ""
+  return {"to spend": f"{trial.spent_flops:.3g}", "branches off": begins}
+
+
 def _alignment(rows: Sequence[dict[str, str]]) -> list[str]:
-  return ["left" if name in ("trial", "what") else "right" for name in rows[0]] if rows else []
+  texts = ("trial", "what", "branches off")
+  return ["left" if name in texts else "right" for name in rows[0]] if rows else []
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -184,7 +212,8 @@ def _attributes(trial: SweepTrial) -> dict[str, object]:
     OVERRIDES: dict(trial.trial.overrides),
     LABEL: trial.label,
     ARM: trial.arm,
-    FLOPS: trial.cost.flops,
+    FLOPS: trial.spent_flops,
+    **({AFTER: trial.trunk.trunk, BRANCH_STEP: trial.trunk.step} if trial.trunk else {}),
   }
 
 

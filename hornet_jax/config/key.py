@@ -72,6 +72,8 @@ class Key:
     fits: whether `FIT`, `FIT_TEXT` or an empty tuple may stand for a value that suits the dataset.
     evaluation: whether a trained model needs it to look at images, so that files of weights
       carry it.
+    of_test: whether it says only how a trained model is tested: `evaluate` and `predict` take
+      another value.
     before: what runs did before there was the key, for configs of earlier versions; a key that is
       added now must say it.
     later: whether the key came when there were trials: with the value `before` it is no part of
@@ -87,6 +89,7 @@ class Key:
   official: bool = True
   fits: bool = False
   evaluation: bool = False
+  of_test: bool = False
   before: Any = ALWAYS_THERE
   later: bool = False
 
@@ -136,6 +139,8 @@ class Key:
 operation = functools.partial(Key, may_change=True, official=False)
 # What the official record, which is closed, does not know of, and trials did not.
 later = functools.partial(Key, official=False, later=True)
+# How a trained model is tested, of which training knows nothing.
+of_test = functools.partial(later, may_change=True, of_test=True)
 
 
 def _has_type_of(default: Any, value: Any) -> bool:

@@ -14,7 +14,7 @@ from hornet_jax.convert.converted import NO_TASK, Converted, MismatchError, in_w
 from hornet_jax.convert.mmseg import variables_from_mmseg
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import zeros_of
-from hornet_jax.dense import uper_net
+from hornet_jax.dense import attach_uper_net
 from hornet_jax.models import VARIANTS, HorNet, create_model
 
 _TASK = "segmentation"
@@ -81,7 +81,7 @@ def network_from_mmseg(
   settings = _read_heads(given)
   num_classes = settings.pop("num_classes", 0)
   model = create_model(variant, num_classes=0, **overrides)
-  network = uper_net(model, num_classes or 1, **settings)
+  network = attach_uper_net(model, num_classes or 1, **settings)
   images = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
   variables = zeros_of(jax.eval_shape(network.init, jax.random.key(0), images))
   wanted = {

@@ -18,6 +18,7 @@ from hornet_jax.cost.xla.compile import (
   compile_program,
 )
 from hornet_jax.errors import InputError
+from hornet_jax.tasks import get_task
 from hornet_jax.tasks.build import build_task
 
 _ELEMENT_BYTES = {"float32": 4, "bfloat16": 2}
@@ -201,7 +202,6 @@ def make_scenario(
       source states the speed of the network between them.
   """
   changed = copy.deepcopy(dict(config))
-  notes = []
   chips = topology.num_chips * slices
   if slices > 1 and topology.chip.dcn_gbps is None:
     known = ", ".join(name for name, chip in CHIPS.items() if chip.dcn_gbps is not None)
@@ -225,20 +225,8 @@ def make_scenario(
       f"`data.batch_size` must be a multiple of the {chips} chips{of_two}: got "
       f"{changed['data']['batch_size']}. Hint: --batch takes the images of one chip."
     )
-  mix = changed["mix"]
-  mixes = mix["rate"] > 0 and (mix["mixup_alpha"] > 0 or mix["cutmix_alpha"] > 0)
-  if mixes and rows % mix["group_size"]:
-    size = max((n for n in range(2, mix["group_size"] + 1, 2) if rows % n == 0), default=0)
-    if not size:
-      raise InputError(
-        f"`batch` must be even where images are mixed: expected whole groups, got {rows} a device."
-      )
-    notes.append(
-      f"mix.group_size {mix['group_size']} does not divide {rows} images: planned with {size}, "
-      "another augmentation"
-    )
-    mix["group_size"] = size
-  return Scenario(changed, topology, slices, tuple(notes))
+  fitted, notes = get_task(changed["task"]).fitted_to_rows(changed, rows)
+  return Scenario(fitted, topology, slices, notes)
 
 
 def make_plan(
@@ -272,6 +260,17 @@ def make_plan(
   data, settings = config["data"], config["model"]
   image_size, channels = data["image_size"], data["channels"]
   _, model = build_task(config, num_classes)
+  # What was compiled to the end were classifiers: a head on feature maps is work of another kind.
+  scale = None
+  if model.num_classes:
+    scale = find_scale(
+      settings["variant"],
+      topology.generation,
+      settings["dtype"],
+      settings["global_filter"],
+      settings["remat"],
+      scenario.images,
+    )
   step = estimate_step(
     topology,
     training_work(model, image_size, channels),
@@ -283,14 +282,7 @@ def make_plan(
     wire_bytes=plan.wire_bytes * topology.chip.devices,
     between_bytes=plan.between_bytes,
     cycles=compiled.cycles,
-    scale=find_scale(
-      settings["variant"],
-      topology.generation,
-      settings["dtype"],
-      settings["global_filter"],
-      settings["remat"],
-      scenario.images,
-    ),
+    scale=scale,
   )
   forward = forward_work(model, image_size, channels)
   utilisation = mfu(topology, forward, scenario.images, step.seconds)

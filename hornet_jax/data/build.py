@@ -13,11 +13,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from absl import logging
 
+from hornet_jax.data.build_pairs import build_ade20k, build_pairs
 from hornet_jax.data.convert_tfrecord import convert_tfrecord
 from hornet_jax.data.datasets import (
   ARRAY_RECORD,
@@ -31,9 +31,8 @@ from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.data.smaller import shrink, smaller_name
+from hornet_jax.data.store import map_in_threads, store
 from hornet_jax.errors import InputError
-
-_CHUNK = 256  # examples
 
 
 def build_known(name: str, data_dir: str) -> None:
@@ -112,7 +111,7 @@ def build_eval_set(name: str, archives: str, data_dir: str) -> None:
 
   eval_set = source.eval_set
   stored_name, _, config = eval_set.tfds_name.partition("/")
-  builder = _store(
+  builder = store(
     data_dir,
     name=stored_name,
     config=config or None,
@@ -143,7 +142,7 @@ def build_fashion_mnist(idx_dir: str, data_dir: str) -> None:
     name: examples(*arrays) for name, arrays in read_mnist_files(pathlib.Path(idx_dir)).items()
   }
   known = tfds.builder("fashion_mnist", data_dir=data_dir)
-  _store(
+  store(
     data_dir,
     name=known.name,
     version=known.version,
@@ -182,7 +181,7 @@ def build_folder(description_file: str, data_dir: str) -> None:
       "file_name": tfds.features.Text(),
     }
   )
-  _store(
+  store(
     data_dir,
     name=folder["name"],
     version=folder["version"],
@@ -213,13 +212,9 @@ def build_smaller(name: str, short_side: str, quality: str, data_dir: str) -> No
       example = examples[i]
       return {**example, "image": shrink(example["image"], side, level)}
 
-    # A few at a time: they wait in memory for the writer.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-      for start in range(0, len(examples), _CHUNK):
-        chunk = range(start, min(start + _CHUNK, len(examples)))
-        yield from zip(chunk, pool.map(copy, chunk), strict=True)
+    yield from enumerate(map_in_threads(copy, range(len(examples))))
 
-  _store(
+  store(
     data_dir,
     name=smaller_name(name, side, level),
     version=str(source.info.version),
@@ -234,21 +229,13 @@ def build_smaller(name: str, short_side: str, quality: str, data_dir: str) -> No
   )
 
 
-def _store(data_dir: str, **description: Any) -> Any:
-  import tensorflow_datasets as tfds
-
-  builder = tfds.dataset_builders.AdhocBuilder(
-    data_dir=data_dir, file_format=ARRAY_RECORD, **description
-  )
-  builder.download_and_prepare()
-  return builder
-
-
 KINDS: dict[str, Callable[..., None]] = {
   "known": build_known,
   "imagenet2012": build_imagenet,
   "imagenet22k": build_imagenet22k,
   "eval_set": build_eval_set,
+  "ade20k": build_ade20k,
+  "pairs": build_pairs,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "smaller": build_smaller,

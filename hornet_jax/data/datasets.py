@@ -12,6 +12,7 @@ from hornet_jax.data.descriptors import raise_limit
 from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.image_info import ImageInfo, read_image_info
 from hornet_jax.data.imagenet22k import BUILDS
+from hornet_jax.data.largest_sizes import read_largest_size
 from hornet_jax.data.shards import check_shards
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.files import retried
@@ -23,7 +24,7 @@ ARRAY_RECORD = "array_record"
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """A `Dataset` is one of image classification that can be prepared by its name.
+  """A `Dataset` can be prepared by its name.
 
   Attributes:
     train_split: TFDS split to train on; empty for those that are for evaluation only.
@@ -33,8 +34,8 @@ class Dataset:
     needs_archives: whether a person has to get its archives.
     num_examples: size of `train_split` as published; 0 where only the prepared dataset tells.
     num_classes: number of classes; 0 likewise.
-    may_lack_images: whether preparing it leaves out images (of ImageNet-22K those that cannot be
-      decoded, double ones and empty classes), so that the prepared dataset alone has exact sizes.
+    may_lack_images: whether preparing it leaves out images, such as those that cannot be decoded,
+      so that the prepared dataset alone has exact sizes.
   """
 
   train_split: str
@@ -58,6 +59,15 @@ DATASETS: dict[str, Dataset] = {
     builder="hornet_jax.data.builders.shapes.shapes_dataset_builder",
     num_examples=500,
     num_classes=4,
+  ),
+  "ade20k": Dataset(
+    "train",
+    "validation",
+    tfds_name="ade20k",
+    needs_archives=True,
+    num_examples=20_210,
+    num_classes=150,
+    may_lack_images=True,
   ),
   "cifar10": Dataset("train", "test", tfds_name="cifar10", num_examples=50_000, num_classes=10),
   "cifar100": Dataset("train", "test", tfds_name="cifar100", num_examples=50_000, num_classes=100),
@@ -103,6 +113,7 @@ class Split:
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
+    largest_size: largest height and largest width of its images, in pixels; None where untold.
   """
 
   name: str
@@ -110,6 +121,7 @@ class Split:
   class_names: list[str]
   files: Sequence[str] = ()
   image_info: ImageInfo | None = None
+  largest_size: tuple[int, int] | None = None
 
   @property
   def num_shards(self) -> int:
@@ -277,8 +289,9 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
     os.fspath(path.parent / path.name.replace(".tfrecord-", f".{ARRAY_RECORD}-")) for path in paths
   ]
   check_shards(f"{name}/{split}", files)
-  info = read_image_info(epath.Path(builder.data_dir))
-  return Split(f"{name}/{split}", source, told.names, files, info)
+  folder = epath.Path(builder.data_dir)
+  info, largest = read_image_info(folder), read_largest_size(folder, split)
+  return Split(f"{name}/{split}", source, told.names, files, info, largest)
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:

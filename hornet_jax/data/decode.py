@@ -142,6 +142,15 @@ def _decode_array(encoded: bytes, pixel_format: PixelFormat) -> np.ndarray:
   return pad_channels(values)
 
 
+def is_turned(encoded: bytes) -> bool:
+  """Tells whether decoding turns an image, as its EXIF or XMP data say."""
+  try:
+    with _open(encoded) as image:
+      return _turn(image) is not None
+  except Exception:  # what is read as an array has no such data
+    return False
+
+
 def count_channels(encoded: bytes) -> int:
   """Counts the channels of an image, whatever it is.
 

@@ -56,7 +56,7 @@ def find_in_folders(path: pathlib.Path, eval_path: pathlib.Path | None = None) -
   # A set: where folders make the splits, `path` itself may hold strays too.
   for folder in sorted({path, *roots.values()}):
     for entry in sorted(folder.iterdir()):
-      if _is_hidden(entry):
+      if is_hidden(entry):
         left_out[entry] = "hidden"
       elif not entry.is_dir():
         left_out[entry] = "not in a class folder"
@@ -72,7 +72,7 @@ def find_in_folders(path: pathlib.Path, eval_path: pathlib.Path | None = None) -
       if len(folders[name]) > 1:
         _logger.info("class %s: %d folders, spelt alike in Unicode", name, len(folders[name]))
       for folder in folders[name]:
-        found[split] += [(file, label) for file in _walk(folder, above, left_out)]
+        found[split] += [(file, label) for file in walk(folder, above, left_out)]
   names = ", ".join(root.name for root in roots.values())
   rule = "" if ALL in roots else f"by its folders {names}"
   return FoundImages(path, class_names, found, left_out, rule)
@@ -107,7 +107,7 @@ def _split_roots(path: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def _folders(path: pathlib.Path) -> list[pathlib.Path]:
   """Lists the folders in a folder that are not hidden, sorted."""
-  return sorted(p for p in path.iterdir() if p.is_dir() and not _is_hidden(p))
+  return sorted(p for p in path.iterdir() if p.is_dir() and not is_hidden(p))
 
 
 def _class_name(folder: pathlib.Path) -> str:
@@ -115,15 +115,21 @@ def _class_name(folder: pathlib.Path) -> str:
   return unicodedata.normalize("NFC", folder.name)
 
 
-def _is_hidden(path: pathlib.Path) -> bool:
-  """Returns whether a system or a program put a file there for itself."""
+def is_hidden(path: pathlib.Path) -> bool:
+  """Tells by its name whether a system or a program put a file there for itself."""
   return path.name.startswith(".") or path.name == "__MACOSX"
 
 
-def _walk(
+def walk(
   folder: pathlib.Path, above: tuple[str, ...], left_out: dict[pathlib.Path, str]
 ) -> Iterator[pathlib.Path]:
-  """Yields every regular file below `folder`, sorted, through links but not in circles."""
+  """Yields every regular file below a folder, sorted, through links but not in circles.
+
+  Args:
+    folder: path of the folder.
+    above: real paths of the folders that it lies in, into which no link may lead back.
+    left_out: file or folder -> reason, to which what is hidden or cannot be read is added.
+  """
   real = os.path.realpath(folder)
   if real in above:
     left_out[folder] = "a link to a folder that it lies in"
@@ -134,10 +140,10 @@ def _walk(
     left_out[folder] = f"cannot be listed: {error.strerror}"
     return
   for entry in entries:
-    if _is_hidden(entry):
+    if is_hidden(entry):
       left_out[entry] = "hidden"
     elif entry.is_dir():
-      yield from _walk(entry, (*above, real), left_out)
+      yield from walk(entry, (*above, real), left_out)
     elif entry.is_file():
       yield entry
     else:

@@ -1,9 +1,9 @@
 """This module reads a table of image files and their labels."""
 
-import csv
 import os
 import pathlib
 
+from hornet_jax.data.csv_rows import read_rows
 from hornet_jax.data.found_images import ALL, SPLIT_NAMES, FoundImages, Item
 from hornet_jax.errors import InputError
 
@@ -31,7 +31,7 @@ def find_by_labels(path: pathlib.Path, table: pathlib.Path) -> FoundImages:
     raise InputError(f"`path` must be the folder of the images: {path} is none.")
   if not table.is_file():
     raise InputError(f"`labels` must be a CSV file: {table} is none.")
-  rows = _read(table)
+  rows = read_rows(table, "labels", "image")
   header = list(rows[0])
   of_path, of_label = (_column(table, header, names) for names in (_PATH, _LABEL))
   of_split = next((name for name in header if name.strip().lower() in _SPLIT), None)
@@ -86,21 +86,6 @@ def _within(path: pathlib.Path, table: pathlib.Path, number: int, name: str) -> 
   if inside.startswith(".."):
     raise InputError(f"{table}, line {number}: expected a path within {path}, got {name!r}.")
   return inside
-
-
-def _read(table: pathlib.Path) -> list[dict[str, str]]:
-  try:
-    text = table.read_text(encoding="utf-8-sig")
-    dialect = csv.Sniffer().sniff(text[: text.find("\n") + 1 or None], ",;\t")
-    rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
-  except (OSError, ValueError, csv.Error) as error:
-    raise InputError(
-      f"`labels` must be a CSV file with a row of names: {table}: {error}. Hint: save it as "
-      "UTF-8 with commas."
-    ) from error
-  if not rows:
-    raise InputError(f"`labels` must have a row for each image: {table} has none.")
-  return rows
 
 
 def _column(table: pathlib.Path, header: list[str], names: tuple[str, ...]) -> str:

@@ -87,14 +87,7 @@ def check_and_split(
   Raises:
     InputError: if a split has no image, or `eval_fraction` is not a share or not used.
   """
-  if eval_fraction is not None and found.rule:
-    raise InputError(
-      f"`eval_fraction` is not used where images are split already: expected none, got "
-      f"{eval_fraction} with a split {found.rule}."
-    )
-  eval_fraction = _EVAL_FRACTION if eval_fraction is None else eval_fraction
-  if not 0 < eval_fraction < 1:
-    raise InputError(f"`eval_fraction` must be > 0 and < 1: got {eval_fraction}.")
+  eval_fraction = check_eval_fraction(eval_fraction, found.rule)
   files = list(dict.fromkeys(file for items in found.splits.values() for file, _ in items))
   checked = check_images(files, channels, max_value, max_pixels)
   left_out = found.left_out | checked.undecodable
@@ -104,7 +97,7 @@ def check_and_split(
   }
   rule = found.rule
   if ALL in splits:
-    splits = _split_by_hash(found.path, splits[ALL], eval_fraction)
+    splits = split_by_hash(found.path, splits[ALL], eval_fraction)
     rule = (
       f"by rule: of each class the {eval_fraction:.4g} (at least one image, never all) with the "
       "smallest SHA-256 of their paths go to test"
@@ -136,7 +129,36 @@ def check_and_split(
   )
 
 
-def _split_by_hash(path: pathlib.Path, items: list[Item], fraction: float) -> dict[str, list[Item]]:
+def check_eval_fraction(eval_fraction: float | None, rule: str) -> float:
+  """Returns the share that is held out, 0.1 for None.
+
+  Args:
+    eval_fraction: what was asked for.
+    rule: description of a split that is there already; empty for none.
+
+  Raises:
+    InputError: if it is no share, or not used.
+  """
+  if eval_fraction is not None and rule:
+    raise InputError(
+      f"`eval_fraction` is not used where images are split already: expected none, got "
+      f"{eval_fraction} with a split {rule}."
+    )
+  eval_fraction = _EVAL_FRACTION if eval_fraction is None else eval_fraction
+  if not 0 < eval_fraction < 1:
+    raise InputError(f"`eval_fraction` must be > 0 and < 1: got {eval_fraction}.")
+  return eval_fraction
+
+
+def split_by_hash(path: pathlib.Path, items: list[Item], fraction: float) -> dict[str, list[Item]]:
+  """Splits by the rule of `check_and_split`.
+
+  Args:
+    path: folder of the images.
+    items: files and labels, sorted by label.
+    fraction: share of each class that goes to `test`.
+  """
+
   def digest(item: Item) -> bytes:
     return hashlib.sha256(os.fsencode(item[0].relative_to(path).as_posix())).digest()
 

@@ -1,41 +1,19 @@
 """This module prepares ImageNet and the sets around it from their archives."""
 
-import dataclasses
 import importlib.util
-import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
 
 from etils import epath
 
-from hornet_jax.data.building import building, remove_incomplete
-from hornet_jax.data.datasets import DATASETS, find_prepared, resolve_data_dir
+from hornet_jax.data.datasets import find_prepared, resolve_data_dir
 from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
+from hornet_jax.data.from_archives import Prepared, build_from_archives, check_counts
 from hornet_jax.data.imagenet22k import find_archives, find_synsets
 from hornet_jax.data.imagenet_archives import NUM_IMAGES, check_archives, check_space
-from hornet_jax.data.prepare import build
 from hornet_jax.data.synsets import read_class_list
 from hornet_jax.errors import InputError
-
-GENERATED = "generated.txt"
-"""Beside the versions of a dataset that is made up."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-  """A `Prepared` describes a dataset that is ready.
-
-  Attributes:
-    path: folder of its files.
-    existed: whether it was there already, so that no archive was read.
-    removed: paths that an interrupted build had left, now deleted.
-  """
-
-  path: epath.Path
-  existed: bool = False
-  removed: Sequence[str] = ()
 
 
 def prepare_imagenet(
@@ -57,7 +35,7 @@ def prepare_imagenet(
   if path := find_prepared(name, data_dir):
     return Prepared(path, existed=True)
   check_archives(archives, resolve_data_dir(data_dir), partial=partial)
-  return _build(name, data_dir, name, os.fspath(archives), generated=generated)
+  return build_from_archives(name, data_dir, name, os.fspath(archives), generated=generated)
 
 
 def prepare_imagenet22k(
@@ -105,7 +83,7 @@ def prepare_imagenet22k(
     file = pathlib.Path(temporary) / "classes.txt"
     file.write_text("\n".join(class_names))
     arguments = (os.fspath(archives), name.partition("/")[2], os.fspath(file), beam_options)
-    return _build(name, data_dir, "imagenet22k", *arguments, generated=generated)
+    return build_from_archives(name, data_dir, "imagenet22k", *arguments, generated=generated)
 
 
 def _check_beam(options: str) -> None:
@@ -148,36 +126,10 @@ def prepare_eval_set(
   check_space(source.files(), resolve_data_dir(data_dir))
   source.check_count(partial=partial)
   arguments = (name, os.fspath(archives))
-  return _build(name, data_dir, "eval_set", *arguments, generated=generated)
+  return build_from_archives(name, data_dir, "eval_set", *arguments, generated=generated)
 
 
-def _build(name: str, data_dir: str, kind: str, *arguments: str, generated: bool) -> Prepared:
-  folder = resolve_data_dir(data_dir) / DATASETS[name].tfds_name
-  with building(folder) as lock:
-    if path := find_prepared(name, data_dir):  # by another process, a moment ago
-      return Prepared(path, existed=True)
-    removed = remove_incomplete(folder, held=bool(lock.keep_open))
-    # Before the build: nobody shall find the images without it.
-    marker = folder / GENERATED
-    if generated:
-      marker.parent.mkdir(parents=True, exist_ok=True)
-      marker.write_text("generated images, not ImageNet\n")
-    else:
-      marker.unlink(missing_ok=True)
-    path = build(name, data_dir, kind, *arguments, keep_open=lock.keep_open)
-  return Prepared(path, removed=removed)
-
-
-def is_generated(path: epath.Path) -> bool:
-  """Returns whether the images of a prepared dataset are made up.
-
-  Args:
-    path: folder of its files.
-  """
-  return (path.parent / GENERATED).exists()
-
-
-def check_counts(name: str, path: epath.Path) -> None:
+def check_imagenet_counts(name: str, path: epath.Path) -> None:
   """Raises `InputError` unless a prepared dataset has as many images as the published one.
 
   Args:
@@ -185,14 +137,4 @@ def check_counts(name: str, path: epath.Path) -> None:
     path: folder of its files.
   """
   known = {"test": EVAL_SETS[name].num_images} if name in EVAL_SETS else {}
-  expected = NUM_IMAGES if name == "imagenet2012" else known
-  info = json.loads((path / "dataset_info.json").read_text())
-  found = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
-  for split, count in expected.items():
-    if found.get(split) != count:
-      made_up = ", generated ones" if is_generated(path) else ""
-      raise InputError(
-        f"{path} must have the {count:,} images of {name}/{split}: it has {found.get(split, 0):,}"
-        f"{made_up}. Hint: choose another --data_dir, delete that folder to build it again, or say "
-        "--partial where fewer are meant."
-      )
+  check_counts(name, path, NUM_IMAGES if name == "imagenet2012" else known)

@@ -6,15 +6,14 @@ from hornet_jax.dense.gnconv_norm import GnConvNorm
 from hornet_jax.dense.level_norms import LevelNorms
 from hornet_jax.dense.segmentation_head import SegmentationHead
 from hornet_jax.dense.uper_head import UperHead
-from hornet_jax.dense.uper_net import FUSIONS, uper_net
+from hornet_jax.dense.uper_net import attach_uper_net
 
 __all__ = [
-  "FUSIONS",
   "ConvNorm",
   "FcnHead",
   "GnConvNorm",
   "LevelNorms",
   "SegmentationHead",
   "UperHead",
-  "uper_net",
+  "attach_uper_net",
 ]

@@ -1,27 +1,22 @@
-"""UperNet is put on a backbone here, with the choices that published networks make."""
+"""UperNet is put on a backbone: norms of its levels, the head, and an auxiliary head."""
 
 import functools
-from collections.abc import Callable, Mapping
-
-import flax.linen as nn
 
 from hornet_jax.dense.fcn_head import FcnHead
 from hornet_jax.dense.gnconv_norm import GnConvNorm
 from hornet_jax.dense.segmentation_head import SegmentationHead
 from hornet_jax.dense.uper_head import UperHead
 from hornet_jax.errors import InputError
-from hornet_jax.models.api import Architecture
-from hornet_jax.models.headed import Headed, attach_head
+from hornet_jax.models import Architecture, attach_head
 
-FUSIONS: Mapping[str, Callable[..., nn.Module] | None] = {
+_FUSIONS = {
   "conv": None,
   "7x7": functools.partial(GnConvNorm, filter="7x7"),
   "gf": functools.partial(GnConvNorm, filter=(32, 17)),
 }
-"""Names of the fusions of a head's levels -> their constructors, see `UperHead.fusion`."""
 
 
-def uper_net(
+def attach_uper_net(
   backbone: Architecture,
   num_classes: int,
   *,
@@ -29,18 +24,17 @@ def uper_net(
   fusion: str = "conv",
   auxiliary_channels: int = 256,
   dropout_rate: float = 0.1,
-) -> Headed:
-  """Puts norms of the levels, UperNet's head and the auxiliary head on a backbone.
+) -> Architecture:
+  """Puts UperNet's heads on a backbone; the auxiliary one reads the last level but one.
 
-  The auxiliary head reads the last level but one.
-
-  Source: official semantic_segmentation/configs.
+  Source: UperNet (arXiv 1807.10221); the gnConv in HorNet (arXiv 2207.14284), section 3.3.
 
   Args:
     backbone: architecture without a head.
-    num_classes: number of classes K.
+    num_classes: number K of classes.
     channels: width of the head.
-    fusion: name of the fusion of the head's levels, one of `FUSIONS`.
+    fusion: fusion of the head's levels: `"conv"`, or a gnConv (HorFPN) with the filter `"7x7"` or
+      `"gf"`.
     auxiliary_channels: width of the auxiliary head; 0 for none.
     dropout_rate: probability that a channel of an example is dropped before the classifiers.
 
@@ -53,21 +47,12 @@ def uper_net(
       "segmentation needs a backbone of several levels: expected feature maps on ever coarser "
       f"grids, got {', '.join(feature.name for feature in features)} alone."
     )
-  how = backbone.execution
-  auxiliary = None
+  how, auxiliary = backbone.execution, None
   if auxiliary_channels:
     auxiliary = FcnHead(num_classes, auxiliary_channels, dropout_rate, how)
-  head = SegmentationHead(
-    tuple(feature.name for feature in features),
-    UperHead(
-      num_classes,
-      channels,
-      fusion=FUSIONS[fusion],
-      dropout_rate=dropout_rate,
-      execution=how,
-    ),
-    auxiliary,
-    len(features) - 2,
-    how,
+  decode = UperHead(
+    num_classes, channels, fusion=_FUSIONS[fusion], dropout_rate=dropout_rate, execution=how
   )
+  levels = tuple(feature.name for feature in features)
+  head = SegmentationHead(levels, decode, auxiliary, len(features) - 2, how)
   return attach_head(backbone, head)

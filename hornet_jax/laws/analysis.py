@@ -117,6 +117,9 @@ def analyse_at(
       f"`at` must give the parameters of {law.name}: expected {', '.join(law.parameters)}, got "
       f"{', '.join(parameters)}."
     )
+  for name, value in parameters.items():
+    if not np.isfinite(value):
+      raise InputError(f"`at` must give numbers: got {value:g} for {name}.")
   for name in law.positive:
     if not parameters[name] > 0:
       raise InputError(f"`at` must give a positive {name}: got {parameters[name]:g}.")

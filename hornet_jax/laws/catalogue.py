@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from hornet_jax.errors import unknown_name
 from hornet_jax.laws.broken import BrokenPower
-from hornet_jax.laws.chinchilla import Chinchilla
+from hornet_jax.laws.chinchilla import Chinchilla, WidthDepth
 from hornet_jax.laws.law import Law
 from hornet_jax.laws.overtraining import Overtraining
 from hornet_jax.laws.power import FlooredPower, Power, SaturatingPower, ShiftedPower
@@ -13,6 +13,7 @@ from hornet_jax.laws.sigmoid import SigmoidalPower
 LAWS: Mapping[str, Law] = {
   "chinchilla": Chinchilla(),
   "overtraining": Overtraining(),
+  "width_depth": WidthDepth(),
   "power": Power(),
   "saturating": SaturatingPower(),
   "m1": Power(),

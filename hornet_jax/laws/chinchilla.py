@@ -1,4 +1,7 @@
-"""Chinchilla's law: a term of the model's size, a term of the data, and what no scale removes."""
+"""Chinchilla's law: a term of the model's size, a term of the data, and what no scale removes.
+
+Likewise with the width and the depth of the model in place of its size.
+"""
 
 import numpy as np
 
@@ -7,7 +10,26 @@ from hornet_jax.laws.law import SeparableLaw
 _LEAST, _MOST = 0.03, 1.5  # exponents to start from
 
 
-class Chinchilla(SeparableLaw):
+class _PowerSum(SeparableLaw):
+  """A floor, and a term for each axis, which falls with a power of it."""
+
+  def basis(self, shapes: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Gives 1, and each axis to its exponent."""
+    powers = np.exp(-shapes[..., None, :] * np.log(x).T)
+    return np.concatenate([np.ones_like(powers[..., :1]), powers], axis=-1)
+
+  def slopes(self, theta: np.ndarray, basis: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Differentiates by the exponents."""
+    return -basis[..., 1:] * theta[..., None, 1 : len(self.coefficients)] * np.log(x).T
+
+  def draw(self, rng: np.random.Generator, count: int, x: np.ndarray) -> np.ndarray:
+    """Lays a grid over the exponents: with the coefficients projected out it is exhaustive."""
+    powers = len(self.shapes)
+    ticks = np.geomspace(_LEAST, _MOST, max(2, round(count ** (1 / powers))))
+    return np.stack(np.meshgrid(*[ticks] * powers), axis=-1).reshape(-1, powers)
+
+
+class Chinchilla(_PowerSum):
   """L = E + A / N^alpha + B / D^beta, where no parameter is negative: more never harms.
 
   Source: arXiv 2203.15556, section 3.3.
@@ -22,16 +44,20 @@ class Chinchilla(SeparableLaw):
   exponents = ("alpha", "beta")
   floor = "E"
 
-  def basis(self, shapes: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Gives 1, N^-alpha and D^-beta."""
-    powers = np.exp(-shapes[..., None, :] * np.log(x).T)
-    return np.concatenate([np.ones_like(powers[..., :1]), powers], axis=-1)
 
-  def slopes(self, theta: np.ndarray, basis: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Differentiates by alpha and beta."""
-    return -basis[..., 1:] * theta[..., None, 1:3] * np.log(x).T
+class WidthDepth(_PowerSum):
+  """L = E + A / W^alpha + B / H^beta + C / D^gamma: width W, depth H and data D apart.
 
-  def draw(self, rng: np.random.Generator, count: int, x: np.ndarray) -> np.ndarray:
-    """Lays a grid over both exponents: with the coefficients projected out it is exhaustive."""
-    ticks = np.geomspace(_LEAST, _MOST, max(2, round(count**0.5)))
-    return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+  Where the depths are few, E and the term of the depth are hard to tell from each other.
+
+  Source: the law of Gemstones, arXiv 2502.06857.
+  """
+
+  name = "width_depth"
+  formula = "L = E + A / W^alpha + B / H^beta + C / D^gamma"
+  axes = ("width", "depth", "data")
+  coefficients = ("E", "A", "B", "C")
+  shapes = ("alpha", "beta", "gamma")
+  positive_shapes = ("alpha", "beta", "gamma")
+  exponents = ("alpha", "beta", "gamma")
+  floor = "E"

@@ -1,10 +1,11 @@
 """What a fit makes small: squares or Huber's loss, of losses or of their logarithms."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, unknown_name
 
 HUBER_DELTA = 1e-3
 
@@ -68,3 +69,24 @@ class Criterion:
 SQUARES = Criterion(log=False)
 LOG_SQUARES = Criterion(log=True)
 HUBER = Criterion(log=True, delta=HUBER_DELTA)
+_LOG1P_SQUARES = Criterion(log=True, offset=1.0)
+CRITERIA = ("squares", "log_squares", "log1p_squares", "huber")
+
+
+def make_criterion(name: str | None, axes: Sequence[str], delta: float = HUBER_DELTA) -> Criterion:
+  """Gives the criterion of a name, or that of laws with some axes.
+
+  Args:
+    name: one of `CRITERIA`; None for squares where a law has several axes, else log squares.
+    axes: roles of the columns that the law reads.
+    delta: residual up to which Huber's loss is quadratic.
+
+  Raises:
+    InputError: if there is none of that name.
+  """
+  if name is None:
+    return SQUARES if len(axes) > 1 else LOG_SQUARES
+  if name not in CRITERIA:
+    raise unknown_name("criterion", name, CRITERIA)
+  huber = Criterion(log=True, delta=delta)
+  return dict(zip(CRITERIA, (SQUARES, LOG_SQUARES, _LOG1P_SQUARES, huber), strict=True))[name]

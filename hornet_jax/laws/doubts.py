@@ -9,9 +9,10 @@ from hornet_jax.laws.profiles import span_within
 from hornet_jax.laws.released import released_sum, released_sum_at_corner
 
 EARLY_STOP, BOUNDARY, CORNER, VALLEY = "early stop", "boundary", "degenerate corner", "flat valley"
-RISING = "rising"
+RISING, REPEATED = "rising", "repeated rows"
 _LOWER = 1e-3  # share by which a further search must not lower the sum
 _NO_EFFECT = 1e-5  # relative change of a loss by a relative change of a parameter
+_SMALL = 1e-3  # parameter without an effect, over the loss, that is at its bound
 _NO_EXPONENT = 1e-2
 _ALONE = 1e-3  # effect of an exponent on other runs, over that on the smallest
 _FURTHER = 2.0  # factor beyond the points at which a law must not have risen
@@ -41,6 +42,24 @@ def find_doubts(fit: Fit) -> list[Doubt]:
   valley = None if stop else _flat_valley(fit)  # which only a minimum has
   found = [stop, *_without_effect(fit), *_odd_exponents(fit), *_rising(fit), valley]
   return [doubt for doubt in found if doubt]
+
+
+def repeated_rows(count: int, rows: int) -> list[Doubt]:
+  """Tells that a table has rows more than once, which the fit and its intervals take for runs.
+
+  Args:
+    count: number of rows that are there before.
+    rows: number of all rows.
+  """
+  if not count:
+    return []
+  return [
+    Doubt(
+      REPEATED,
+      f"{count} of {rows} rows are copies of others, cell by cell: they weigh more in the fit, and "
+      "intervals take them for runs of their own.",
+    )
+  ]
 
 
 def find_released_doubts(fit: Fit) -> list[Doubt]:
@@ -90,9 +109,9 @@ def _without_effect(fit: Fit) -> list[Doubt]:
         )
       )
     else:
-      found.append(
-        Doubt(BOUNDARY, f"{name} = {at:.3g} is at its bound of 0: no point depends on it.")
-      )
+      is_small = at < _SMALL * fit.points.losses.min()
+      what = "is at its bound of 0" if is_small else "has no effect"
+      found.append(Doubt(BOUNDARY, f"{name} = {at:.3g} {what}: no point depends on it."))
   return found
 
 

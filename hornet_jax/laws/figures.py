@@ -37,7 +37,8 @@ _AHEAD = 10.0  # factor by which curves go on beyond the largest run
 def draw_fit(fit: Fit, samples: Bootstrap | None = None, held: Points | None = None) -> Figure:
   """Draws losses with the law through them, and beneath them how far each is from it.
 
-  A law of size and data has a curve for each of six sizes among those of the points.
+  A law of size and data has a curve for each of six sizes among those of the points; one with more
+  axes has no curves, but the predictions beside the losses.
 
   Args:
     fit: fit to draw.
@@ -48,9 +49,12 @@ def draw_fit(fit: Fit, samples: Bootstrap | None = None, held: Points | None = N
     figure = Figure(figsize=(7.2, 5.4), layout="constrained", dpi=120)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     role = fit.law.axes[-1]
-    if len(fit.law.axes) > 1:
+    if fit.law.axes[:-1] == ("size",):
       _curves_by_size(figure, above, fit, samples)
       _residuals(below, fit, fit.points, by=fit.points.values["size"])
+    elif len(fit.law.axes) > 1:
+      _measured_and_predicted(above, fit)
+      _residuals(below, fit, fit.points)
     else:
       _single_curve(above, fit, samples, held)
       _residuals(below, fit, fit.points)
@@ -174,6 +178,15 @@ def draw_optimum(
 def _is_inside(points: Points, parabola: Parabola) -> bool:
   sizes = points.values["size"][parabola.members]
   return bool(sizes.min() <= parabola.size <= sizes.max())
+
+
+def _measured_and_predicted(axes: Any, fit: Fit) -> None:
+  """Draws each run, and what the law says of it, over the last axis of the law."""
+  scale = fit.points.values[fit.law.axes[-1]]
+  axes.scatter(scale, fit.points.losses, s=14, color=_BLUE, label="runs")
+  axes.scatter(scale, fit.predict(fit.x), s=16, color=_RED, marker="_", label="by the law")
+  axes.set_xscale("log")
+  axes.legend(frameon=False, loc="upper right")
 
 
 def _curves_by_size(figure: Figure, axes: Any, fit: Fit, samples: Bootstrap | None) -> None:

@@ -13,6 +13,7 @@ from hornet_jax.laws.polish import polish
 from hornet_jax.wording import counted
 
 STARTS = 256
+_ONE_VALUE = 1e-6  # relative difference of values that are one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,6 +116,15 @@ def _make_fit(law: Law, points: Points, criterion: Criterion, best: Minima, ends
   return Fit(law, points, criterion, best.theta[0], objective, gradient, ends)
 
 
+def is_enough(law: Law, points: Points) -> bool:
+  """Tells whether points can determine a law; see `check_enough`."""
+  try:
+    check_enough(law, points)
+  except InputError:
+    return False
+  return True
+
+
 def check_enough(law: Law, points: Points) -> None:
   """Raises `InputError` where points cannot determine a law."""
   needed = len(law.parameters)
@@ -124,7 +134,7 @@ def check_enough(law: Law, points: Points) -> None:
       f"{counted(len(points), 'point')}. Hint: a law with fewer parameters, or more runs."
     )
   for role in (*law.axes, "loss"):
-    if len(np.unique(points.values[role])) == 1:
+    if np.ptp(np.log(points.values[role])) < _ONE_VALUE:
       raise InputError(
         f"{law.name} needs points at several values of {points.names[role]}: got "
         f"{points.values[role][0]:g} in all {len(points)}."

@@ -61,6 +61,25 @@ def hold_out_larger(
   Raises:
     InputError: if no point is held out, or too few are left.
   """
+  is_held, bound = split_larger(points, role, bound)
+  found = _fit_rest(law, points, criterion, is_held, starts)
+  return Holdout(found, points.take(is_held), bound)
+
+
+def split_larger(points: Points, role: str, bound: float | None = None) -> tuple[np.ndarray, float]:
+  """Tells which points are at a scale and beyond it.
+
+  Args:
+    points: points to split.
+    role: role of the column to split by, such as `"compute"`.
+    bound: scale c0; None for that from which on the largest fifth is.
+
+  Returns:
+    Which points are, bool [n], and the scale.
+
+  Raises:
+    InputError: if no point is.
+  """
   scale = points.values[role]
   if bound is None:
     bound = float(np.quantile(scale, _SHARE, method="higher"))
@@ -70,8 +89,7 @@ def hold_out_larger(
       f"the hold-out must have points: expected some from {points.names[role]} = {bound:g} on, got "
       f"none above {scale.max():g}."
     )
-  found = _fit_rest(law, points, criterion, is_held, starts)
-  return Holdout(found, points.take(is_held), bound)
+  return is_held, bound
 
 
 def leave_one_size_out(

@@ -12,13 +12,21 @@ Source: the scheme, not the code, of arXiv 2209.06640's release (methods m2 and 
 import numpy as np
 from scipy.optimize import nnls
 
-from hornet_jax.errors import unknown_name
+from hornet_jax.errors import InputError, unknown_name
 
+_LAWS = ("m2", "m4")
+_CEILING = 1.0  # e_0 at the start: the error rate of guessing
 _MARGIN = 1e-3  # between the ends and the losses
 _DESCENTS, _STEPS, _RATE = 100, 1000, 1e-8
 _ROUNDS, _NEWTON_STEPS, _NEWTON_RATE = 10_000, 100, 0.1
 _SETTLED = 1e-10  # change of b
 _FLAT = 1e-5  # curvature below which Newton's steps of M4 are left out
+
+
+def check_released(name: str) -> None:
+  """Raises `InputError` for a law that was not released with a scheme of its own."""
+  if name not in _LAWS:
+    raise unknown_name("law with a released scheme", name, _LAWS)
 
 
 def fit_as_released(name: str, x: np.ndarray, losses: np.ndarray) -> np.ndarray:
@@ -33,13 +41,18 @@ def fit_as_released(name: str, x: np.ndarray, losses: np.ndarray) -> np.ndarray:
     Parameters of the law of that name.
 
   Raises:
-    InputError: if the law has another name.
+    InputError: if the law has another name, or the scheme cannot start at such losses.
   """
-  if name not in ("m2", "m4"):
-    raise unknown_name("law with a released scheme", name, ("m2", "m4"))
+  check_released(name)
   has_ceiling = name == "m4"
   lowest, highest = losses.min() - _MARGIN, losses.max() + _MARGIN
-  e_inf, e_0 = lowest, 1.0
+  if lowest <= 0 or (has_ceiling and losses.max() >= _CEILING):
+    top = f" and below {_CEILING:g}" if has_ceiling else ""
+    raise InputError(
+      f"the released scheme of {name} must have losses above {_MARGIN:g}{top}, to start: got "
+      f"{losses.min():.4g} to {losses.max():.4g}. Hint: leave out `released`."
+    )
+  e_inf, e_0 = lowest, _CEILING if has_ceiling else highest  # M2 does not depend on it
   log_x = np.log(x)
   # The scheme never updates this matrix: e_0 in it stays what it was at the start.
   columns = [np.ones_like(log_x), -log_x, *([np.log(e_0 - losses)] if has_ceiling else [])]

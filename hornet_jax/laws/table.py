@@ -18,16 +18,26 @@ from hornet_jax.errors import InputError, StorageError, unknown_name
 from hornet_jax.file_kind import file_kind
 from hornet_jax.files import read_file
 from hornet_jax.laws.condition import Condition
-from hornet_jax.laws.points import Points
+from hornet_jax.laws.points import Points, check_number
 from hornet_jax.wording import counted
 
-ROLES = ("size", "data", "compute", "scale", "loss", "error", "run")
+ROLES = ("size", "width", "depth", "data", "compute", "scale", "loss", "error", "run")
 _OURS = {
   **{"size": "params", "data": "images_seen", "compute": "flops", "scale": "flops"},
   **{"loss": "loss", "error": "error", "run": "run"},
 }
+_APART = (
+  "size",
+  "width",
+  "depth",
+  "data",
+  "compute",
+  "loss",
+)  # roles that no two of are in one column
+_SEPARATORS = (",", ";", "\t")
 _SHOWN = 5  # cells of a column or a row, in an error
 _BENCHMARK = {"data": "Seen Examples", "scale": "Seen Examples", "loss": "Loss"}
+BENCHMARK_TASK = ("Domain", "Task", "Model")  # columns that name a task of the benchmark
 _TRAINING = "Training"  # of the benchmark: 1 for points to fit to, 0 for points to predict
 
 
@@ -64,6 +74,29 @@ class Table:
       rows = left
     return dataclasses.replace(self, rows=rows)
 
+  def groups(self, columns: Sequence[str]) -> "dict[str, Table]":
+    """Splits the rows by the values of some columns, in the order in which these first come.
+
+    Args:
+      columns: names of columns; none for all rows together.
+
+    Returns:
+      The values, with commas between them -> the rows that have them.
+
+    Raises:
+      InputError: if a column is unknown.
+    """
+    for column in columns:
+      self.check_column(column)
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in self.rows:
+      found.setdefault(", ".join(row[column] for column in columns), []).append(row)
+    return {name: dataclasses.replace(self, rows=rows) for name, rows in found.items()}
+
+  def repeated(self) -> int:
+    """Counts the rows that are there before, cell by cell."""
+    return len(self.rows) - len({tuple(row.values()) for row in self.rows})
+
   def check_column(self, column: str) -> None:
     """Raises `InputError` where a column does not exist."""
     if column not in self.columns:
@@ -76,24 +109,30 @@ class Table:
 
 
 def read_table(path: str) -> Table:
-  """Reads a CSV file with a line of names.
+  """Reads a CSV file with a line of names; semicolons and tabs may stand in place of commas.
 
   Raises:
-    InputError: if it does not exist, is no CSV file or has no row.
+    InputError: if it does not exist, is no CSV file, has no row or two columns of one name.
   """
   place = epath.Path(path)
+  lines: list[str] = []
   try:
-    reader = csv.DictReader(read_file(place).splitlines(), strict=True)
+    lines = read_file(place).splitlines()
+    reader = csv.DictReader(lines, delimiter=_separator(lines), skipinitialspace=True, strict=True)
     rows = list(reader)
   except StorageError:
     raise
   except FileNotFoundError as error:
     raise InputError(f"{path} must be a CSV file of runs: there is none.") from error
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise InputError(f"{path} must be a CSV file of runs: got {file_kind(place)}.") from error
+    why = f", after line {reader.line_num}: {error}" if lines else ""
+    raise InputError(f"{path} must be a CSV file of runs: got {file_kind(place)}{why}.") from error
   columns = tuple(reader.fieldnames or ())
   if not rows:
     raise InputError(f"{path} must have a line of names and a row a run: got no row.")
+  if len(set(columns)) < len(columns):
+    twice = next(name for name in columns if columns.count(name) > 1)
+    raise InputError(f"{path} must have columns of different names: {twice!r} is there twice.")
   for number, row in enumerate(rows, 2):
     if None in row or None in row.values():
       raise InputError(
@@ -101,6 +140,11 @@ def read_table(path: str) -> Table:
         f"line {number} has another number of them."
       )
   return Table(path, columns, rows)
+
+
+def _separator(lines: Sequence[str]) -> str:
+  """Finds what stands between the names of the columns: commas, or what other programs write."""
+  return max(_SEPARATORS, key=(lines[0] if lines else "").count)
 
 
 def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
@@ -111,13 +155,20 @@ def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
     given: role -> column, by which a person names them.
 
   Raises:
-    InputError: if a column does not exist, or none has the losses.
+    InputError: if a column does not exist or has two roles, or none has the losses.
   """
   for column in given.values():
     table.check_column(column)
   known = _BENCHMARK if set(_BENCHMARK.values()) <= set(table.columns) else _OURS
   found = {role: column for role, column in known.items() if column in table.columns}
   found |= given
+  by_column: dict[str, str] = {}
+  for role in _APART:
+    other = by_column.setdefault(found.get(role, role), role)
+    if other != role:
+      raise InputError(
+        f"`{other}` and `{role}` must be columns of their own: got {found[role]} for both."
+      )
   if "loss" not in found:
     raise InputError(
       f"{table.path} must have a column with losses: expected {_OURS['loss']}, got "
@@ -175,10 +226,11 @@ def _number(table: Table, row: Mapping[str, str], column: str) -> float:
     value = float(row[column])
   except ValueError:
     value = math.nan
-  if not 0 < value < math.inf:
-    start = ", ".join(list(row.values())[:_SHOWN])
-    raise InputError(
-      f"{column} must hold positive numbers: got {row[column]!r} in the row of {table.path} that "
-      f"begins with {start}. Hint: leave rows out by --where, or name another column."
-    )
+  start = ", ".join(list(row.values())[:_SHOWN])
+  check_number(
+    column,
+    value,
+    f"{row[column]!r} in the row of {table.path} that begins with {start}. Hint: leave rows out by "
+    "--where, or name another column",
+  )
   return value

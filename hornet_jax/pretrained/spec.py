@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hornet_jax.config.flat import nest
+from hornet_jax.config.flat import flatten, nest
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.config.upgrade import upgrade_section
 from hornet_jax.convert.converted import NO_TASK, Converted
@@ -116,10 +116,17 @@ def spec_of_checkpoint(
   return ModelSpec(model, data, class_names, task, settings), checkpoint.params
 
 
-def build_spec(spec: ModelSpec) -> tuple[Task, Architecture]:
+def build_spec(
+  spec: ModelSpec, test_settings: Mapping[str, Any] | None = None
+) -> tuple[Task, Architecture]:
   """Builds the task that a spec describes, and its model.
 
   Keys that only training reads have their defaults.
+
+  Args:
+    spec: description of the model.
+    test_settings: values of keys that say how a trained model is tested, by their dotted names, in
+      place of those of the spec.
 
   Raises:
     InputError: if it is a backbone for no task, or a setting is bad.
@@ -133,4 +140,5 @@ def build_spec(spec: ModelSpec) -> tuple[Task, Architecture]:
   data, settings = config["data"] | dict(spec.data), dict(spec.settings)
   config |= {"task": spec.task, "model": dict(spec.model), "data": data}
   config[spec.task] = config.get(spec.task, {}) | settings
+  config = nest(flatten(config) | dict(test_settings or {}))
   return build_task(config, len(spec.class_names))

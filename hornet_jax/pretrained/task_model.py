@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from hornet_jax.checkpoints.newest_valid import load_variables
+from hornet_jax.config.flat import flatten, nest
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
@@ -37,30 +38,35 @@ class TaskModel(NamedTuple):
   class_names: Sequence[str]
 
 
-def load_task_model(path: str, checkpoint: str | int = "last") -> TaskModel:
+def load_task_model(
+  path: str, checkpoint: str | int = "last", test_settings: Mapping[str, Any] | None = None
+) -> TaskModel:
   """Loads a model of any task, with averaged weights.
 
   Args:
     path: workdir of a run, or a file or name of weights of any task, see `hornet_jax.load`.
     checkpoint: checkpoint of a workdir: `"last"`, `"best"` or the number of a step.
+    test_settings: values of keys that say how a trained model is tested, by their dotted names, in
+      place of the run's.
 
   Raises:
     InputError: if there is no trained model at `path`, or it is a backbone without a head.
   """
   if is_one_file(path):
     weights = read_weights(path, checkpoint=checkpoint)
-    task, model = build_spec(weights.spec)
+    task, model = build_spec(weights.spec, test_settings)
     return TaskModel(task, model, weights.variables, weights.spec.class_names)
   workdir = epath.Path(expanded(path, "a path of weights"))
   check_is_weights(workdir)
   class_names = load_class_names(workdir)
-  task, model = build_task(load_config(workdir), len(class_names))
+  config = nest(flatten(load_config(workdir)) | dict(test_settings or {}))
+  task, model = build_task(config, len(class_names))
   _, _, averaged = load_variables(workdir / "checkpoints", checkpoint, ranking_key(task))
   return TaskModel(task, model, averaged, class_names)
 
 
 def predict_files(
-  loaded: TaskModel, paths: Sequence[str], *, top: int = 3, batch_size: int = 32
+  loaded: TaskModel, paths: Sequence[str], *, top: int = 3
 ) -> Iterator[tuple[str, Answer | InputError]]:
   """Yields each path with what the model says of its image, or with why it cannot be read.
 
@@ -68,26 +74,26 @@ def predict_files(
     loaded: trained model.
     paths: paths of image files.
     top: largest number of things to say of an image, such as classes.
-    batch_size: number of images that are computed together.
   """
   task = loaded.task
 
   @jax.jit
-  def infer(variables: Mapping[str, Any], images: jax.Array) -> dict[str, jax.Array]:
-    inputs = task.inputs({"image": images}, None, train=False)
-    return task.infer(loaded.model.apply(variables, inputs["image"]))
+  def infer(variables: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+    inputs = task.inputs(batch, None, train=False)
+    return task.infer(lambda images: loaded.model.apply(variables, images), inputs)
 
   variables = jax.device_put(loaded.variables)
   # Batches of one size: one compilation, bounded memory, however many images.
-  size = min(len(paths), batch_size)
+  size = min(len(paths), task.predict_together)
   for start in range(0, len(paths), max(size, 1)):
     batch = paths[start : start + size]
     pictures, refused = _read(task, batch)
     inferred = {}
     if pictures:
-      images = np.stack([task.eval_image(pixels) for pixels in pictures.values()])
-      padding = np.zeros((size - len(images), *images.shape[1:]), images.dtype)
-      inferred = jax.device_get(infer(variables, np.concatenate([images, padding])))
+      arrays = [task.eval_arrays(pixels) for pixels in pictures.values()]
+      arrays += [arrays[0]] * (size - len(arrays))
+      batch_of_all = {name: np.stack([one[name] for one in arrays]) for name in arrays[0]}
+      inferred = jax.device_get(infer(variables, batch_of_all))
     rows = {path: row for row, path in enumerate(pictures)}
     for path in batch:
       if path in refused:

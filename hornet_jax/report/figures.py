@@ -161,13 +161,17 @@ def thin(
   return steps[order], values[order]
 
 
-def picture(image: UInt8[np.ndarray, "H W C"]) -> str:
-  """Encodes an image as a PNG data URI, averaged to at most `MAX_PICTURE_SIDE` pixels a side.
+def picture(image: UInt8[np.ndarray, "H W C"], max_side: int = MAX_PICTURE_SIDE) -> str:
+  """Encodes an image as a PNG data URI.
 
   One channel is drawn in grey, two likewise, of the first; of more the first three are colours.
+
+  Args:
+    image: pixels.
+    max_side: pixels a side at most; larger images are averaged.
   """
   image = image[..., :3] if image.shape[2] >= 3 else image[..., [0, 0, 0]]
-  factor = -(-max(image.shape[:2]) // MAX_PICTURE_SIDE)
+  factor = -(-max(image.shape[:2]) // max_side)
   if factor > 1:
     h, w = (side // factor for side in image.shape[:2])
     blocks = image[: h * factor, : w * factor].reshape(h, factor, w, factor, 3)

@@ -14,6 +14,7 @@ from hornet_jax.studies.trial import Trial
 # What changes how long a run is, or its numbers, and not the program of a step.
 _NOT_THE_PROGRAM = {
   *("epochs", "seed", "eval.every_epochs", "data.eval_split", "data.unique_images"),
+  "checkpoint.branch_epochs",
   *("optimizer.learning_rate", "optimizer.warmup_epochs"),
 }
 _SECONDS_PER_HOUR = 3600

@@ -22,7 +22,7 @@ from hornet_jax.errors import InputError, StoppedError, StorageError
 from hornet_jax.exit_status import AGAIN, COMPLETE, PERSON
 from hornet_jax.lock import locked
 from hornet_jax.runs.result import RunResult, read_result
-from hornet_jax.runs.workdir import LOCK
+from hornet_jax.runs.workdir import LOCK, is_workdir
 
 _STARTS = 3  # of one trial, where a fault is one that a new start mends
 _DIGITS = 12
@@ -82,6 +82,7 @@ def run_trial(
   *,
   stopping: threading.Event | None = None,
   launcher: Sequence[str] = (),
+  branch_from: epath.Path | None = None,
 ) -> RunResult:
   """Trains in a process of its own, or goes on where that was stopped.
 
@@ -92,6 +93,8 @@ def run_trial(
     stopping: event at which the process is asked to stop, which saves what it has.
     launcher: words of a command that starts `hornet` with the arguments that follow, on all hosts
       of a slice; none for a process of this Python.
+    branch_from: workdir of a run whose checkpoint a new run begins with; one that has begun goes on
+      with its own.
 
   Returns:
     The result of the finished run, or of one that ended because its loss is not finite.
@@ -109,7 +112,10 @@ def run_trial(
       result = read_result(workdir)
     if result and (result.complete or result.diverged):
       return result
-    status = _start(trial, workdir, log, stopping, launcher)
+    arguments = [*trial.arguments(), f"--workdir={workdir}"]
+    if branch_from and not is_workdir(workdir):
+      arguments.append(f"--branch_from={branch_from}")
+    status = _start(arguments, log, stopping, launcher)
     if stopping and stopping.is_set():
       raise StoppedError(f"trial {trial.name} is saved: the same command goes on")
     last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
@@ -122,20 +128,19 @@ def run_trial(
 
 
 def _start(
-  trial: Trial,
-  workdir: epath.Path,
+  arguments: Sequence[str],
   log: pathlib.Path,
   stopping: threading.Event | None,
   launcher: Sequence[str],
 ) -> int:
-  """Starts the process and waits for its end; returns its exit status."""
+  """Starts `train` with some arguments and waits for its end; returns its exit status."""
   root = pathlib.Path(__file__).parents[2]
   path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
   log.parent.mkdir(parents=True, exist_ok=True)
-  command = [*(launcher or (sys.executable, "-m", "hornet_jax")), "train", *trial.arguments()]
+  command = [*(launcher or (sys.executable, "-m", "hornet_jax")), "train", *arguments]
   with log.open("a") as output:
     process = subprocess.Popen(
-      [*command, f"--workdir={workdir}"],
+      command,
       env={**os.environ, "PYTHONPATH": path},
       stdin=subprocess.DEVNULL,
       stdout=output,

@@ -27,7 +27,7 @@ from hornet_jax.tasks.classification import Classification
 from hornet_jax.tasks.predictions import Accuracy, Predictions
 from hornet_jax.train.evaluate import predict_split
 from hornet_jax.train.step import make_eval_step
-from hornet_jax.train.task import Metric, Outputs
+from hornet_jax.train.task import Forward, Metric, Outputs
 
 _NEVER = -1e30  # logit of a class that does not compete
 _TIMED_STEPS = 3
@@ -45,11 +45,14 @@ class _AmongClasses(Classification):
   columns: Any = None
   allowed: Any = None
 
-  def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
+  def predict(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Gives the results of each example among the classes that compete."""
-    logits, out = outputs
-    chosen = jnp.where(self.allowed[None], logits[:, self.columns], _NEVER)
-    return super().predict((chosen, out), inputs)
+
+    def among_classes(images: Array) -> Outputs:
+      logits, out = forward(images)
+      return jnp.where(self.allowed[None], logits[:, self.columns], _NEVER), out
+
+    return super().predict(among_classes, inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +148,7 @@ class Suite:
     batches = eval_batches(
       split,
       task.load,
-      task.schema,
+      task.eval_schema,
       batch_size=self._batch_size,
       rows=process_rows(self._batch_size, batch_sharding(self._mesh)).tolist(),
       num_threads=self._num_threads,
@@ -182,7 +185,7 @@ class Suite:
     return step
 
   def _zeros(self) -> dict[str, jax.Array]:
-    fields = batch_schema(self._task.schema) | {"key": Field((), np.int32)}
+    fields = batch_schema(self._task.eval_schema) | {"key": Field((), np.int32)}
     batch = {
       name: np.zeros((self._batch_size, *field.shape), field.dtype)
       for name, field in fields.items()

@@ -16,11 +16,23 @@ class Cost:
     model: size of the model.
     images_seen: number of images that training sees, repeated ones counted again.
     unique_images: number of different images that it has.
+    batch_size: number B of images of a step.
   """
 
   model: ModelCost
   images_seen: int
   unique_images: int
+  batch_size: int
+
+  @property
+  def steps(self) -> int:
+    """Gives the number of updates."""
+    return self.images_seen // self.batch_size
+
+  @property
+  def steps_per_epoch(self) -> int:
+    """Gives the number of updates of a pass over the unique images."""
+    return self.unique_images // self.batch_size
 
   @property
   def flops(self) -> int:

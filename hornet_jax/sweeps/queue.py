@@ -9,31 +9,26 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import optuna
-import sqlalchemy
-from etils import epath
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from hornet_jax.errors import InputError, StorageError
-from hornet_jax.files import make_folder
+from hornet_jax.sweeps.database import answering, open_database
+from hornet_jax.sweeps.held import Attributes, Held
 
 TRIAL = "trial"  # name of the attribute with the first digits of the hash of what is trained
+AFTER = "after"  # hash of the trial that it waits for
 REASON = "reason"  # of a failure
 WORKER = "worker"  # host and process of who has the trial
 _BEAT_SECONDS = 30
 _SILENCE_SECONDS = 600  # of a worker whose machine is busy, and who is alive
-_MAX_RETRIES = 20  # of a trial whose workers die
-_WAIT_SECONDS = 100  # for another process's transaction of SQLite
 
 _logger = logging.getLogger(__name__)
 
-Attributes = Mapping[str, Any]
 Run = Callable[[Attributes, Callable[[str, Any], None]], float]
 
 
@@ -65,7 +60,7 @@ class Queue:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs a traceback for each failure
     # For good: filters belong to the process, and Optuna's threads save and restore them as well.
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    self._storage = _open(storage, beat, silence)
+    self._storage = open_database(storage, beat, silence)
     sampler = optuna.samplers.RandomSampler(0)  # there is nothing to draw
     if not must_exist:
       with contextlib.suppress(DuplicatedStudyError):  # there, or made meanwhile by another worker
@@ -78,6 +73,7 @@ class Queue:
         f"`storage` must have a queue of the sweep {name}: {storage} has none. Hint: `sweep run` "
         "makes it; --storage and --trials must be those of that command."
       ) from error
+    self._held = Held(self._study)
 
   def close(self) -> None:
     """Closes the connections of the calling thread to the database."""
@@ -88,7 +84,8 @@ class Queue:
     """Adds trials that are not there yet; returns how many.
 
     Args:
-      trials: hash of a trial -> what a worker needs of it, of JSON types.
+      trials: hash of a trial -> what a worker needs of it, of JSON types; one with `AFTER` is held
+        until `release` lets it go.
       again: whether trials that failed are added once more.
     """
     there = self.states()
@@ -97,15 +94,43 @@ class Queue:
       for name, attributes in trials.items()
       if name not in there or (again and there[name].state == TrialState.FAIL)
     }
-    with _answering():
+    later = {name: of for name, of in new.items() if AFTER in of and name not in there}
+    with answering():
       for name, attributes in new.items():
-        self._study.enqueue_trial({}, user_attrs={**attributes, TRIAL: name})
-    return len(new)
+        if name not in later:
+          self._enqueue(name, attributes)
+      return len(new) - len(later) + self._held.put(later)
+
+  def held(self) -> dict[str, Attributes]:
+    """Gives the trials that still wait for another one, by their hashes."""
+    with answering():
+      held = self._held.all()
+    there = self.states() if held else {}
+    return {name: attributes for name, attributes in held.items() if name not in there}
+
+  def release(self, may_begin: Callable[[Attributes], bool]) -> None:
+    """Lets the trials go that need not wait any longer.
+
+    These are those of which the trial that they wait for is complete, whatever came of it, and
+    those that may begin before that.
+
+    Args:
+      may_begin: function that tells of the attributes of a trial whether it may.
+    """
+    held = self.held()
+    complete = set(self.names(TrialState.COMPLETE)) if held else set()
+    for name, attributes in held.items():
+      if attributes[AFTER] in complete or may_begin(attributes):
+        with answering():
+          self._enqueue(name, attributes)
+
+  def _enqueue(self, name: str, attributes: Attributes) -> None:
+    self._study.enqueue_trial({}, user_attrs={**attributes, TRIAL: name})
 
   def states(self) -> dict[str, FrozenTrial]:
     """Gives of each trial, by its hash, the entry that counts: complete, or else the newest."""
     found: dict[str, FrozenTrial] = {}
-    with _answering():
+    with answering():
       entries = self._study.get_trials(deepcopy=False)
     for entry in entries:
       name = entry.user_attrs.get(TRIAL)
@@ -125,7 +150,7 @@ class Queue:
     A worker of this machine is dead when its process is gone; one of another machine when it gave
     no sign of life for as long as `silence` says.
     """
-    with _answering():
+    with answering():
       for entry in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_gone(entry.user_attrs.get(WORKER, "")):
           with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # another was faster
@@ -177,7 +202,7 @@ class Queue:
       return score
 
     try:
-      with _answering():
+      with answering():
         self._study.optimize(objective, n_trials=1, catch=tuple(catch))
     except BaseException as error:
       if error is given_up:
@@ -205,57 +230,6 @@ class Queue:
     )
 
 
-def _open(url: str, beat: int, silence: int) -> RDBStorage:
-  is_sqlite = url.startswith("sqlite")
-  try:
-    if is_sqlite and (file := sqlalchemy.make_url(url).database):
-      make_folder(epath.Path(file).parent)
-    storage = RDBStorage(
-      url,
-      engine_kwargs={"connect_args": {"timeout": _WAIT_SECONDS}} if is_sqlite else {},
-      heartbeat_interval=beat,
-      grace_period=silence,
-      heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(_MAX_RETRIES),
-    )
-  except (ImportError, ArgumentError, OperationalError) as error:
-    raise InputError(
-      f"`storage` must be the URL of a database that answers, such as sqlite:///FILE or "
-      f"postgresql+psycopg://USER@HOST/NAME: got {url!r}: {_first_line(error)}."
-    ) from error
-  if is_sqlite:
-    _begin_immediately(storage.engine)
-  return storage
-
-
-def _begin_immediately(engine: sqlalchemy.Engine) -> None:
-  """Lets a transaction of SQLite have the file to itself from its first word on.
-
-  Else two workers read that a trial waits before either of them writes that it has it.
-  Source: https://github.com/optuna/optuna/issues/4002, and SQLAlchemy's documentation of SQLite,
-  "Serializable isolation".
-  """
-
-  def leave_transactions_alone(connection: Any, _: Any) -> None:
-    connection.isolation_level = None
-
-  def begin(connection: sqlalchemy.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-  sqlalchemy.event.listen(engine, "connect", leave_transactions_alone)
-  sqlalchemy.event.listen(engine, "begin", begin)
-  engine.dispose()  # connections that were made before
-
-
-@contextlib.contextmanager
-def _answering() -> Iterator[None]:
-  """Turns the errors of a database that does not answer into one that a new start may mend."""
-  try:
-    yield
-  except (SQLAlchemyError, StorageInternalError) as error:
-    cause = _first_line(error.__cause__ or error)
-    raise StorageError(f"the database of the sweep fails: {cause}") from error
-
-
 def _is_gone(worker: str) -> bool:
   """Tells whether a worker was a process of this machine that is there no more."""
   host, _, process = worker.rpartition(":")
@@ -268,7 +242,3 @@ def _is_gone(worker: str) -> bool:
   except OSError:  # another user's
     return False
   return False
-
-
-def _first_line(error: BaseException) -> str:
-  return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,8 @@ from tabulate import tabulate
 
 from hornet_jax.runs.records import read_records
 from hornet_jax.runs.workdir import is_workdir
-from hornet_jax.sweeps.queue import REASON, WORKER, Queue
+from hornet_jax.sweeps.held import Attributes
+from hornet_jax.sweeps.queue import AFTER, REASON, WORKER, Queue
 from hornet_jax.sweeps.worker import FLOPS, LABEL, ROW
 from hornet_jax.wording import counted
 
@@ -30,16 +31,24 @@ class Status:
     entries: entry of each trial, by its hash.
     steps: newest step that is logged of the trials that run, by their hashes.
     now: the moment.
+    held: attributes of the trials that wait for their trunk, by their hashes.
   """
 
   entries: Mapping[str, FrozenTrial]
   steps: Mapping[str, int]
   now: datetime.datetime
+  held: Mapping[str, Attributes] = dataclasses.field(default_factory=dict)
 
   @property
   def is_over(self) -> bool:
-    """Tells whether no trial waits or runs."""
-    return not self._of(TrialState.RUNNING, TrialState.WAITING)
+    """Tells whether no trial waits or runs, but for those whose trunk failed."""
+    return not self._of(TrialState.RUNNING, TrialState.WAITING) and self.stuck == len(self.held)
+
+  @property
+  def stuck(self) -> int:
+    """Counts the trials that wait for a trunk that failed."""
+    failed = {name for name, entry in self.entries.items() if entry.state == TrialState.FAIL}
+    return sum(attributes[AFTER] in failed for attributes in self.held.values())
 
   @property
   def has_failed(self) -> bool:
@@ -64,7 +73,9 @@ class Status:
       for entry in self._of(TrialState.RUNNING)
       if entry.datetime_start
     )
-    needed = sum(entry.user_attrs[FLOPS] for entry in left) * seconds / flops
+    needed = sum(entry.user_attrs[FLOPS] for entry in left)
+    needed += sum(attributes[FLOPS] for attributes in self.held.values())
+    needed *= seconds / flops
     workers = max(len(self._of(TrialState.RUNNING)), 1)
     return max(needed - spent, 0.0) / workers
 
@@ -82,7 +93,8 @@ def read_status(queue: Queue, workdirs: epath.Path) -> Status:
   entries = queue.states()
   running = [name for name, entry in entries.items() if entry.state == TrialState.RUNNING]
   steps = {name: _newest_step(workdirs / name) for name in running}
-  return Status(entries, steps, datetime.datetime.now())  # as Optuna has it: local time
+  # The time as Optuna has it: local.
+  return Status(entries, steps, datetime.datetime.now(), queue.held())
 
 
 def describe_status(status: Status) -> str:
@@ -91,11 +103,13 @@ def describe_status(status: Status) -> str:
     name: sum(entry.state == state for entry in status.entries.values())
     for state, name in _NAMES.items()
   }
+  counts["waiting for a trunk that failed"] = status.stuck
+  counts["waiting for a trunk"] = len(status.held) - status.stuck
   line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
   left = status.seconds_left
   if not status.is_over:
     line += f"; about {_duration(left)} left" if left is not None else "; time left not known yet"
-  lines = [f"{counted(len(status.entries), 'trial')}: {line or 'none'}"]
+  lines = [f"{counted(len(status.entries) + len(status.held), 'trial')}: {line or 'none'}"]
   running = [
     {
       "trial": name,

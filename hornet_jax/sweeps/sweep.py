@@ -10,8 +10,10 @@ from hornet_jax.studies.definition import load_definition
 from hornet_jax.studies.design import Design
 from hornet_jax.studies.model_cost import train_flops
 from hornet_jax.studies.trial import Trial
+from hornet_jax.sweeps.branching import with_trunks
 from hornet_jax.sweeps.cost import Cost, Setting, read_setting
 from hornet_jax.sweeps.points import Point
+from hornet_jax.sweeps.sweep_trial import SweepTrial
 
 LENGTHS = ("images_seen", "passes", "flops")
 """Axes of which a point has one: how long the training is."""
@@ -26,32 +28,6 @@ class SizeRule(Protocol):
   def design_of(self, size: Any) -> Design:
     """Gives the design of a size; raises `InputError` where there is none."""
     ...
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepTrial:
-  """A `SweepTrial` is a trial of a sweep with what is known of it beforehand.
-
-  Attributes:
-    trial: what is trained.
-    point: values of the axes.
-    cost: what it costs.
-  """
-
-  trial: Trial
-  point: Point
-  cost: Cost
-
-  @property
-  def arm(self) -> str:
-    """Names the arm."""
-    return self.point["arm"]
-
-  @property
-  def label(self) -> str:
-    """Names the trial for a person, by the values of its axes."""
-    others = (f"{name} {_text(value)}" for name, value in self.point.items() if name != "arm")
-    return ", ".join([self.arm, *others])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +46,9 @@ class Sweep:
     settings: overrides of the config for all trials.
     of_arms: name of an arm -> overrides of the config for its trials, such as the learning rate.
     warmup: share of a run in which the learning rate grows.
+    branching: whether trials that differ in length alone branch off from the longest of them; the
+      learning rate of all then grows as long as that of the shortest. The settings must be those of
+      such runs, see `hornet_jax.train.branch`.
   """
 
   config: str
@@ -78,6 +57,7 @@ class Sweep:
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   of_arms: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
   warmup: float = 0.1
+  branching: bool = False
 
   def __post_init__(self) -> None:
     """Raises `InputError` where a name is used that is not there, or a point lacks an axis."""
@@ -90,6 +70,8 @@ class Sweep:
   def trials(self) -> list[SweepTrial]:
     """Lists the trials of all points, each once, in the order of the points.
 
+    With `branching` trunks come before their branches.
+
     Raises:
       InputError: if a point cannot be trained as it says.
     """
@@ -97,7 +79,8 @@ class Sweep:
     for point in self.points:
       trial = self._trial(point)
       by_name.setdefault(trial.trial.name, trial)
-    return list(by_name.values())
+    found = list(by_name.values())
+    return with_trunks(found) if self.branching else found
 
   def _trial(self, point: Point) -> SweepTrial:
     arm = point["arm"]
@@ -123,7 +106,7 @@ class Sweep:
     }
     if "unique_images" in point:
       overrides["data.unique_images"] = unique
-    cost = Cost(setting.model, steps * setting.batch_size, unique)
+    cost = Cost(setting.model, steps * setting.batch_size, unique, setting.batch_size)
     return SweepTrial(Trial(config, overrides), point, cost)
 
 
@@ -166,9 +149,3 @@ def _steps(point: Point, setting: Setting, unique: int) -> int:
       "Hint: train longer, or with a smaller batch."
     )
   return steps
-
-
-def _text(value: Any) -> str:
-  if isinstance(value, int):
-    return f"{value:,}"
-  return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,25 +8,37 @@ from typing import Any
 from etils import epath
 from optuna.trial import TrialState
 
+from hornet_jax.checkpoints import manifest
 from hornet_jax.errors import InputError, StoppedError, StorageError
+from hornet_jax.files import exists
+from hornet_jax.runs.branch_record import read_branch_record
 from hornet_jax.studies.row import describe_result
 from hornet_jax.studies.trial import Trial, run_trial
-from hornet_jax.sweeps.queue import TRIAL, Attributes, Queue, Run
+from hornet_jax.sweeps.held import Attributes
+from hornet_jax.sweeps.queue import AFTER, TRIAL, Queue, Run
 
 CONFIG, OVERRIDES, LABEL, ARM, FLOPS = "config", "overrides", "label", "arm", "flops"
-ROW = "row"
+BRANCH_STEP = "branch_step"
+ROW, RUN = "row", "run"
 """Names of what the queue holds of a trial, beside its hash."""
 _POLL_SECONDS = 5.0  # while all that is left is in the hands of others
 
 
-def work(queue: Queue, run: Run, stopping: threading.Event, poll: float = _POLL_SECONDS) -> None:
-  """Runs trials until each is complete or has failed, whoever runs them.
+def work(
+  queue: Queue,
+  run: Run,
+  stopping: threading.Event,
+  poll: float = _POLL_SECONDS,
+  may_begin: Callable[[Attributes], bool] = lambda _: False,
+) -> None:
+  """Runs trials until each is complete or has failed, or waits for one that failed.
 
   Args:
     queue: queue of the trials.
     run: function that runs a trial, see `Queue.run_next`.
     stopping: event after which no trial is begun.
     poll: seconds between looks at the queue while others have all that is left.
+    may_begin: function that tells whether a trial may begin while the one that it waits for runs.
 
   Raises:
     InputError: if a trial cannot be run and none was before: so it may be with all.
@@ -36,6 +48,7 @@ def work(queue: Queue, run: Run, stopping: threading.Event, poll: float = _POLL_
   catch: tuple[type[Exception], ...] = (StorageError, RuntimeError)
   while not stopping.is_set():
     queue.reclaim()
+    queue.release(may_begin)
     if queue.names(TrialState.WAITING):
       if queue.run_next(run, catch):
         catch = (InputError, StorageError, RuntimeError)
@@ -86,11 +99,32 @@ class Trainer:
         f"{attributes[TRIAL]}, got {trial.name}. Hint: the same revision of the code for all "
         "workers."
       )
+    trunk = self._workdirs / attributes[AFTER] if self.may_begin(attributes) else None
     result = run_trial(
-      trial, self._workdirs, self._logs, stopping=self._stopping, launcher=self._launcher
+      trial,
+      self._workdirs,
+      self._logs,
+      stopping=self._stopping,
+      launcher=self._launcher,
+      branch_from=trunk,
     )
-    row = describe_result(trial, result, self._workdirs / trial.name)
-    note(ROW, dict(row))
+    workdir = self._workdirs / trial.name
+    row = describe_result(trial, result, workdir)
+    branch = read_branch_record(workdir)
+    run = epath.Path(branch.trunk).name if branch else trial.name
+    note(ROW, {**row, RUN: run, BRANCH_STEP: str(branch.step) if branch else ""})
     score = float(row["score"] or 0)
     self._tell(f"{attributes[LABEL]}: {f'{score:.2%}' if row['score'] else row['reason']}")
     return score
+
+  def may_begin(self, attributes: Attributes) -> bool:
+    """Tells whether the trunk of a trial has the checkpoint that it begins with.
+
+    One whose trunk is complete and has none, as where it was trained before the branch was asked
+    for, is trained from its start, which has the same numbers.
+    """
+    if AFTER not in attributes:
+      return False
+    step = str(attributes[BRANCH_STEP])
+    folder = self._workdirs / attributes[AFTER] / "checkpoints" / step
+    return exists(folder) and manifest.check(folder, read=False).state == manifest.Integrity.INTACT

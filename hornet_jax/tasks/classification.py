@@ -22,7 +22,7 @@ from hornet_jax.models import Architecture
 from hornet_jax.tasks.losses import cross_entropy, smoothed_targets, soft_cross_entropy
 from hornet_jax.tasks.predictions import Accuracy, confusion, per_class
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
-from hornet_jax.train.task import Metric, Outputs, Task
+from hornet_jax.train.task import Forward, Metric, Outputs, Task
 
 _AUGMENTATION = [
   field.name for field in dataclasses.fields(Augmentation) if field.name != "pixel_format"
@@ -98,10 +98,29 @@ class Classification(Task):
     """Raises `InputError` where groups of mixed rows would not lie within one device's rows."""
     check_mixing(self.mixing, batch_size, num_devices)
 
+  @classmethod
+  def fitted_to_rows(
+    cls, config: Mapping[str, Any], rows: int
+  ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Makes the groups that are mixed smaller where they do not lie within so many rows."""
+    settings = MixSettings(**config["mix"])
+    if not settings.active or rows % settings.group_size == 0:
+      return config, ()
+    size = max((n for n in range(2, settings.group_size + 1, 2) if rows % n == 0), default=0)
+    if not size:
+      raise InputError(
+        f"`batch` must be even where images are mixed: expected whole groups, got {rows} a device."
+      )
+    note = (
+      f"mix.group_size {settings.group_size} does not divide {rows} images: planned with {size}, "
+      "another augmentation"
+    )
+    return {**config, "mix": {**config["mix"], "group_size": size}}, (note,)
+
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and makes a view of it; see `Task.load`."""
     if rng is None or self.augmentation is None:
-      image = self.eval_image(self.decode(example["image"]))
+      image = self.view(self.decode(example["image"]))
     else:
       pixels = self.augmentation.library.decode(example["image"])
       image = self.augmentation.view(pixels, self.view.image_size, rng)
@@ -111,9 +130,9 @@ class Classification(Task):
     """Decodes by the library of the view; see `Task.decode`."""
     return self.view.library.decode(encoded)
 
-  def eval_image(self, pixels: np.ndarray) -> np.ndarray:
-    """Resizes and crops; see `Task.eval_image`."""
-    return self.view(pixels)
+  def eval_arrays(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Resizes and crops; see `Task.eval_arrays`."""
+    return {"image": self.view(pixels)}
 
   def build(self, backbone: Architecture) -> Architecture:
     """Gives a backbone its own linear head."""
@@ -157,14 +176,15 @@ class Classification(Task):
     smoothing = self.label_smoothing
     return (targets - smoothing / self.num_classes) / (1 - smoothing)
 
-  def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
+  def predict(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Gives the label and `example_results`."""
+    logits, _ = forward(inputs["image"])
     labels = inputs["label"]
-    return {"label": labels, **example_results(outputs[0], labels)}
+    return {"label": labels, **example_results(logits, labels)}
 
-  def infer(self, outputs: Outputs) -> dict[str, Array]:
+  def infer(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Gives the probabilities of the classes, [B, K]."""
-    return {"probability": jax.nn.softmax(outputs[0])}
+    return {"probability": jax.nn.softmax(forward(inputs["image"])[0])}
 
   def answer_columns(self, top: int) -> Sequence[str]:
     """Names a column for each of the likeliest classes and its probability."""
@@ -220,7 +240,7 @@ class Classification(Task):
 
     def image_of(example: int) -> np.ndarray:
       encoded = split.source[int(predictions.index[example])]["image"]
-      return self.eval_image(self.decode(encoded))
+      return self.view(self.decode(encoded))
 
     examples = ClassifiedExamples(
       split.class_names,

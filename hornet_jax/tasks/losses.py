@@ -36,12 +36,10 @@ def smoothed_targets(
   return optax.smooth_labels(onehot, label_smoothing)
 
 
-def pixel_cross_entropy(
+def pixel_losses(
   logits: Float[Array, "B H W K"], mask: Integer[Array, "B H W"]
-) -> Float[Array, "B"]:
-  """Averages the cross-entropy over all pixels, of which those that are ignored have none.
-
-  Source: mmseg `CrossEntropyLoss`, whose mean counts ignored pixels too.
+) -> Float[Array, "B H W"]:
+  """Computes the cross-entropy of each pixel, 0 where none counts.
 
   Args:
     logits: logits of each pixel.
@@ -50,5 +48,4 @@ def pixel_cross_entropy(
   counts = mask != IGNORED
   labels = jnp.where(counts, mask, 0).astype(jnp.int32)
   right = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-  losses = jax.nn.logsumexp(logits, axis=-1) - right
-  return jnp.mean(jnp.where(counts, losses, 0.0), axis=(1, 2))
+  return jnp.where(counts, jax.nn.logsumexp(logits, axis=-1) - right, 0.0)

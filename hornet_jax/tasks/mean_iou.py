@@ -7,6 +7,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Integer
 
+from hornet_jax.tasks.preview import Preview
+
+_PREVIEWS = 4  # of the best and of the worst images, that are kept
+
 
 class MeanIou:
   """The metric of segmentation: it adds up how often each class was taken for each other one.
@@ -24,6 +28,8 @@ class MeanIou:
     self._losses: list[np.ndarray] = []
     self._indices: list[np.ndarray] = []
     self._ious: list[np.ndarray] = []
+    self._best: list[Preview] = []
+    self._worst: list[Preview] = []
 
   @property
   def count(self) -> int:
@@ -31,12 +37,26 @@ class MeanIou:
     return sum(map(len, self._indices))
 
   def update(self, results: Mapping[str, np.ndarray]) -> None:
-    """Adds some images: their `confusion`, int [n, K, K], `loss` [n] and `index` [n]."""
+    """Adds some images.
+
+    Args:
+      results: their `confusion`, int [n, K, K], `loss` [n], `index` [n] and `preview`, uint8
+        [n, P, P], see `take_preview`.
+    """
     confusion = results["confusion"].astype(np.int64)
     self.confusion += confusion.sum(axis=0)
     self._losses.append(results["loss"])
     self._indices.append(results["index"])
     self._ious.append(np.array([mean_iou(one) for one in confusion]))
+    self._keep(
+      [
+        Preview(int(index), float(iou), classes)
+        for index, iou, classes, counts in zip(
+          results["index"], self._ious[-1], results["preview"], confusion, strict=True
+        )
+        if counts.any()  # of an image without a pixel that counts there is nothing to see
+      ]
+    )
 
   def merge(self, other: "MeanIou") -> "MeanIou":
     """Joins two, the images of the other after its own."""
@@ -45,7 +65,23 @@ class MeanIou:
     both._losses = [*self._losses, *other._losses]
     both._indices = [*self._indices, *other._indices]
     both._ious = [*self._ious, *other._ious]
+    both._keep([*self._best, *self._worst, *other._best, *other._worst])
     return both
+
+  def _keep(self, previews: Sequence[Preview]) -> None:
+    """Keeps the few best and worst of these and of those that are kept."""
+    known = {preview.index: preview for preview in (*self._best, *self._worst, *previews)}
+    ranked = sorted(known.values(), key=lambda preview: (-preview.iou, preview.index))
+    self._best, self._worst = ranked[:_PREVIEWS], ranked[: -_PREVIEWS - 1 : -1]
+
+  def best(self) -> list[Preview]:
+    """Lists the images with the largest mean IoU of their own, the best first."""
+    return self._best
+
+  def worst(self) -> list[Preview]:
+    """Lists those with the smallest, the worst first, and none that is among the best."""
+    best = {preview.index for preview in self._best}
+    return [preview for preview in self._worst if preview.index not in best]
 
   def by_image(self) -> tuple[np.ndarray, np.ndarray]:
     """Gives the numbers of the images in their split, and the mean IoU of each alone, [n]."""

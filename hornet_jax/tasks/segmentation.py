@@ -6,52 +6,64 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from hornet_jax.data.datasets import MASK, Split
-from hornet_jax.data.imaging import Imaging, get_imaging
+from hornet_jax.data.imaging import get_imaging
 from hornet_jax.data.masks import IGNORED, check_mask, decode_mask
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.paired_view import PairedAugmentation
 from hornet_jax.data.schema import Field, Schema, image_field
-from hornet_jax.data.whole_view import WholeView
-from hornet_jax.dense import uper_net
+from hornet_jax.data.windows import Windows, scalings
+from hornet_jax.dense import attach_uper_net
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.ops.resample import resize_bilinear
-from hornet_jax.tasks.losses import pixel_cross_entropy
+from hornet_jax.tasks.losses import pixel_losses
 from hornet_jax.tasks.mean_iou import MeanIou, count_confusion
+from hornet_jax.tasks.preview import take_preview
+from hornet_jax.tasks.shown_masks import (
+  class_section,
+  mask_answer,
+  mask_captions,
+  mask_tables,
+  overlay_section,
+)
+from hornet_jax.tasks.window_scores import BLOCK, classify_pixels, score_windows
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
-from hornet_jax.train.task import Metric, Outputs, Task
+from hornet_jax.train.task import Forward, Metric, Outputs, Task
 
 _AUGMENTATION = ("long_side", "short_side", "ratios", "max_class_share", "photometric")
-_SHOWN_SHARE = 0.01  # of the pixels, beside a training image
+_NETWORK = ("channels", "fusion", "auxiliary_channels", "dropout_rate")
+_STRIDE = 2 / 3  # of a window
+_PREDICTED = 256  # what predicted images are filled up to a multiple of: each size is compiled for
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation(Task):
   """The task of telling the class of every pixel.
 
-  Training sees a random square of an image, see `PairedAugmentation`. Evaluation sees the whole
-  image, scaled to fit a square of the same size, see `WholeView`. Settings of classification, such
-  as mixing, erasing and label smoothing, are not read.
+  Training sees a random square of an image, see `PairedAugmentation`. Evaluation sees all of it,
+  by windows of the same size, see `Windows`, and is measured at the image's own size. Settings of
+  classification, such as mixing, erasing and label smoothing, are not read.
 
   Attributes:
     num_classes: K.
-    image_size: side of the squares, in pixels.
-    augmentation: what training sees; None for what evaluation sees.
+    augmentation: what training sees.
+    windows: what evaluation sees.
     mean: mean of each channel, pixels in [0, 1].
     std: standard deviation likewise.
-    channels: width of the head.
-    fusion: fusion of the head's levels: `"conv"`, or a gnConv with the filter `"7x7"` or `"gf"`.
-    auxiliary_channels: width of the auxiliary head; 0 for none.
-    auxiliary_weight: weight of its loss.
-    dropout_rate: probability that a channel of an example is dropped before the classifiers.
+    network: settings of the head, see `attach_uper_net`.
+    auxiliary_weight: weight of the auxiliary head's loss.
     imaging: name of the library that decodes, see `IMAGING`.
+    largest_size: largest height and width of what is evaluated, in pixels.
   """
 
   primary: ClassVar[str] = "miou"
   target: ClassVar[str] = MASK
+  draws: ClassVar[Sequence[str]] = ("classes", "mask", "overlay")
+  predict_together: ClassVar[int] = 1  # each image has its own size
   scores: ClassVar[tuple[Score, ...]] = (
     Score("miou", "mIoU", "mean IoU", is_share=True),
     Score("pixel_accuracy", "pixels", "accuracy of the pixels", is_share=True),
@@ -60,16 +72,14 @@ class Segmentation(Task):
   )
 
   num_classes: int
-  image_size: int
-  augmentation: PairedAugmentation | None = None
+  augmentation: PairedAugmentation
+  windows: Windows
   mean: Sequence[float] = IMAGENET_MEAN
   std: Sequence[float] = IMAGENET_STD
-  channels: int = 512
-  fusion: str = "conv"
-  auxiliary_channels: int = 256
+  network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   auxiliary_weight: float = 0.4
-  dropout_rate: float = 0.1
   imaging: str = "turbo"
+  largest_size: tuple[int, int] = (512, 512)
 
   @classmethod
   def from_config(cls, config: Mapping[str, Any], num_classes: int) -> "Segmentation":
@@ -79,75 +89,102 @@ class Segmentation(Task):
       raise InputError(
         f"`data.channels` must be 3 for segmentation: expected RGB, got {data['channels']}."
       )
+    side, fill = data["image_size"], tuple(round(255 * value) for value in data["mean"])
     augmentation = PairedAugmentation(
-      data["image_size"],
+      side,
       flip_rate=data["flip_rate"],
-      fill=_fill(data["mean"]),
+      fill=fill,
       **{name: own[name] for name in _AUGMENTATION} | {"ratios": tuple(own["ratios"])},
+    )
+    limits = (own["long_side"], own["short_side"]) if own["eval_by"] == "slide" else (side, side)
+    windows = Windows(
+      side,
+      own["eval_stride"] or max(int(_STRIDE * side), 1),
+      scalings(limits, own["eval_ratios"] or (1.0,), own["eval_flip"]),
+      fill,
     )
     return cls(
       num_classes,
-      data["image_size"],
       augmentation,
+      windows,
       mean=data["mean"],
       std=data["std"],
+      network={name: own[name] for name in _NETWORK},
+      auxiliary_weight=own["auxiliary_weight"],
       imaging=data["imaging"],
-      **{name: value for name, value in own.items() if name not in _AUGMENTATION},
     )
 
   @property
   def schema(self) -> Schema:
-    """Fields of a loaded example: the image and the class of each pixel."""
-    side = self.image_size
+    """Fields of an example to train on: the image and the class of each pixel."""
+    side = self.augmentation.crop_size
     return {"image": image_field(side), "mask": Field((side, side), np.uint8, pad=IGNORED)}
 
   @property
-  def _library(self) -> Imaging:
-    return get_imaging(self.imaging)
+  def eval_schema(self) -> Schema:
+    """Fields of an example that is evaluated: windows of the image, and its mask as it is."""
+    return {**self.windows.fields, "mask": Field(self._room, np.uint8, pad=IGNORED)}
 
   @property
-  def _whole(self) -> WholeView:
-    return WholeView(self.image_size, _fill(self.mean))
+  def _room(self) -> tuple[int, int]:
+    """Height, of whole blocks, and width of the masks of images that are evaluated."""
+    height, width = self.largest_size
+    return -(-height // BLOCK) * BLOCK, width
+
+  def for_evaluation(self, splits: Sequence[Split]) -> "Segmentation":
+    """Makes room for the largest image of all splits.
+
+    Raises:
+      InputError: if a split does not say how large its images are.
+    """
+    sizes = []
+    for split in splits:
+      if split.largest_size is None:
+        raise InputError(
+          f"{split.name} must say how large its images are at most, as datasets do that this "
+          "version prepares: it does not. Hint: prepare it anew."
+        )
+      sizes.append(split.largest_size)
+    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+    return dataclasses.replace(self, largest_size=(height, width))
 
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and its mask, and makes a view of both; see `Task.load`."""
     pixels, mask = self.decode(example["image"]), decode_mask(example["mask"])
     check_mask(mask, pixels.shape[:2], self.num_classes)
-    if rng is None or self.augmentation is None:
-      return {"image": self.eval_image(pixels), "mask": self._whole.mask(mask)}
+    if rng is None:
+      return self._eval_arrays(pixels, mask, self._room)
     image, classes = self.augmentation.view(pixels, mask, rng)
     return {"image": image, "mask": classes}
 
   def decode(self, encoded: bytes) -> np.ndarray:
     """Decodes to RGB, uint8 [H, W, 3]; see `Task.decode`."""
-    return np.ascontiguousarray(self._library.decode(encoded)[..., :3])
+    return np.ascontiguousarray(get_imaging(self.imaging).decode(encoded)[..., :3])
 
-  def eval_image(self, pixels: np.ndarray) -> np.ndarray:
-    """Scales an image to fit the square, and fills the rest; see `Task.eval_image`."""
-    return self._whole.image(pixels)
+  def eval_arrays(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Cuts an image to windows, with a mask of its size in which nothing counts."""
+    sizes = [-(-side // _PREDICTED) * _PREDICTED for side in pixels.shape[:2]]
+    nothing = np.full(pixels.shape[:2], IGNORED, np.uint8)
+    return self._eval_arrays(pixels, nothing, (sizes[0], sizes[1]))
+
+  def _eval_arrays(
+    self, pixels: np.ndarray, mask: np.ndarray, size: tuple[int, int]
+  ) -> dict[str, np.ndarray]:
+    whole = np.full(size, IGNORED, np.uint8)
+    whole[: mask.shape[0], : mask.shape[1]] = mask
+    return {**self.windows.cut(pixels), "mask": whole}
 
   def build(self, backbone: Architecture) -> Architecture:
-    """Puts norms, UperNet's head and the auxiliary head on a backbone.
-
-    The auxiliary head reads the last level but one.
-
-    Raises:
-      InputError: if the backbone has one level alone.
-    """
-    return uper_net(
-      backbone,
-      self.num_classes,
-      channels=self.channels,
-      fusion=self.fusion,
-      auxiliary_channels=self.auxiliary_channels,
-      dropout_rate=self.dropout_rate,
-    )
+    """Puts UperNet's heads on a backbone, see `attach_uper_net`."""
+    return attach_uper_net(backbone, self.num_classes, **self.network)
 
   def inputs(
     self, batch: Mapping[str, Array], keys: Key[Array, "B"] | None, train: bool
   ) -> dict[str, Array]:
-    """Normalises; see `Task.inputs`."""
-    del keys, train  # all that is drawn of a view is drawn on the host
+    """Normalises what is trained on; windows are normalised when it is their turn."""
+    del keys  # all that is drawn of a view is drawn on the host
+    if not train:
+      return dict(batch)
     return {**batch, "image": normalize(batch["image"], self.mean, self.std)}
 
   def loss(self, outputs: Outputs, inputs: Mapping[str, Array]) -> Float[Array, "B"]:
@@ -155,26 +192,56 @@ class Segmentation(Task):
 
     Pixels that are ignored have no loss, and count in the mean, as in mmseg.
     """
-    logits = outputs[0]
-    losses = pixel_cross_entropy(self._at_full_size(logits["logits"]), inputs["mask"])
-    if "auxiliary" in logits:
-      auxiliary = pixel_cross_entropy(self._at_full_size(logits["auxiliary"]), inputs["mask"])
-      losses += self.auxiliary_weight * auxiliary
-    return losses
+    mask = inputs["mask"]
+    height, width = mask.shape[1:]
+    weights = {"logits": 1.0, "auxiliary": self.auxiliary_weight}
+    of_heads = [
+      weights[name] * pixel_losses(resize_bilinear(logits, (height, width)), mask)
+      for name, logits in outputs[0].items()
+    ]
+    return jnp.mean(sum(of_heads), axis=(1, 2))
 
-  def _at_full_size(self, logits: Float[Array, "B h w K"]) -> Float[Array, "B H W K"]:
-    return resize_bilinear(logits, (self.image_size, self.image_size))
+  def predict(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Counts for each image how often each class was taken for each other one, and its loss.
 
-  def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Counts for each image how often each class was taken for each other one, and its loss."""
-    logits = self._at_full_size(outputs[0]["logits"])
-    confusion = count_confusion(jnp.argmax(logits, axis=-1), inputs["mask"], self.num_classes)
-    return {"confusion": confusion, "loss": pixel_cross_entropy(logits, inputs["mask"])}
+    Pixels are those of the image's own size. The loss is the mean over all of them, of which those
+    that are ignored have none.
+    """
+    mask = inputs["mask"]
 
-  def infer(self, outputs: Outputs) -> dict[str, Array]:
-    """Tells the class of each pixel of the square, uint8 [B, S, S]."""
-    logits = self._at_full_size(outputs[0]["logits"])
-    return {"classes": jnp.argmax(logits, axis=-1).astype(jnp.uint8)}
+    def judge(found: tuple[Array, Array], first: Array, log_p: Array) -> tuple[Array, Array]:
+      confusion, losses = found
+      true = lax.dynamic_slice_in_dim(mask, first, BLOCK, axis=1)
+      confusion += count_confusion(jnp.argmax(log_p, axis=-1), true, self.num_classes)
+      return confusion, losses + jnp.sum(pixel_losses(log_p, true), axis=(1, 2))
+
+    count = len(mask)
+    start = (
+      jnp.zeros((count, self.num_classes, self.num_classes), jnp.int32),
+      jnp.zeros(count, jnp.float32),
+    )
+    scores = self._score(forward, inputs)
+    shape = mask.shape[1:]
+    classes, (confusion, losses) = classify_pixels(
+      scores, inputs, self.windows, (shape[0], shape[1]), judge, start
+    )
+    pixels = jnp.prod(inputs["size"], axis=1)
+    preview = take_preview(classes, inputs["size"])
+    return {"confusion": confusion, "loss": losses / pixels, "preview": preview}
+
+  def infer(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Tells the class of each pixel, uint8 [B, H, W], of the image's own size and beyond."""
+    scores = self._score(forward, inputs)
+    _, height, width = inputs["mask"].shape
+    classes, _ = classify_pixels(scores, inputs, self.windows, (height, width))
+    return {"classes": classes}
+
+  def _score(self, forward: Forward, inputs: Mapping[str, Array]) -> Float[Array, "B N s s K"]:
+    def score(windows: Array) -> Array:
+      outputs, _ = forward(normalize(windows, self.mean, self.std))
+      return outputs["logits"]
+
+    return score_windows(score, inputs, self.windows)
 
   def answer_columns(self, top: int) -> Sequence[str]:
     """Names a column for each of the largest classes and its share of the pixels."""
@@ -188,76 +255,38 @@ class Segmentation(Task):
     class_names: Sequence[str],
     top: int,
   ) -> Answer:
-    """Says which classes fill most of the image; see `Task.answer`."""
-    height, width = self._whole.scaled(pixels.shape[:2])
-    counts = np.bincount(inferred["classes"][:height, :width].ravel(), minlength=self.num_classes)
-    shares = counts / counts.sum()
-    found = [
-      (class_names[k], float(shares[k]))
-      for k in np.argsort(-shares, kind="stable")[:top].tolist()
-      if shares[k] > 0
-    ]
-    missing = min(top, self.num_classes) - len(found)
-    return Answer(
-      "  ".join(f"{name} {100 * share:.1f} %" for name, share in found),
-      {"top": [{"class": name, "share": share} for name, share in found]},
-      [[value for pair in found for value in pair] + [""] * (2 * missing)],
-    )
+    """Says which classes fill most of the image, and draws its mask; see `Task.answer`."""
+    height, width = pixels.shape[:2]
+    return mask_answer(inferred["classes"][:height, :width], pixels, class_names, top)
 
   def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
     """Writes the share of each class among the pixels."""
-    return Captions(
-      "after scaling, cropping, flipping and changing colours, as the model sees them. Beside each "
-      "class its share of the pixels.",
-      "",
-      [
-        [
-          (class_names[k], f"{share:.2f}")
-          for k, share in enumerate(
-            np.bincount(mask.ravel(), minlength=IGNORED)[: self.num_classes] / mask.size
-          )
-          if share > _SHOWN_SHARE
-        ]
-        for mask in inputs["mask"]
-      ],
-    )
+    return mask_captions(inputs["mask"], class_names, self.num_classes)
 
   def headline(self) -> tuple[Score, ...]:
     """Picks mean IoU and the accuracy of the pixels."""
     return self.scores[:2]
 
   def sections(self, metric: Metric, split: Split) -> Sequence[Section]:
-    """Makes the table of the classes."""
+    """Makes the table of the classes, and pictures of the best and the worst images."""
     assert isinstance(metric, MeanIou)
-    rows = metric.per_class(split.class_names)
-    values = {
-      "name": "classes",
-      "title": "Classes",
-      "text": f"Of {split.name}: classes that occur or were predicted.",
-      "headings": ["class", "IoU", "accuracy", "pixels"],
-      "rows": [
-        [row["class"], f"{row['iou']:.1%}", f"{row['accuracy']:.1%}", f"{row['pixels']:,}"]
-        for row in rows
-      ],
-    }
-    return [Section("table.html.j2", values)]
+
+    def example_of(index: int) -> tuple[np.ndarray, np.ndarray]:
+      example = split.source[index]
+      return self.decode(example["image"]), decode_mask(example["mask"])
+
+    return [
+      class_section(metric, split.name, split.class_names),
+      overlay_section(metric, split.name, split.class_names, example_of),
+    ]
 
   def tables(
     self, metric: Metric, class_names: Sequence[str]
   ) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Makes a table of the classes, and the confusion matrix in pixels."""
     assert isinstance(metric, MeanIou)
-    confusion = [
-      {"true": name, **dict(zip(class_names, row.tolist(), strict=True))}
-      for name, row in zip(class_names, metric.confusion, strict=True)
-    ]
-    return {"classes": metric.per_class(class_names), "confusion": confusion}
+    return mask_tables(metric, class_names)
 
   def metric(self) -> MeanIou:
     """Makes a metric that has gathered nothing."""
     return MeanIou(self.num_classes)
-
-
-def _fill(mean: Sequence[float]) -> tuple[int, ...]:
-  """Rounds the mean to pixels: normalised, they are nearly 0."""
-  return tuple(round(255 * value) for value in mean)

@@ -6,8 +6,6 @@ cool-down begins, and goes on as the run would that had its length from the star
 same numbers.
 """
 
-import json
-
 from etils import epath
 
 from hornet_jax.checkpoints.copying import copy_checkpoint
@@ -15,13 +13,11 @@ from hornet_jax.checkpoints.manifest import Integrity
 from hornet_jax.checkpoints.retention import StepFolder, find_steps, states_of
 from hornet_jax.data.datasets import Split
 from hornet_jax.errors import InputError
-from hornet_jax.files import exists, read_file, write_file
 from hornet_jax.paths import absolute
+from hornet_jax.runs.branch_record import BranchRecord, read_branch_record, write_branch_record
 from hornet_jax.runs.rollback import copy_rollbacks
 from hornet_jax.runs.workdir import check_dataset, differing_settings, is_workdir, load_config
 from hornet_jax.train.trainer import Trainer
-
-NAME = "branch.json"
 
 
 class Branch:
@@ -73,8 +69,8 @@ class Branch:
     self._begin = found[0]
 
   def _check_goes_on(self) -> None:
-    path = self._workdir / NAME
-    trunk = json.loads(read_file(path))["trunk"] if exists(path) else "none"
+    record = read_branch_record(self._workdir)
+    trunk = record.trunk if record else "none"
     if trunk != str(self._trunk):
       raise InputError(
         f"`workdir` {self._workdir} must be new, or that of a branch of {self._trunk}: its trunk "
@@ -109,5 +105,4 @@ class Branch:
     step = self._begin.step
     copy_checkpoint(self._begin, absolute(self._workdir / "checkpoints"))
     copy_rollbacks(self._trunk, self._workdir, step)
-    content = json.dumps({"trunk": str(self._trunk), "step": step})
-    write_file(self._workdir / NAME, content + "\n")
+    write_branch_record(self._workdir, BranchRecord(str(self._trunk), step))

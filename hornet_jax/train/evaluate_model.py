@@ -43,12 +43,13 @@ def evaluate_model(
       f"{split.name} must have the classes of the model: expected {_short(loaded.class_names)}, "
       f"got {_short(split.class_names)}."
     )
+  task = loaded.task.for_evaluation([split])
   mesh = make_mesh(list(devices) if devices else None)
   batch_size = -(-min(batch_size, len(split.source)) // mesh.size) * mesh.size
   batches = eval_batches(
     split,
-    loaded.task.load,
-    loaded.task.schema,
+    task.load,
+    task.eval_schema,
     batch_size=batch_size,
     rows=process_rows(batch_size, batch_sharding(mesh)).tolist(),
     num_threads=num_threads,
@@ -58,13 +59,13 @@ def evaluate_model(
     name: jax.ShapeDtypeStruct(
       (batch_size, *field.shape), field.dtype, sharding=batch_sharding(mesh)
     )
-    for name, field in batch_schema(loaded.task.schema).items()
+    for name, field in batch_schema(task.eval_schema).items()
   }
-  step = jax.jit(make_eval_step(loaded.model, loaded.task), out_shardings=replicated(mesh))
+  step = jax.jit(make_eval_step(loaded.model, task), out_shardings=replicated(mesh))
   compiled = step.lower(variables, abstract).compile()
   with contextlib.closing(batches):
     (metric,) = predict_split(
-      [functools.partial(compiled, variables)], batches, batch_size, mesh, loaded.task
+      [functools.partial(compiled, variables)], batches, batch_size, mesh, task
     )
   return metric
 

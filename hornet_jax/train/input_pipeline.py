@@ -9,6 +9,7 @@ from hornet_jax.data.class_balance import ClassBalance, read_labels
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.descriptors import check_limit
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
+from hornet_jax.data.schema import Schema
 from hornet_jax.data.subset import take_subset
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, process_rows
@@ -89,10 +90,16 @@ class InputPipeline:
     """
     self.splits = splits
     self._config, self._task, self._mesh = config, task, mesh
+    self._eval_task = task.for_evaluation([splits.eval, *splits.other_evals])
     largest = max(len(split.source) for split in (splits.eval, *splits.other_evals))
     wanted = min(config["data"]["eval_batch_size"], largest)
     # Evaluation pads its last batch anyway: any mesh will do.
     self.eval_batch_size = -(-wanted // mesh.size) * mesh.size
+
+  @property
+  def eval_schema(self) -> Schema:
+    """What is loaded of an example that is evaluated."""
+    return self._eval_task.eval_schema
 
   def check_open_files(self) -> str:
     """Says what is known of the limit of open files.
@@ -135,8 +142,8 @@ class InputPipeline:
     data = self._config["data"]
     return eval_batches(
       split,
-      self._task.load,
-      self._task.schema,
+      self._eval_task.load,
+      self.eval_schema,
       batch_size=self.eval_batch_size,
       rows=process_rows(self.eval_batch_size, batch_sharding(self._mesh)).tolist(),
       num_threads=data["num_threads"],

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
@@ -73,8 +75,11 @@ class Answer:
     record: the same for JSON.
     rows: the same for a table: none, one or several rows with the columns of
       `Task.answer_columns`. The image's path is put before each.
+    pictures: pictures to be kept beside, by what they are, such as `mask`: uint8 [H, W] or
+      [H, W, 3].
   """
 
   line: str
   record: Mapping[str, Any]
   rows: Sequence[Sequence[str | float]]
+  pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)

@@ -169,9 +169,8 @@ def make_eval_step(
 
   def eval_step(variables: Mapping[str, Any], batch: Mapping[str, Array]) -> dict[str, Array]:
     inputs = task.inputs(batch, None, train=False)
-    outputs, _ = apply(model, variables, inputs["image"])
     passed_on = {name: batch[name] for name in _PASSED_ON if name in batch}
-    predicted = task.predict(outputs, inputs)
+    predicted = task.predict(lambda images: apply(model, variables, images)[0], inputs)
     for name, values in predicted.items():
       _check_rows(f"predict's {name!r}", values, (len(batch["weight"]), *values.shape[1:]))
     return passed_on | predicted

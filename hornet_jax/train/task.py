@@ -6,7 +6,7 @@ checkpoints, planning, evaluation and reports own the rest.
 """
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +23,9 @@ EVAL, EVAL_EMA = "eval", "eval_ema"
 
 Outputs = tuple[Any, dict[str, Array]]
 """What a model returns: its result, an array or a tree of them, and its named intermediates."""
+
+Forward = Callable[[Array], Outputs]
+"""A model with its variables, applied to normalised images, [B, H, W, C]."""
 
 
 @runtime_checkable
@@ -64,13 +67,19 @@ class Task(abc.ABC):
       ranked; higher is better.
     scores: the numbers that people are shown, the primary one first.
     target: what a dataset must tell of its images: their class or that of their pixels.
-    schema: fields of a loaded example, `image` among them; `weight` and `index` are added, see
-      `batch_schema`.
+    schema: fields of an example that is loaded for training, `image` among them; `weight` and
+      `index` are added, see `batch_schema`.
+    eval_schema: those of an example that is loaded for evaluation.
+    draws: names of the pictures that its answers have, such as `mask`.
+    predict_together: number of images that are predicted at once; 1 where their arrays differ in
+      shape.
   """
 
   primary: ClassVar[str]
   scores: ClassVar[tuple[Score, ...]]
   target: ClassVar[str] = LABEL
+  draws: ClassVar[Sequence[str]] = ()
+  predict_together: ClassVar[int] = 32
 
   @classmethod
   @abc.abstractmethod
@@ -90,6 +99,19 @@ class Task(abc.ABC):
   @abc.abstractmethod
   def schema(self) -> Schema: ...
 
+  @property
+  def eval_schema(self) -> Schema:
+    return self.schema  # unless a task says otherwise
+
+  def for_evaluation(self, splits: Sequence[Split]) -> "Task":
+    """Fits the task to the splits that are evaluated, such as to the size of their images.
+
+    Raises:
+      InputError: if one cannot be evaluated.
+    """
+    del splits  # any will do, unless a task says otherwise
+    return self
+
   def check_batch(self, batch_size: int, num_devices: int) -> None:
     """Raises `InputError` where it cannot train on batches of a size.
 
@@ -99,9 +121,28 @@ class Task(abc.ABC):
     """
     del batch_size, num_devices  # any will do, unless a task says otherwise
 
+  @classmethod
+  def fitted_to_rows(
+    cls, config: Mapping[str, Any], rows: int
+  ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Fits a config to the rows that each device of a plan has, where it would be refused.
+
+    Args:
+      config: nested, with the keys of `config.schema`.
+      rows: rows of a batch, or of a micro-batch, on each device.
+
+    Returns:
+      The config, and what was changed, one line each.
+
+    Raises:
+      InputError: if it cannot be trained so.
+    """
+    del rows  # any will do, unless a task says otherwise
+    return config, ()
+
   @abc.abstractmethod
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
-    """Makes of an example as stored what `schema` says; runs on the host.
+    """Makes of an example as stored what the schema says; runs on the host.
 
     Args:
       example: example as the dataset has it, its image encoded.
@@ -122,8 +163,15 @@ class Task(abc.ABC):
     ...
 
   @abc.abstractmethod
-  def eval_image(self, pixels: np.ndarray) -> np.ndarray:
-    """Makes of a decoded image what `schema` says of `image`, as evaluation sees it."""
+  def eval_arrays(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Makes of a decoded image what `eval_schema` says, as far as no truth is needed.
+
+    Args:
+      pixels: the image as `decode` gave it, of its own size.
+
+    Returns:
+      What `inputs` and `infer` take of one image, `image` among it.
+    """
     ...
 
   @abc.abstractmethod
@@ -142,12 +190,12 @@ class Task(abc.ABC):
     """Makes of a batch what the model and the loss take; runs on the device.
 
     Args:
-      batch: arrays as `batch_schema` describes them; to predict, `image` alone.
+      batch: arrays as `batch_schema` describes them; to predict, those of `eval_arrays`.
       keys: one random key a row; None to evaluate.
       train: whether the batch is to be augmented.
 
     Returns:
-      The batch with `image` normalised, and with what the task adds to it.
+      The batch, and what the task adds to it; in training `image` is normalised.
     """
     ...
 
@@ -157,13 +205,23 @@ class Task(abc.ABC):
     ...
 
   @abc.abstractmethod
-  def predict(self, outputs: Outputs, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Computes all that leaves the devices in an evaluation: of each example, fixed shapes."""
+  def predict(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Computes all that leaves the devices in an evaluation: of each example, fixed shapes.
+
+    Args:
+      forward: the model, to be called once, such as `forward(inputs["image"])`, or several times.
+      inputs: what `inputs` made of a batch.
+    """
     ...
 
   @abc.abstractmethod
-  def infer(self, outputs: Outputs) -> dict[str, Array]:
-    """Computes what `answer` needs where no truth is known; runs on the device."""
+  def infer(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Computes what `answer` needs where no truth is known; runs on the device.
+
+    Args:
+      forward: the model, as for `predict`.
+      inputs: what `inputs` made of the arrays of `eval_arrays`, [B, ...].
+    """
     ...
 
   @abc.abstractmethod

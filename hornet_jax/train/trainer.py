@@ -17,7 +17,7 @@ from hornet_jax.config.build import on_mesh
 from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
 from hornet_jax.cost.count import forward_work
 from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
-from hornet_jax.data.schema import batch_schema
+from hornet_jax.data.schema import Schema, batch_schema
 from hornet_jax.errors import InputError
 from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.parallel.mesh import (
@@ -244,26 +244,34 @@ class Trainer:
       wait_for_all("compiled")
     return compiled
 
-  def compile_eval_step(self, batch_size: int) -> jax.stages.Compiled:
+  def compile_eval_step(self, batch_size: int, schema: Schema) -> jax.stages.Compiled:
     """Compiles (variables, batch) -> results of each example on every device.
 
     Args:
       batch_size: rows of the global batch, a multiple of the devices.
+      schema: `eval_schema` of a task that was fitted to what is evaluated.
     """
     jitted = jax.jit(make_eval_step(self.model, self.task), out_shardings=replicated(self.mesh))
-    batch = self.abstract_batch(batch_size)
+    batch = self.abstract_batch(batch_size, schema)
     with _told("eval_step"):
       with jax.set_mesh(self.mesh):
         compiled = jitted.lower(self.abstract_state().variables(), batch).compile()
       wait_for_all("compiled")
     return compiled
 
-  def abstract_batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Describes a batch: shapes, types and shardings."""
+  def abstract_batch(
+    self, batch_size: int, schema: Schema | None = None
+  ) -> dict[str, jax.ShapeDtypeStruct]:
+    """Describes a batch: shapes, types and shardings.
+
+    Args:
+      batch_size: rows of the global batch.
+      schema: fields that are loaded of an example; None for those of training.
+    """
     sharding = batch_sharding(self.mesh)
     return {
       name: jax.ShapeDtypeStruct((batch_size, *field.shape), field.dtype, sharding=sharding)
-      for name, field in batch_schema(self.task.schema).items()
+      for name, field in batch_schema(self.task.schema if schema is None else schema).items()
     }
 
 

@@ -11,6 +11,7 @@ from hornet_jax.config.key import (
   SHARE,
   Key,
   later,
+  of_test,
 )
 
 SEGMENTATION: dict[str, Key] = {
@@ -57,5 +58,28 @@ SEGMENTATION: dict[str, Key] = {
   ),
   "segmentation.photometric": later(
     True, "Whether brightness, contrast, saturation and hue are changed.", before=True
+  ),
+  "segmentation.eval_by": of_test(
+    "slide",
+    "How an image is evaluated: scaled to long_side and short_side and cut to overlapping windows "
+    "of data.image_size, or as a whole, scaled to fit one window.",
+    choices=("slide", "whole"),
+    before="whole",
+  ),
+  "segmentation.eval_stride": of_test(
+    0,
+    "Distance of the windows in pixels; 0 for two thirds of a window, rounded down.",
+    NOT_NEGATIVE,
+    before=0,
+  ),
+  "segmentation.eval_ratios": of_test(
+    (),
+    "Ratios by which an image is scaled for its evaluation, several for the average of their "
+    "probabilities; () for 1 alone.",
+    POSITIVE,
+    before=(),
+  ),
+  "segmentation.eval_flip": of_test(
+    False, "Whether each image is evaluated flipped, too.", before=False
   ),
 }

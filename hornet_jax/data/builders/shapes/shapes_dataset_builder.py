@@ -2,6 +2,7 @@
 
 import tensorflow_datasets as tfds
 
+from hornet_jax.data.largest_sizes import LargestSizes
 from hornet_jax.data.masks import encode_png
 from hornet_jax.data.shapes import CLASS_NAMES, make_scene
 
@@ -33,10 +34,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
   def _split_generators(self, dl_manager):
-    return {split: self._generate_examples(split) for split in _SIZES}
+    sizes = LargestSizes()
+    return {split: self._generate_examples(split, sizes) for split in _SIZES}
 
-  def _generate_examples(self, split):
+  def _generate_examples(self, split, sizes):
     seed = list(_SIZES).index(split)
     for number in range(_SIZES[split]):
       scene = make_scene(seed, number)
+      sizes.see(split, scene.mask.shape)
       yield number, {"image": encode_png(scene.image), "mask": encode_png(scene.mask)}
+    sizes.write(self.data_path)

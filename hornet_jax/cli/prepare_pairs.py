@@ -1,0 +1,114 @@
+"""`prepare pairs` makes a dataset of somebody's own images and masks."""
+
+import argparse
+
+from etils import epath
+from tabulate import tabulate
+
+from hornet_jax.data.class_table import read_class_table
+from hornet_jax.data.find_pairs import find_in_two_folders, find_pairs
+from hornet_jax.data.found_pairs import FoundPairs
+from hornet_jax.data.left_out import LEFT_OUT, escaped
+from hornet_jax.data.masks import IGNORED
+from hornet_jax.data.own_pairs import OwnPairs, check_and_split_pairs
+from hornet_jax.data.prepare import check_name_is_free, printable
+from hornet_jax.data.prepare_pairs import prepare_pairs
+from hornet_jax.errors import InputError
+from hornet_jax.wording import counted
+
+_NAMED_AT_MOST = 20
+
+
+def values(text: str) -> list[int]:
+  """Reads the values of --ignore, separated by commas."""
+  parts = [part.strip() for part in text.split(",")]
+  if not all(part.isdecimal() for part in parts):
+    raise argparse.ArgumentTypeError(f"expected whole numbers such as 255 or 0,255, got {text!r}")
+  return [int(part) for part in parts]
+
+
+def run_pairs(args: argparse.Namespace) -> int:
+  """Runs the command; its flags are those of `prepare`."""
+  if not args.name or bool(args.path) == bool(args.images or args.masks):
+    raise InputError(
+      "`prepare pairs` needs --name, of the dataset, and --path, of a folder of images and masks, "
+      "or two folders by --images and --masks."
+    )
+  check_name_is_free(args.name, args.data_dir)
+  pairs = check_and_split_pairs(
+    _find(args),
+    read_class_table(args.classes) if args.classes else None,
+    ignore=args.ignore,
+    zero_is_ignored=bool(args.zero_is_ignored),
+    eval_fraction=args.eval_fraction,
+  )
+  path = prepare_pairs(pairs, args.name, args.data_dir)
+  _report(pairs, path, args.name)
+  print(
+    f"in {path}; to train on it: a config of segmentation with --config.data.dataset={args.name}"
+  )
+  return 0
+
+
+def _find(args: argparse.Namespace) -> FoundPairs:
+  if args.path:
+    return find_pairs(args.path)
+  if not (args.images and args.masks):
+    raise InputError("`prepare pairs` needs both --images and --masks: got one of them.")
+  return find_in_two_folders(args.images, args.masks)
+
+
+def _report(pairs: OwnPairs, path: epath.Path, name: str) -> None:
+  """Prints classes, their balance, and everything that is not used."""
+  print(f"split {pairs.rule}")
+  print(f"{counted(len(pairs.table.names), 'class')}: {pairs.classes_rule}")
+  if {"validation", "test"} <= pairs.splits.keys():
+    print(
+      f"evaluated on is validation; on test as well by --config.eval.also=('{name}/test',), or in "
+      f"its place by --config.data.eval_split=test"
+    )
+  pixels = {split: pairs.pixels(split) for split in pairs.splits}
+  images = {split: pairs.images(split) for split in pairs.splits}
+  print(tabulate(_rows(pairs, pixels, images), headers=_headings(pairs), disable_numparse=True))
+  for split, of_split in images.items():
+    empty = [name for k, name in enumerate(pairs.table.names) if k not in of_split]
+    if len(empty) == len(pairs.table.names):
+      print(f"no pixel of {split} counts: nothing can be measured on it")
+    elif empty:
+      print(f"classes without a pixel in {split}: {', '.join(empty)}")
+  if len(pairs.table.names) == 1:
+    print("there is one class alone: nothing can be learned from it")
+  if pairs.num_turned:
+    print(
+      f"turned as their EXIF data say: {counted(pairs.num_turned, 'image')}, whose masks must show "
+      "what is seen then"
+    )
+  if pairs.note:
+    print(f"not read: {pairs.note}")
+  if not pairs.left_out:
+    return
+  print(f"left out, {len(pairs.left_out):,} in all, every one named in {path / LEFT_OUT}:")
+  for file, reason in list(pairs.left_out.items())[:_NAMED_AT_MOST]:
+    print(f"  {escaped(printable(file))}: {reason}")
+  if any(reason.endswith("is no class") for reason in pairs.left_out.values()):
+    print(
+      "what is no class gets one by a row of --classes=FILE.csv, or counts for none by --ignore"
+    )
+
+
+def _headings(pairs: OwnPairs) -> list[str]:
+  return ["class", *(f"{split} {what}" for split in pairs.splits for what in ("images", "pixels"))]
+
+
+def _rows(
+  pairs: OwnPairs, pixels: dict[str, dict[int, int]], images: dict[str, dict[int, int]]
+) -> list[list[str]]:
+  """Makes a row of each class: in how many images it is, and its share of the pixels."""
+  rows = []
+  for label, class_name in [*enumerate(pairs.table.names), (IGNORED, "(none)")]:
+    row = [class_name]
+    for split in pairs.splits:
+      share = pixels[split].get(label, 0) / sum(pixels[split].values())
+      row += [f"{images[split].get(label, 0):,}", f"{share:.1%}"]
+    rows.append(row)
+  return [*rows, ["all", *(t for s in pairs.splits.values() for t in (f"{len(s):,}", ""))]]

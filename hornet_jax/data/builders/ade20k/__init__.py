@@ -1,0 +1,1 @@
+"""This package builds ADE20K from its archive."""

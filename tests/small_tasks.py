@@ -1,0 +1,64 @@
+"""One small experiment of every task; a further task is one more entry.
+
+What holds of all of them is tested over this table: tests/test_all_tasks.py, causes of an end in
+tests/test_exit_status.py.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+STEPS_PER_EPOCH = 22
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallTask:
+  """An experiment of 22 steps an epoch with a model of two stages.
+
+  Attributes:
+    config: config file and its argument.
+    dataset: name of a dataset that is drawn, not downloaded.
+    settings: config key -> value.
+  """
+
+  config: str
+  dataset: str
+  settings: Mapping[str, Any]
+
+  def overrides(self, data_dir, **settings):
+    """Writes the arguments of a command; `optimizer__b1` stands for optimizer.b1."""
+    given = {name.replace("__", "."): value for name, value in settings.items()}
+    values = {**_SETTINGS, **self.settings, "data.data_dir": data_dir, **given}
+    return [f"--config.{key}={value}" for key, value in values.items()]
+
+
+_SETTINGS = {
+  "model.scan": False,
+  "model.drop_path_rate": 0.3,
+  "data.num_processes": 0,
+  "epochs": 1.0,
+  "optimizer.warmup_epochs": 0.1,
+  "log.every_steps": 1,
+}
+TASKS = {
+  "classification": SmallTask(
+    "configs/digits.py:variant=nano_7x7,runlocal",
+    "digits",
+    {"data.image_size": 16, "data.crop_padding": 2, "mix.group_size": 8},
+  ),
+  "segmentation": SmallTask(
+    "configs/shapes_segmentation.py:variant=nano_7x7",
+    "shapes",
+    {
+      "data.image_size": 32,
+      "data.batch_size": 8,
+      "data.eval_batch_size": 8,
+      "data.train_split": "train[:176]",
+      "data.eval_split": "test[:11]",
+      "segmentation.channels": 8,
+      "segmentation.auxiliary_channels": 4,
+      "segmentation.long_side": 32,
+      "segmentation.short_side": 32,
+    },
+  ),
+}
