@@ -164,7 +164,8 @@ def test_the_command_converts(official, variables, tmp_path, capfd):
   assert became["head/norms/norm_2/scale"] == "module.backbone.norm2.weight"
   loaded = load_task_model(str(out))
   assert_same(loaded.variables, variables)
-  assert (loaded.class_names, loaded.task.num_classes, loaded.task.image_size) == (NAMES, 6, 32)
+  assert (loaded.class_names, loaded.task.num_classes) == (NAMES, 6)
+  assert loaded.task.schema["image"].shape == (32, 32, 3)
   metadata = json.loads(out.read_bytes()[8:].split(b'"__metadata__":')[1].split(b"},")[0] + b"}")
   assert metadata["task"] == '"segmentation"'
   assert json.loads(metadata["settings"])["fusion"] == "7x7"
@@ -258,7 +259,9 @@ def test_published_networks_are_told_by_their_shapes(name, filters, side, monkey
   assert read.overrides == ({"filters": list(filters)} if filters else {}) or read.overrides == (
     {"filters": filters} if filters else {}
   )
-  assert read.settings == {"channels": 512, "fusion": "conv", "auxiliary_channels": 256}
+  sides = {"long_side": 2560, "short_side": 640} if side == 640 else {}
+  heads = {"channels": 512, "fusion": "conv", "auxiliary_channels": 256}
+  assert read.settings == heads | sides
 
 
 @pytest.mark.parametrize("prefix", ["backbone.", ""])

@@ -105,11 +105,14 @@ def network_from_mmseg(
     lambda leaf: np.ascontiguousarray(leaf, np.float32), variables_from_mmseg(given)
   )
   params = found.pop("params")
+  crop = _CROPS.get(fields["base_dim"], _CROP)
+  if num_classes and crop != _CROP:
+    settings |= {"long_side": 4 * crop, "short_side": crop}  # of the images that it was tested on
   return Converted(
     variant,
     overrides,
     num_classes,
-    _CROPS.get(fields["base_dim"], _CROP),
+    crop,
     params,
     _by_path(given, sources),
     task=_TASK if num_classes else NO_TASK,
