@@ -25,7 +25,7 @@ ALLOWED = {
   "wording": set(),
   "ops": set(),
   "models": {"ops"},
-  "convert": {"models"},
+  "convert": {"dense", "models"},
   "data": set(),
   "parallel": {"models"},
   "checkpoints": {"models", "parallel"},

@@ -10,6 +10,7 @@ import pytest
 from flax import traverse_util
 from PIL import Image
 from postcard import NAME, Postcard
+from sources import start_of
 
 import hornet_jax
 from hornet_jax import Execution, create_model, list_models, register, reset_classifier
@@ -149,7 +150,7 @@ def test_another_head_and_another_image_size():
   model = create_model(NAME, num_classes=3, grid=8)
   initial = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes_of(model, 32))
 
-  new, notes = initialize_from(model, initial, source, ["x", "y", "z"])
+  new, notes = initialize_from(model, initial, *start_of(source), ["x", "y", "z"])
   assert notes == [
     "new head: the classes are others",
     "positions resized from (4, 4, 8) to (8, 8, 8)",
@@ -157,7 +158,9 @@ def test_another_head_and_another_image_size():
   assert new["addressee"]["kernel"].shape == (8, 3)
   assert not new["addressee"]["kernel"].any()
   np.testing.assert_array_equal(new["between"]["fc1"]["kernel"], params["between"]["fc1"]["kernel"])
-  taken, _ = initialize_from(model, initial, source, ["x", "y", "z"], np.array([3, 0, 1]))
+  taken, _ = initialize_from(
+    model, initial, *start_of(source), ["x", "y", "z"], np.array([3, 0, 1])
+  )
   for leaf in ("kernel", "bias"):
     expected = params["addressee"][leaf][..., [3, 0, 1]]
     np.testing.assert_array_equal(taken["addressee"][leaf], expected)

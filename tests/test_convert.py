@@ -11,6 +11,7 @@ import safetensors.numpy
 from flax import traverse_util
 from golden_data import Golden, assert_close, official_key
 from keras_files import write_keras_file
+from sources import start_of
 from torch_files import official_checkpoint, write_torch_file
 
 import hornet_jax
@@ -29,7 +30,8 @@ from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, list_models
 from hornet_jax.pretrained.class_map import read_class_map
 from hornet_jax.pretrained.initialize import initialize_from
-from hornet_jax.pretrained.model_io import spec_of_checkpoint, to_pretrained
+from hornet_jax.pretrained.model_io import to_pretrained
+from hornet_jax.pretrained.spec import spec_of_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +172,7 @@ def test_fine_tuning_takes_rows_of_the_head_and_resizes_filters(golden, official
   model = source.model.clone(num_classes=3, filters=filters)
   params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
   class_map = read_class_map("tests/golden/torch_class_map.pth")
-  new, notes = initialize_from(model, params, source, ["a", "b", "c"], class_map)
+  new, notes = initialize_from(model, params, *start_of(source), ["a", "b", "c"], class_map)
   for name in ("kernel", "bias"):
     expected = source.params["head"][name][..., [5, 2, 9]]
     np.testing.assert_array_equal(new["head"][name], expected)
@@ -182,16 +184,17 @@ def test_fine_tuning_takes_rows_of_the_head_and_resizes_filters(golden, official
   # A head whose classes have WordNet ids needs no map; other names may mean anything.
   ids = [f"n0000000{k}" for k in range(10)]
   named = source._replace(preprocessing=dataclasses.replace(source.preprocessing, class_names=ids))
-  by_id, notes = initialize_from(model, params, named, [ids[5], ids[2], ids[9]])
+  by_id, notes = initialize_from(model, params, *start_of(named), [ids[5], ids[2], ids[9]])
   np.testing.assert_array_equal(by_id["head"]["kernel"], new["head"]["kernel"])
   assert "head: 3 of 10 classes, by WordNet id" in notes
-  some, notes = initialize_from(model, params, named, [ids[5], "n99999999", ids[9]])
+  some, notes = initialize_from(model, params, *start_of(named), [ids[5], "n99999999", ids[9]])
   expected = np.array(params["head"]["kernel"])
   expected[:, [0, 2]] = source.params["head"]["kernel"][:, [5, 9]]
   np.testing.assert_array_equal(some["head"]["kernel"], expected)
-  assert "head: 1 classes are not there and start anew: n99999999, ..." in notes
+  assert "head: 1 classes are not there and start anew: n99999999" in notes
   assert (
-    "new head: the classes are others" in initialize_from(model, params, source, ["5", "2", "9"])[1]
+    "new head: the classes are others"
+    in initialize_from(model, params, *start_of(source), ["5", "2", "9"])[1]
   )
   for wrong, message in (
     ([1, 2], "got 2"),
@@ -199,11 +202,11 @@ def test_fine_tuning_takes_rows_of_the_head_and_resizes_filters(golden, official
     ([1, 1, 2], "got some twice"),
   ):
     with pytest.raises(InputError, match=f"3 different numbers below 10, {message}"):
-      initialize_from(model, params, source, ["a", "b", "c"], np.array(wrong))
+      initialize_from(model, params, *start_of(source), ["a", "b", "c"], np.array(wrong))
   plain = create_model("hornet_nano_7x7", num_classes=3)
   seven = jax.eval_shape(plain.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
   with pytest.raises(InputError, match=r"and \d+ more"):
-    initialize_from(plain, seven, source, ["a", "b", "c"])
+    initialize_from(plain, seven, *start_of(source), ["a", "b", "c"])
 
 
 def test_class_maps_of_every_kind(tmp_path):

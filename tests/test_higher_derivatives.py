@@ -12,7 +12,8 @@ from golden_data import assert_close
 import hornet_jax
 from hornet_jax import create_model
 from hornet_jax.models import global_filter, layers
-from hornet_jax.pretrained.model_io import ModelSpec, write_model
+from hornet_jax.pretrained.spec import ModelSpec
+from hornet_jax.pretrained.weights_file import write_model
 
 # Both kinds of filter, whose spectrum is resized, and a stage of two blocks. What is compiled grows
 # with the taps of a filter and with the blocks.

@@ -20,7 +20,9 @@ from hornet_jax.data.image_files import find_images
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS
-from hornet_jax.pretrained.model_io import ModelSpec, load, write_model
+from hornet_jax.pretrained.model_io import load
+from hornet_jax.pretrained.spec import ModelSpec
+from hornet_jax.pretrained.weights_file import write_model
 
 DATA = {
   "image_size": 16,

@@ -23,11 +23,14 @@ from hornet_jax.data.prepare import prepare
 from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
 from hornet_jax.data.windows import Windows, scalings
 from hornet_jax.errors import InputError
+from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.parallel.mesh import make_mesh
+from hornet_jax.pretrained.task_model import load_task_model
 from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, Segmentation, get_task
 from hornet_jax.tasks.mean_iou import count_confusion
 from hornet_jax.tasks.shown_masks import palette
+from hornet_jax.train.initial_state import InitialState
 from hornet_jax.train.run import train
 from hornet_jax.train.trainer import Trainer
 
@@ -277,6 +280,56 @@ def test_a_dataset_must_say_how_large_its_images_are():
   fitted = TASK.for_evaluation(sized)
   assert fitted.largest_size == (100, 70)
   assert fitted.eval_schema["mask"].shape == (128, 70)  # whole blocks of rows
+
+
+def test_its_file_is_the_run(run, tmp_path, capfd):
+  """Its predictions are the same bit for bit."""
+  workdir, _ = run
+  file, image = tmp_path / "shapes.safetensors", tmp_path / "scene.png"
+  assert main(["export", f"--workdir={workdir}", f"--out={file}"]) == 0
+  image.write_bytes(encode_png(make_scene(1, 0).image))
+  said = []
+  for path in (workdir, file):
+    capfd.readouterr()
+    assert main(["predict", str(image), f"--workdir={path}", "--json"]) == 0
+    said.append(capfd.readouterr().out)
+  assert said[0] == said[1]
+  first, second = load_task_model(str(workdir)), load_task_model(str(file))
+  assert first.model == second.model
+  assert first.class_names == second.class_names
+  assert dataclasses.replace(second.task, augmentation=None) == dataclasses.replace(
+    first.task, augmentation=None
+  )
+  jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+def test_another_run_starts_from_it(run, config):
+  """With other classes: columns go by name, all else is kept, statistics too."""
+  workdir, _ = run
+  names = ["box", "disc", "background"]
+  settings = {
+    **config,
+    "init": {**config["init"], "checkpoint": str(workdir)},
+    "model": {**config["model"], "scan": True},
+  }
+  trainer = Trainer(settings, make_mesh(jax.devices()[:1], 1), num_classes=3, num_examples=16)
+  initial = InitialState(trainer, names)
+  initial.check()
+  state, notes = initial.create()
+  assert notes == [
+    f"starting from {workdir}",
+    "head: 1 classes are not there and start anew: disc",
+    "head: 2 of 4 classes, by name",
+  ]
+  given = load_task_model(str(workdir)).variables
+  taken = unstack_blocks(jax.device_get(state.variables()))
+  jax.tree.map(np.testing.assert_array_equal, taken["batch_stats"], given["batch_stats"])
+  jax.tree.map(
+    np.testing.assert_array_equal, taken["params"]["backbone"], given["params"]["backbone"]
+  )
+  for head in ("decode", "auxiliary"):
+    old, new = (v["params"]["head"][head]["classify"]["conv_seg"]["bias"] for v in (given, taken))
+    np.testing.assert_array_equal(new[[0, 2]], old[[CLASS_NAMES.index("box"), 0]])
 
 
 def test_what_it_shows(run):

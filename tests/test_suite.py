@@ -24,7 +24,9 @@ from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models.execution import Execution
-from hornet_jax.pretrained.model_io import ModelSpec, PretrainedModel, write_model
+from hornet_jax.pretrained.model_io import PretrainedModel
+from hornet_jax.pretrained.spec import ModelSpec
+from hornet_jax.pretrained.weights_file import write_model
 from hornet_jax.suite.run import Suite
 from hornet_jax.suite.scores import ALEXNET_ERRORS, read_real_labels
 from hornet_jax.suite.sets import SETS

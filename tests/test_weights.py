@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from etils import epath
+from sources import start_of
 from test_train import load as load_config  # noqa: F401
 
 import hornet_jax
@@ -18,7 +19,9 @@ from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
 from hornet_jax.errors import InputError
 from hornet_jax.pretrained.initialize import initialize_from
-from hornet_jax.pretrained.model_io import export
+from hornet_jax.pretrained.model_io import export, read_weights
+from hornet_jax.pretrained.spec import ModelSpec
+from hornet_jax.pretrained.weights_file import write_model
 from hornet_jax.runs.records import read_records
 from hornet_jax.train.run import train
 from hornet_jax.train.set_up import set_up
@@ -88,7 +91,7 @@ def test_files_that_are_none(run, tmp_path):
   broken.write_bytes(safetensors.numpy.save({"a": np.zeros(1)}, metadata))
   with pytest.raises(InputError, match=r"must be a file that `hornet export` wrote"):
     hornet_jax.load(broken)
-  with pytest.raises(InputError, match=r"must end in \.safetensors"):
+  with pytest.raises(InputError, match=r"must end in \.safetensors or \.pth"):
     export(run, epath.Path(tmp_path / "weights.npz"))
   with pytest.raises(InputError, match="must be a folder that can be written"):
     export(run, epath.Path(broken / "below" / "weights.safetensors"))
@@ -156,14 +159,14 @@ def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
   source = hornet_jax.load(run)
   model = source.model.clone(num_classes=3, filters=("7x7", (4, 3)))
   params = jax.jit(model.init)(jax.random.key(1), np.zeros((1, 8, 8, 3), np.float32))["params"]
-  new, notes = initialize_from(model, params, source, ["a", "b", "c"])
+  new, notes = initialize_from(model, params, *start_of(source), ["a", "b", "c"])
   jax.tree.map(np.testing.assert_array_equal, new["head"], params["head"])
   jax.tree.map(np.testing.assert_array_equal, new["stem"], source.params["stem"])
   assert new["stage_1"]["block_0"]["gnconv"]["dwconv"]["filter_re"].shape[:2] == (4, 3)
   assert "new head: the classes are others" in notes
   assert sum("resized from" in note for note in notes) == 2
   same, notes = initialize_from(
-    source.model, source.params, source, source.preprocessing.class_names
+    source.model, source.params, *start_of(source), source.preprocessing.class_names
   )
   assert notes == []
   jax.tree.map(np.testing.assert_array_equal, same, source.params)
@@ -171,10 +174,10 @@ def test_start_from_another_run(run, load_config, tmp_path):  # noqa: F811
   other = source.model.clone(base_dim=16, num_classes=3)
   params = jax.eval_shape(other.init, jax.random.key(1), np.zeros((1, 16, 16, 3)))["params"]
   with pytest.raises(InputError, match=r"is \(8,\) instead of \(16,\);.* and \d+ more\."):
-    initialize_from(other, params, source, ["a", "b", "c"])
+    initialize_from(other, params, *start_of(source), ["a", "b", "c"])
   params = {name: tree for name, tree in source.params.items() if name != "norm"}
   with pytest.raises(InputError, match="norm/bias is left over"):
-    initialize_from(source.model, params, source, ["a", "b", "c"])
+    initialize_from(source.model, params, *start_of(source), ["a", "b", "c"])
 
 
 @pytest.mark.slow
@@ -211,15 +214,16 @@ def moment_paths(trainer):
   return {jax.tree_util.keystr(path) for path, _ in leaves}
 
 
-def test_a_model_with_more_than_parameters_is_not_put_into_a_file(monkeypatch, tmp_path):
-  """Batch statistics would be lost: neither a file nor `load` leaves them out silently."""
-  variables = {"params": {}, "batch_stats": {}}
-  name = "hornet_jax.pretrained.model_io"
-  monkeypatch.setattr(f"{name}._spec_of_run", lambda workdir: None)
-  monkeypatch.setattr(f"{name}.load_variables", lambda *_: (1, variables, variables))
-  for use in (
-    lambda: hornet_jax.load(tmp_path),
-    lambda: export(epath.Path(tmp_path), epath.Path(tmp_path / "m.safetensors")),
-  ):
-    with pytest.raises(InputError, match="also has batch_stats, for which files have no place"):
-      use()
+def test_what_a_model_has_beside_parameters_is_kept(tmp_path):
+  """Batch statistics come back; `load`, which has no place for them, does not leave them out."""
+  data = {"image_size": 8, "eval_crop_fraction": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
+  spec = ModelSpec({"variant": "hornet_nano_7x7", "dtype": "float32"}, data, ["a", "b"])
+  params = {"head": {"bias": np.arange(2.0, dtype=np.float32)}}
+  state = {"batch_stats": {"head": {"mean": np.ones(3, np.float32)}}}
+  file = epath.Path(tmp_path) / "m.safetensors"
+  write_model(file, spec, params, {"step": "1"}, state)
+  again = read_weights(file)
+  jax.tree.map(np.testing.assert_array_equal, again.variables, {"params": params, **state})
+  assert again.spec.class_names == ["a", "b"]
+  with pytest.raises(InputError, match="all that it has: it also has batch_stats"):
+    hornet_jax.load(file)

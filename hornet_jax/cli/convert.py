@@ -17,15 +17,17 @@ from hornet_jax.cost.count import count_params
 from hornet_jax.errors import InputError
 from hornet_jax.files import write_file
 from hornet_jax.paths import expanded
-from hornet_jax.pretrained.model_io import check_file, spec_of_checkpoint, write_model
+from hornet_jax.pretrained.spec import CLASSIFICATION
+from hornet_jax.pretrained.weights_file import check_file, weights_of_checkpoint, write_model
 from hornet_jax.wording import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "file",
-    help="official or mmpretrain .pth, keras_cv_attention_models .h5, timm's model.safetensors, "
-    f"timm:NAME for the model of that name on its hub, or one of {', '.join(PUBLISHED)}",
+    help="official, mmpretrain or mmseg .pth, keras_cv_attention_models .h5, timm's "
+    "model.safetensors, timm:NAME for the model of that name on its hub, or one of "
+    f"{', '.join(PUBLISHED)}",
   )
   parser.add_argument("--out", required=True, help="file to write, such as model.safetensors")
   parser.add_argument(
@@ -68,20 +70,34 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
       write_file(epath.Path(args.report), "".join(f"{line}\n" for line in error.problems))
     raise
-  spec, params = spec_of_checkpoint(checkpoint, args.image_size)
+  weights = weights_of_checkpoint(checkpoint, args.image_size)
   with path.open("rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   notes = {"source": path.name, "source_sha256": digest, "source_weights": args.weights}
-  write_model(out, spec, params, notes)
+  write_model(out, weights.spec, weights.params, notes, weights.state)
   if args.report:
     write_file(epath.Path(args.report), f"{_report(checkpoint)}\n")
-  print(f"{path.name}: {in_words(checkpoint.variant, checkpoint.overrides)}")
-  print(
-    f"{count_params(params):,} parameters, {counted(checkpoint.num_classes, 'class')}, "
-    f"sha256 {digest[:16]}"
-  )
-  print(f"{out}: `hornet_jax.load`, `hornet predict --workdir` and `hornet train --init` read it")
+  print(f"{path.name}: {_found(checkpoint)}")
+  classes = f", {counted(checkpoint.num_classes, 'class')}" if checkpoint.task else ""
+  print(f"{count_params(checkpoint.params):,} parameters{classes}, sha256 {digest[:16]}")
+  readers = "`hornet predict --workdir` and `hornet train --init` read it"
+  if not checkpoint.task:
+    readers = "`hornet train --init` reads it, for a run of segmentation"
+  elif checkpoint.task == CLASSIFICATION:
+    readers = f"`hornet_jax.load`, {readers}"
+  print(f"{out}: {readers}")
   return 0
+
+
+def _found(checkpoint: Converted) -> str:
+  """Says what a file holds."""
+  model = in_words(checkpoint.variant, checkpoint.overrides)
+  if checkpoint.task == CLASSIFICATION:
+    return model
+  if not checkpoint.task:
+    return f"the backbone {model}, and the norms of its levels"
+  settings = ", ".join(f"{key} {value}" for key, value in checkpoint.settings.items())
+  return f"{checkpoint.task}, {model}; {settings}"
 
 
 def _report(checkpoint: Converted) -> str:
@@ -93,7 +109,8 @@ def _report(checkpoint: Converted) -> str:
       f"{np.mean(leaf):.6g}",
       f"{np.std(leaf):.6g}",
     ]
-    for path, leaf in traverse_util.flatten_dict(checkpoint.params, sep="/").items()
+    for tree in (checkpoint.params, checkpoint.state)
+    for path, leaf in traverse_util.flatten_dict(tree, sep="/").items()
   ]
   headers = ["in the file", "here", "shape", "mean", "std"]
   return tabulate(rows, headers=headers, disable_numparse=True)

@@ -17,13 +17,8 @@ from hornet_jax.data.datasets import find_prepared, open_split
 from hornet_jax.data.imagenet_classes import synsets
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.pretrained.class_map import read_class_map
-from hornet_jax.pretrained.model_io import (
-  ModelSpec,
-  evaluation_settings,
-  is_one_file,
-  read_model,
-  to_pretrained,
-)
+from hornet_jax.pretrained.model_io import is_one_file, read_model, to_pretrained
+from hornet_jax.pretrained.spec import ModelSpec, evaluation_settings
 from hornet_jax.suite.run import Suite
 from hornet_jax.suite.scores import read_real_labels
 from hornet_jax.suite.sets import REAL, SETS

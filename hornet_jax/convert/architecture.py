@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hornet_jax.convert.official import official_shapes
+from hornet_jax.convert.to_official import official_from_params, zeros_of
 from hornet_jax.models import VARIANTS, Architecture, HorNet, create_model, get_variant
 
 _NUM_STAGES = 4
@@ -87,11 +87,24 @@ def problems_of(
   model = create_model(variant, num_classes=num_classes, **overrides)
   size = get_variant(variant).image_size
   images = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
-  wanted = official_shapes(jax.eval_shape(model.init, jax.random.key(0), images)["params"])
+  params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+  wanted = official_from_params(zeros_of(params))
+  return misfits(state_dict, {name: value.shape for name, value in wanted.items()})
+
+
+def misfits(
+  state_dict: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+  """Lists each array that is missing, left over, of another shape or not finite.
+
+  Args:
+    state_dict: arrays by name.
+    wanted: names and shapes that they should have; a 1x1 convolution may be a linear layer.
+  """
   problems = [f"{name} is missing" for name in wanted.keys() - state_dict.keys()]
   problems += [f"{name} is left over" for name in state_dict.keys() - wanted.keys()]
   for name, value in state_dict.items():
-    if name in wanted and _without_ones(value.shape) != wanted[name]:
+    if name in wanted and _without_ones(value.shape) != _without_ones(wanted[name]):
       problems.append(f"{name} is {value.shape} instead of {wanted[name]}")
     elif not np.isfinite(value).all():
       problems.append(f"{name} is not finite")

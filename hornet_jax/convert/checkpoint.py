@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from hornet_jax.convert.converted import Converted, MismatchError, in_words, lis
 from hornet_jax.convert.keras_cv_attention_models import read_keras_file
 from hornet_jax.convert.mmpretrain import is_mmpretrain, official_from_mmpretrain
 from hornet_jax.convert.official import params_from_official
+from hornet_jax.convert.segmentation import is_mmseg, network_from_mmseg
 from hornet_jax.convert.timm_file import read_timm_file
 from hornet_jax.convert.torch_file import read_torch_file
 from hornet_jax.errors import InputError, unknown_name
@@ -39,7 +40,7 @@ def read_checkpoint(
   variant: str | None = None,
   any_architecture: bool = False,
 ) -> Converted:
-  """Reads an official or mmpretrain `.pth`, keras_cv_attention_models' `.h5`, timm's safetensors.
+  """Reads a `.pth` (official, mmpretrain, mmseg), keras_cv_attention_models' `.h5`, or timm's file.
 
   Args:
     path: path of the file.
@@ -59,12 +60,16 @@ def read_checkpoint(
     raise unknown_name("weights", weights, WEIGHTS)
   if path.suffix == ".safetensors":
     return read_timm_file(path, variant=variant, any_architecture=any_architecture)
-  entries = _read(path, weights)
+  entries, class_names = _read(path, weights)
+  names = [name for name, _ in entries.values()]
+  if variant is None and is_mmseg(names):
+    _check_once(path, entries)
+    return network_from_mmseg(path, entries, class_names, any_architecture=any_architecture)
+  rename = official_from_mmpretrain if is_mmpretrain(names) else str
+  entries = {source: (rename(name), value) for source, (name, value) in entries.items()}
+  _check_once(path, entries)
   sources = {official: source for source, (official, _) in entries.items()}
   state_dict = dict(entries.values())
-  if len(state_dict) < len(entries):
-    twice = sorted(source for source, (name, _) in entries.items() if sources[name] != source)
-    raise InputError(f"{path} must hold each array once: {', '.join(twice[:20])} twice.")
   fields = read_fields(state_dict)
   own = any_architecture and variant is None and is_whole(fields)
   name = variant or nearest_variant(fields)
@@ -79,14 +84,40 @@ def read_checkpoint(
   return Converted(name, overrides, num_classes, size, params, _by_path(sources, state_dict))
 
 
-def _read(path: pathlib.Path, weights: str) -> dict[str, tuple[str, np.ndarray]]:
-  """Reads the arrays: name in the file -> (official name, array in official layout)."""
+def _read(
+  path: pathlib.Path, weights: str
+) -> tuple[dict[str, tuple[str, np.ndarray]], Sequence[str]]:
+  """Reads the arrays, name in the file -> (name, array), and the names of classes, if any."""
   if path.suffix == ".h5":
-    return read_keras_file(path)
-  tensors = read_torch_file(path, lambda content: _select(content, weights, path))
-  names = {name: _WRAPPERS.sub("", name) for name in tensors}
-  rename = official_from_mmpretrain if is_mmpretrain(names.values()) else str
-  return {name: (rename(names[name]), value) for name, value in tensors.items()}
+    return read_keras_file(path), ()
+  class_names: list[str] = []
+
+  def select(content: Any) -> dict[str, Any]:
+    class_names.extend(_class_names(content))
+    return _select(content, weights, path)
+
+  tensors = read_torch_file(path, select)
+  entries = {name: (_WRAPPERS.sub("", name), value) for name, value in tensors.items()}
+  return entries, class_names
+
+
+def _class_names(content: Any) -> Sequence[str]:
+  """Finds the names of classes as mmseg keeps them: of versions before 1.0, and from it on."""
+  meta = content.get("meta") if isinstance(content, Mapping) else None
+  if not isinstance(meta, Mapping):
+    return ()
+  described = meta.get("dataset_meta")
+  names = described.get("classes") if isinstance(described, Mapping) else meta.get("CLASSES")
+  if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+    return names
+  return ()
+
+
+def _check_once(path: pathlib.Path, entries: Mapping[str, tuple[str, np.ndarray]]) -> None:
+  last = {name: source for source, (name, _) in entries.items()}
+  twice = sorted(source for source, (name, _) in entries.items() if last[name] != source)
+  if twice:
+    raise InputError(f"{path} must hold each array once: {', '.join(twice[:20])} twice.")
 
 
 def _num_classes(state_dict: Mapping[str, np.ndarray], missing: int) -> int:

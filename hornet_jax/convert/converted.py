@@ -8,6 +8,8 @@ from flax import traverse_util
 
 from hornet_jax.errors import InputError
 
+NO_TASK = ""
+"""The task of weights that no head of a task comes with: of a backbone and its level norms."""
 _LISTED = 20
 
 
@@ -21,8 +23,12 @@ class Converted:
     num_classes: width K of its head; 0 for none.
     image_size: side of the variant's images in pixels.
     params: parameter tree of this package, float32.
-    sources: path in the tree -> name in the file of the array that it was made of.
+    sources: path, as `write_model` has it -> name in the file of the array that it was made of.
     data: settings of the preprocessing that come with the file, with keys of `config.data`.
+    task: name of the task of its head, or `NO_TASK`.
+    settings: settings of that head, with keys of the config's section of the task.
+    state: its other collections, such as batch statistics; empty where it has none.
+    class_names: names of the classes, where the file has them; empty where not.
   """
 
   variant: str
@@ -32,6 +38,10 @@ class Converted:
   params: dict[str, Any]
   sources: dict[str, str]
   data: dict[str, Any] = dataclasses.field(default_factory=dict)
+  task: str = "classification"
+  settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  state: dict[str, Any] = dataclasses.field(default_factory=dict)
+  class_names: tuple[str, ...] = ()
 
 
 class MismatchError(InputError):

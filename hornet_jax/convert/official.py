@@ -59,42 +59,6 @@ def params_from_official(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
   return traverse_util.unflatten_dict(flat, sep=".")
 
 
-def official_shapes(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-  """Returns official names and shapes of a model; 1x1 convolutions are linear layers (out, in).
-
-  Args:
-    params: parameter tree of arrays, or of their shapes, as `params_from_official` gives them.
-  """
-  shapes = {}
-  for path, leaf in traverse_util.flatten_dict(dict(params)).items():
-    *modules, name = path
-    shape, module = leaf.shape, _official_module(".".join(modules))
-    if name in ("filter_re", "filter_im"):
-      name, shape = "complex_weight", (shape[2], *shape[:2], 2)
-    elif name == "kernel":
-      name, shape = "weight", (*shape[:-3:-1], *shape[:-2])
-    elif name == "scale":
-      name = "" if module.endswith(("gamma1", "gamma2")) else "weight"
-    shapes[f"{module}.{name}".rstrip(".")] = shape
-  return shapes
-
-
-def _official_module(path: str) -> str:
-  """Inverts `_rename`, for layer scales as well."""
-  for pattern, theirs in (
-    (r"^stem\.conv$", "downsample_layers.0.0"),
-    (r"^stem\.norm$", "downsample_layers.0.1"),
-    (r"^downsample_(\d)\.norm$", r"downsample_layers.\1.0"),
-    (r"^downsample_(\d)\.conv$", r"downsample_layers.\1.1"),
-    (r"\bstage_(\d+)\.block_(\d+)\b", r"stages.\1.\2"),
-    (r"\bpws_(\d+)\b", r"pws.\1"),
-    (r"\bmlp\.fc([12])\b", r"pwconv\1"),
-    (r"\blayer_scale([12])\b", r"gamma\1"),
-  ):
-    path = re.sub(pattern, theirs, path)
-  return path
-
-
 def _rename(path: str) -> str:
   for pattern, replacement in _MODULES:
     if re.match(pattern, path):

@@ -1,5 +1,6 @@
 """What segmentation puts on a backbone: norms of the levels, the head, and an auxiliary head."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ from hornet_jax.dense.fcn_head import FcnHead
 from hornet_jax.dense.level_norms import LevelNorms
 from hornet_jax.dense.uper_head import UperHead
 from hornet_jax.models.execution import Execution
+from hornet_jax.models.param_info import ParamInfo, layer_param_info
 
 
 class SegmentationHead(nn.Module):
@@ -49,3 +51,8 @@ class SegmentationHead(nn.Module):
     if self.auxiliary is not None:
       found["auxiliary"] = self.auxiliary(maps[self.auxiliary_level], train, keys)
     return found
+
+  def param_info(self, path: str) -> ParamInfo:
+    """Tells what a parameter is, by its path in this module: all but classifiers are neck."""
+    is_head = "/classify/" in path
+    return dataclasses.replace(layer_param_info(path), head=is_head, neck=not is_head)

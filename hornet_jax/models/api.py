@@ -55,8 +55,8 @@ class Architecture(Protocol):
   names, such as `layer_0`, are left alone; `stacks` then returns nothing. "Blocks apart" means
   that each has parameters of its own, not stacked.
 
-  Parameters are all that files of weights hold. A model with other collections, such as batch
-  statistics, trains, and is evaluated and used from its workdir; it is not exported.
+  Files of weights hold other collections, such as batch statistics, beside the parameters;
+  `hornet_jax.load` takes models without any.
 
   Attributes:
     num_classes: number of classes K; 0 for no head.

@@ -20,7 +20,9 @@ class Headed(nn.Module):
 
   Attributes:
     backbone: feature maps of an architecture; what comes after the last of them is not there.
-    head: module that is called with the named feature maps, `train` and `keys`.
+    head: module that is called with the named feature maps, `train` and `keys`; one that
+      is more than a layer that makes classes says so by a method `param_info`, like that of an
+      architecture.
     execution: the way in which the backbone is computed.
     num_classes: 0, as it does not classify images.
   """
@@ -57,11 +59,13 @@ class Headed(nn.Module):
     return {f"{_BACKBONE}/{path}": depth for path, depth in self.backbone.model.stacks().items()}
 
   def param_info(self, path: str) -> ParamInfo:
-    """Tells what a parameter is: the backbone knows its own, the head has ordinary layers."""
+    """Tells what a parameter is: the backbone knows its own, and so may the head."""
     part, _, rest = path.partition("/")
     if part == _BACKBONE:
       return self.backbone.model.param_info(rest)
-    return dataclasses.replace(layer_param_info(path), head=True)
+    if describe := getattr(self.head, "param_info", None):
+      return describe(rest)
+    return dataclasses.replace(layer_param_info(rest), head=True)
 
   def adapt(self, path: str, value: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     """Resizes what the backbone resizes."""

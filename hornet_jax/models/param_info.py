@@ -37,8 +37,10 @@ class ParamInfo:
     fan_in_axis: axis of a matrix that its product with the activations sums over, counted from
       the end, such as -2 of a kernel [in, out]; None for anything else. FSDP cuts the array along
       it.
-    head: whether it belongs to the classifier's head, which is computed in float32 and replaced
-      where the classes are others; its last axis is that of the classes.
+    head: whether it belongs to a layer that makes classes, which is computed in float32 and
+      replaced where the classes are others; its last axis is that of the classes.
+    neck: whether it belongs to what a task has between backbone and such layers: it stays where
+      the classes are others.
     layer: number of its layer for layer decay, from 0; None where the architecture has none.
     num_layers: number of layers for layer decay; 0 where the architecture has none.
     stage: number of its stage, from 1; 0 for what lies before and between stages; None for what
@@ -48,9 +50,15 @@ class ParamInfo:
   role: Role
   fan_in_axis: int | None = None
   head: bool = False
+  neck: bool = False
   layer: int | None = None
   num_layers: int = 0
   stage: int | None = None
+
+  @property
+  def of_task(self) -> bool:
+    """Tells whether a task put it on the backbone, so that another task has no such parameter."""
+    return self.head or self.neck
 
 
 ParamInfoOf = Callable[[str], ParamInfo]

@@ -1,5 +1,6 @@
 """A class map tells which output of a trained head stands for which class of another dataset."""
 
+import collections
 import pathlib
 import re
 from collections.abc import Sequence
@@ -12,21 +13,27 @@ from hornet_jax.errors import InputError
 _SYNSET = re.compile(r"n\d{8}")
 
 
-def map_by_synset(class_names: Sequence[str], source_names: Sequence[str]) -> np.ndarray | None:
-  """Finds the number of each class among the classes of a trained head, by WordNet id.
+def map_by_name(
+  class_names: Sequence[str], source_names: Sequence[str]
+) -> tuple[np.ndarray, str] | None:
+  """Finds the number of each class among the classes of a trained head, by what they are called.
 
   Args:
     class_names: names of the K classes, in the order of the labels.
     source_names: names of the head's classes, in the order of its logits.
 
   Returns:
-    Class map, int64 [K], -1 for a class that the head does not have. None where it has none of
-    them, or names are no WordNet ids: other names, such as "3", may mean anything.
+    Class map, int64 [K], -1 for a class that the head does not have, or has twice, and what the
+    classes were found by: WordNet ids where all are such. None where it has none of them, or a name
+    is a number, which may mean anything.
   """
-  numbers = {name: k for k, name in enumerate(source_names) if _SYNSET.fullmatch(name)}
+  counts = collections.Counter(source_names)
+  numbers = {name: k for k, name in enumerate(source_names) if counts[name] == 1}
   found = np.array([numbers.get(name, -1) for name in class_names], np.int64)
-  known = all(_SYNSET.fullmatch(name) for name in class_names) and (found >= 0).any()
-  return found if known else None
+  if any(name.isdecimal() for name in class_names) or not (found >= 0).any():
+    return None
+  by_id = all(_SYNSET.fullmatch(name) for name in class_names)
+  return found, "WordNet id" if by_id else "name"
 
 
 def check_class_map(class_map: np.ndarray, num_classes: int, source_classes: int) -> None:

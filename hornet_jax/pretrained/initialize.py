@@ -1,4 +1,4 @@
-"""This module gives a run the parameters of a trained model to start from."""
+"""This module takes parameters of a trained model for a run with other classes or images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +11,7 @@ from hornet_jax.convert.converted import differences, listed
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture, adapt_stem
 from hornet_jax.models.param_info import Role
-from hornet_jax.pretrained.class_map import check_class_map, map_by_synset
-from hornet_jax.pretrained.model_io import PretrainedModel
+from hornet_jax.pretrained.class_map import check_class_map, map_by_name
 
 _NAMED = 5  # classes
 
@@ -20,23 +19,26 @@ _NAMED = 5  # classes
 def initialize_from(
   model: Architecture,
   params: Mapping[str, Any],
-  source: PretrainedModel,
+  source: Mapping[str, Any],
+  source_names: Sequence[str],
   class_names: Sequence[str],
   class_map: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-  """Takes the initial parameters of a run from a trained model.
+  """Takes the initial parameters of a run from a trained model of the same task.
 
   Parameters that depend on the image size are adapted to the run's, and a stem to its channels.
-  The head is taken over where the classes are the same, or else class by class, by `class_map` or
-  by WordNet ids; classes that the source does not have keep their initial values, as does the
-  whole head if no class is known.
+  Layers that make classes are taken over where the classes are the same, or else class by class,
+  by `class_map` or by their names; classes that the source does not have keep their initial values,
+  as do all of them if no class is known.
 
   Source: official main.py, `--finetune`.
 
   Args:
     model: model that the run trains.
-    params: initial parameters of that model, blocks apart; only values of the head are used.
-    source: trained model to start from.
+    params: initial parameters of that model, blocks apart; only values of layers that make classes
+      are used.
+    source: parameters of the trained model to start from, blocks apart.
+    source_names: names of its classes.
     class_names: names of the run's K classes.
     class_map: number of each of the run's classes in the source, int [K]; None to go by names.
 
@@ -47,31 +49,30 @@ def initialize_from(
     InputError: if a parameter is missing, left over or of another shape (the first few are
       named), or if the map does not fit.
   """
-
-  def is_head(path: str) -> bool:
-    return model.param_info(path).head
-
   wanted = traverse_util.flatten_dict(dict(params), sep="/")
-  given = traverse_util.flatten_dict(source.params, sep="/")
+  given = traverse_util.flatten_dict(dict(source), sep="/")
   notes = []
-  source_names = list(source.preprocessing.class_names)
+  source_names = list(source_names)
   by = "the class map"
   if class_map is not None:
     check_class_map(class_map, len(class_names), len(source_names))
   elif list(class_names) != source_names:
-    class_map, by = map_by_synset(class_names, source_names), "WordNet id"
+    class_map, by = map_by_name(class_names, source_names) or (None, "")
+  heads = [path for path in wanted if model.param_info(path).head]
   if class_map is not None:
     found = int(np.sum(class_map >= 0))
-    notes.append(f"head: {found} of {source.model.num_classes} classes, by {by}")
+    notes.append(f"head: {found} of {len(source_names)} classes, by {by}")
     missing = [name for name, k in zip(class_names, class_map, strict=True) if k < 0]
     if missing:
       few = ", ".join(missing[:_NAMED])
-      notes.append(f"head: {len(missing)} classes are not there and start anew: {few}, ...")
-    for path in filter(is_head, wanted):
-      given[path] = _columns(wanted[path], given[path], class_map)
+      more = ", ..." if missing[_NAMED:] else ""
+      notes.append(f"head: {len(missing)} classes are not there and start anew: {few}{more}")
+    for path in heads:
+      if path in given:  # else it is named below
+        given[path] = _columns(wanted[path], given[path], class_map)
   elif list(class_names) != source_names:
     notes.append("new head: the classes are others")
-    given |= {path: leaf for path, leaf in wanted.items() if is_head(path)}
+    given |= {path: wanted[path] for path in heads}
   for path in wanted.keys() & given.keys():
     leaf, shape = given[path], wanted[path].shape
     if model.param_info(path).role is Role.STEM and leaf.shape != shape:
@@ -86,8 +87,8 @@ def initialize_from(
   if problems:
     raise InputError(
       f"`init.checkpoint` must hold the parameters of this model: {listed(problems)}. Hint: set "
-      "`model` as that run had it; what depends on the size of images is resized by "
-      f"{type(model).__name__}.adapt."
+      "`model`, and what its task builds, as that run had it; what depends on the size of images "
+      f"is resized by {type(model).__name__}.adapt."
     )
   in_order = {path: given[path] for path in wanted}
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)

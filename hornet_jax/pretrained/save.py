@@ -17,7 +17,8 @@ from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, Architecture
 from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.paths import check_reachable, expanded
-from hornet_jax.pretrained.model_io import ModelSpec, check_file, write_model
+from hornet_jax.pretrained.spec import ModelSpec
+from hornet_jax.pretrained.weights_file import check_file, write_model
 
 _NOT_OF_THE_VARIANT = ("parent", "name", "num_classes", "execution", "in_channels")
 

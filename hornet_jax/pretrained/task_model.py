@@ -9,15 +9,14 @@ import numpy as np
 from etils import epath
 
 from hornet_jax.checkpoints.newest_valid import load_variables
-from hornet_jax.config.build import build_eval_view, build_model
 from hornet_jax.config.flat import flatten, nest
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.paths import expanded
-from hornet_jax.pretrained.model_io import check_is_weights, is_one_file, read_model
+from hornet_jax.pretrained.model_io import check_is_weights, is_one_file, read_weights
+from hornet_jax.pretrained.spec import build_spec
 from hornet_jax.runs.workdir import load_class_names, load_config
-from hornet_jax.tasks import Classification
 from hornet_jax.tasks.build import build_task
 from hornet_jax.train.presentation import Answer
 from hornet_jax.train.task import Task, ranking_key
@@ -45,21 +44,18 @@ def load_task_model(
   """Loads a model of any task, with averaged weights.
 
   Args:
-    path: workdir of a run, or a file or name of a classifier, as `hornet_jax.load` takes.
+    path: workdir of a run, or a file or name of weights of any task, see `hornet_jax.load`.
     checkpoint: checkpoint of a workdir: `"last"`, `"best"` or the number of a step.
     test_settings: values of keys that say how a trained model is tested, by their dotted names, in
       place of the run's.
 
   Raises:
-    InputError: if there is no trained model at `path`.
+    InputError: if there is no trained model at `path`, or it is a backbone without a head.
   """
   if is_one_file(path):
-    spec, params = read_model(path, checkpoint=checkpoint)
-    data, num_classes = spec.data, len(spec.class_names)
-    view = build_eval_view(data)
-    task: Task = Classification(num_classes, view, mean=data["mean"], std=data["std"])
-    model = build_model(spec.model, data, num_classes)
-    return TaskModel(task, model, {"params": params}, spec.class_names)
+    weights = read_weights(path, checkpoint=checkpoint)
+    task, model = build_spec(weights.spec, test_settings)
+    return TaskModel(task, model, weights.variables, weights.spec.class_names)
   workdir = epath.Path(expanded(path, "a path of weights"))
   check_is_weights(workdir)
   class_names = load_class_names(workdir)

@@ -20,7 +20,7 @@ from hornet_jax.data.schema import Field, batch_schema
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, replicated
-from hornet_jax.pretrained.class_map import check_class_map, map_by_synset
+from hornet_jax.pretrained.class_map import check_class_map, map_by_name
 from hornet_jax.pretrained.model_io import PretrainedModel
 from hornet_jax.suite.sets import SuiteSet
 from hornet_jax.tasks.classification import Classification
@@ -212,7 +212,7 @@ def _columns(class_names: Sequence[str], class_map: np.ndarray | None) -> np.nda
   if class_map is not None:
     check_class_map(class_map, len(wanted), len(class_names))
     return class_map
-  columns = map_by_synset(wanted, class_names)
+  columns, _ = map_by_name(wanted, class_names) or (None, "")
   if columns is None or (columns < 0).any():
     missing = wanted if columns is None else [wanted[k] for k in np.flatnonzero(columns < 0)]
     raise InputError(

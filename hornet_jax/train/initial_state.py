@@ -13,8 +13,9 @@ from hornet_jax.errors import InputError
 from hornet_jax.models.param_info import ParamInfo, map_params
 from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.pretrained.class_map import read_class_map
-from hornet_jax.pretrained.initialize import initialize_from
-from hornet_jax.pretrained.model_io import PretrainedModel, load
+from hornet_jax.pretrained.model_io import read_weights
+from hornet_jax.pretrained.spec import Weights
+from hornet_jax.pretrained.start import start_from
 from hornet_jax.train.layer_decay import check_layers
 from hornet_jax.train.trainer import Trainer
 
@@ -44,7 +45,7 @@ class InitialState:
           "fine-tune, got none. Hint: --init=WORKDIR or FILE."
         )
     if self._source is not None:
-      self._initialize(params, self._source)
+      self._initialize(self._trainer.abstract_state(), self._source)
 
   def create(self) -> tuple[TrainState, list[str]]:
     """Makes the state, on the devices, and says where it comes from, one line each.
@@ -55,29 +56,33 @@ class InitialState:
     state, source = self._trainer.create_state(), self._source
     if source is None:
       return state, []
-    params, notes = self._initialize(state.params, source)
-    params = self._trainer.place({"params": params})["params"]
+    variables, notes = self._initialize(state, source)
+    model_state = self._trainer.place(variables)
+    params = model_state.pop("params")
     # A copy: one buffer cannot be donated twice.
     ema_params = jax.tree.map(jnp.copy, params)
-    state = dataclasses.replace(state, params=params, ema_params=ema_params)
+    state = dataclasses.replace(
+      state, params=params, ema_params=ema_params, model_state=model_state
+    )
     return state, [f"starting from {self._path}", *notes]
 
   @functools.cached_property
-  def _source(self) -> PretrainedModel | None:
+  def _source(self) -> Weights | None:
     """What `init.checkpoint` names."""
     try:
-      return load(self._path) if self._path else None
+      return read_weights(self._path) if self._path else None
     except InputError as error:
       raise InputError(f"`init.checkpoint`: {error}") from error
 
-  def _initialize(self, params: Any, source: PretrainedModel) -> tuple[dict[str, Any], list[str]]:
-    """See `initialize_from`; of the initial parameters, only those of the head can stay."""
-    model = self._trainer.model
+  def _initialize(self, state: TrainState, source: Weights) -> tuple[dict[str, Any], list[str]]:
+    """See `start_from`; of the initial parameters, only those that the task adds can stay."""
+    model, config = self._trainer.model, self._trainer.config
 
-    def of_head(info: ParamInfo, leaf: Any) -> Any:
-      return leaf if info.head else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    def of_task(info: ParamInfo, leaf: Any) -> Any:
+      return leaf if info.of_task else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
-    params = unstack_blocks(map_params(of_head, model.param_info, params))
-    path = self._trainer.config["init"]["class_map"]
+    params = map_params(of_task, model.param_info, state.params)
+    variables = unstack_blocks({"params": params, **state.model_state})
+    path = config["init"]["class_map"]
     class_map = read_class_map(path) if path else None
-    return initialize_from(model, params, source, self._class_names, class_map)
+    return start_from(model, variables, config["task"], source, self._class_names, class_map)

@@ -32,8 +32,8 @@ def decay_mask(param_info: ParamInfoOf, params: Any) -> Any:
 
 
 def head_only(param_info: ParamInfoOf, params: Any) -> Any:
-  """Marks the parameters of the classifier."""
-  return map_params(lambda info, _: info.head, param_info, params)
+  """Marks the parameters of what the task puts on the backbone."""
+  return map_params(lambda info, _: info.of_task, param_info, params)
 
 
 def adamw(

@@ -124,8 +124,8 @@ OPTIMIZER: dict[str, Key] = {
   ),
   "init.class_map": Key(
     "",
-    "File with the number that each class has there (.npy, text, .pth); empty for WordNet ids, as "
-    "far as the classes are there, and a new head where they have other names.",
+    "File with the number that each class has there (.npy, text, .pth); empty for equal names, "
+    "such as WordNet ids, as far as the classes are there, and a new head where there are none.",
     official=False,
     before="",
   ),
