@@ -253,7 +253,7 @@ SEGMENTATION_FILTERS = ("7x7", "7x7", (24, 13), (12, 7))
 )
 def test_published_networks_are_told_by_their_shapes(name, filters, side, monkeypatch):
   # Of a whole network the numbers would take a gigabyte.
-  monkeypatch.setattr("numpy.ascontiguousarray", lambda leaf, dtype: leaf)
+  monkeypatch.setattr("numpy.ascontiguousarray", lambda leaf, dtype=None: leaf)
   read = published(name, filters)
   assert (read.variant, read.image_size) == (name, side)
   assert read.overrides == ({"filters": list(filters)} if filters else {}) or read.overrides == (

@@ -17,7 +17,7 @@ from hornet_jax.cost.count import count_params
 from hornet_jax.errors import InputError
 from hornet_jax.files import write_file
 from hornet_jax.paths import expanded
-from hornet_jax.pretrained.spec import CLASSIFICATION
+from hornet_jax.pretrained.spec import readers
 from hornet_jax.pretrained.weights_file import check_file, weights_of_checkpoint, write_model
 from hornet_jax.wording import counted
 
@@ -80,22 +80,17 @@ def run(args: argparse.Namespace) -> int:
   print(f"{path.name}: {_found(checkpoint)}")
   classes = f", {counted(checkpoint.num_classes, 'class')}" if checkpoint.task else ""
   print(f"{count_params(checkpoint.params):,} parameters{classes}, sha256 {digest[:16]}")
-  readers = "`hornet predict --workdir` and `hornet train --init` read it"
-  if not checkpoint.task:
-    readers = "`hornet train --init` reads it, for a run of segmentation"
-  elif checkpoint.task == CLASSIFICATION:
-    readers = f"`hornet_jax.load`, {readers}"
-  print(f"{out}: {readers}")
+  print(f"{out}: {readers(checkpoint.task)} read it")
   return 0
 
 
 def _found(checkpoint: Converted) -> str:
   """Says what a file holds."""
   model = in_words(checkpoint.variant, checkpoint.overrides)
-  if checkpoint.task == CLASSIFICATION:
-    return model
   if not checkpoint.task:
     return f"the backbone {model}, and the norms of its levels"
+  if not checkpoint.settings:
+    return model
   settings = ", ".join(f"{key} {value}" for key, value in checkpoint.settings.items())
   return f"{checkpoint.task}, {model}; {settings}"
 

@@ -5,6 +5,7 @@ import argparse
 from etils import epath
 
 from hornet_jax.pretrained.model_io import OFFICIAL_SUFFIX, export
+from hornet_jax.pretrained.spec import readers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--out",
     required=True,
     help="file to write, such as model.safetensors; model.pth for PyTorch, by the names of the "
-    "official code, and of mmseg for segmentation",
+    "official code, or of mmseg where the model has its heads",
   )
   parser.add_argument(
     "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"
@@ -28,6 +29,5 @@ def run(args: argparse.Namespace) -> int:
   if file.suffix == OFFICIAL_SUFFIX:
     print(f"{file}: `torch.load` reads it")
   else:
-    loads = "`hornet_jax.load`, " if task == "classification" else ""
-    print(f"{file}: {loads}`hornet predict --workdir` and `hornet train --init` read it")
+    print(f"{file}: {readers(task)} read it")
   return 0

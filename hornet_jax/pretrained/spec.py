@@ -69,6 +69,13 @@ def task_keys(task: str) -> list[str]:
   return [name.removeprefix(f"{task}.") for name in SCHEMA if name.startswith(f"{task}.")]
 
 
+def readers(task: str) -> str:
+  """Says in words what reads a file of weights of a task; of `NO_TASK` only a start does."""
+  start = "runs of segmentation, by `hornet train --init`,"
+  used = "`hornet predict --workdir` and `hornet train --init`"
+  return {NO_TASK: start, CLASSIFICATION: f"`hornet_jax.load`, {used}"}.get(task, used)
+
+
 def spec_of_config(config: Mapping[str, Any], class_names: Sequence[str]) -> ModelSpec:
   """Describes the model of a run.
 
