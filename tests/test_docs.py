@@ -91,6 +91,8 @@ def known_options():
     found[name] = options(parser) | {"--imports"}  # of all of them
     if "--config" in found[name]:
       found[name] |= keys
+    elif parser.get_default("takes_test_settings"):
+      found[name] |= {f"--config.{key}" for key, one in SCHEMA.items() if one.of_test}
   return found
 
 
