@@ -30,13 +30,12 @@ from hornet_jax.data.prepare import prepare
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-def pytest_configure(config):
-  """Optimises compiled code in the slow tests alone, which calculate for longer than they compile.
+def pytest_configure():
+  """Compiles sooner what is slower then, but for processes that are started as users start them.
 
   Once per process, before jax makes its devices; what a test starts inherits it.
   """
-  if "not slow" in config.option.markexpr:
-    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+  os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
 
 
 @pytest.fixture(scope="session")

@@ -170,11 +170,10 @@ def test_two_processes_equal_one(small, folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 8])
-def test_many_devices_equal_one(load, count):
+def test_two_devices_equal_one(load):
   """The same state after two steps, statistics of the global batch included."""
   states = []
-  for devices in (jax.devices()[:1], jax.devices()[:count]):
+  for devices in (jax.devices()[:1], jax.devices()[:2]):
     trainer, inputs = set_up(load(mix__rate=0.0, optimizer__clip_norm=0.0), devices)
     state, step = trainer.create_state(), trainer.compile_train_step()
     batches, rows = inputs.train_batches(0), trainer.config["data"]["batch_size"]
