@@ -10,8 +10,9 @@ import numpy as np
 CLASS_NAMES = ("background", "circle", "box", "triangle")
 SIDE = 128  # pixels
 _FEWEST, _MOST = 1, 4  # shapes
-_SMALLEST, _LARGEST = 12, 30  # pixels from the centre to the rim
+_SMALLEST, _LARGEST = 18, 40  # pixels from the centre to the rim
 _NOISE = 20.0  # standard deviation, of 255
+_GREYS = 96.0, 160.0  # of the ground, of 255
 _CONTRAST = 70.0  # least distance of a shape's colour from that of the ground
 
 
@@ -33,15 +34,15 @@ class Scene:
 def make_scene(seed: int, number: int) -> Scene:
   """Draws a scene: the same one for the same numbers.
 
-  One to four shapes of random place, size, angle and colour lie over each other on a ground of
-  one colour; everything has noise.
+  One to four shapes of random place, size, angle and colour lie over each other on a grey ground;
+  everything has noise.
 
   Args:
     seed: seed of a set of scenes.
     number: number of the scene in it.
   """
   rng = np.random.default_rng((seed, number))
-  ground = rng.uniform(0, 255, 3)
+  ground = np.full(3, rng.uniform(*_GREYS))
   image = np.tile(ground, (SIDE, SIDE, 1))
   mask = np.zeros((SIDE, SIDE), np.uint8)
   shapes: list[tuple[int, np.ndarray]] = []

@@ -16,8 +16,11 @@ _SIZES = {"train": 500, "test": 100}
 class Builder(tfds.core.GeneratorBasedBuilder):
   """`Builder` draws the scenes and needs no network."""
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES: dict[str, str] = {"1.0.0": "500 and 100 scenes."}  # noqa: RUF012
+  VERSION = tfds.core.Version("1.1.0")
+  RELEASE_NOTES: dict[str, str] = {  # noqa: RUF012
+    "1.1.0": "A grey ground; the largest size is told.",
+    "1.0.0": "500 and 100 scenes.",
+  }
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
