@@ -259,6 +259,8 @@ def test_the_commands(run, shapes, tmp_path, capfd):
   assert main(argv) == 0
   flipped = np.asarray(Image.open(tmp_path / "flipped" / "a" / "scene_classes.png"))
   assert (flipped != classes).any()
+  assert main(argv) == 2  # the pictures are among the images now
+  assert "replace no file that lies beside images" in capfd.readouterr().err
 
 
 def test_what_the_commands_refuse(run, tmp_path, capfd):
