@@ -166,3 +166,10 @@ def test_pictures_replace_nothing_beside_images(tmp_path):
     _check_pictures_are_new(epath.Path(link), names, ["classes", "mask"])
   _check_pictures_are_new(epath.Path(tmp_path / "out"), names, ["mask"])
   _check_pictures_are_new(epath.Path("gs://bucket/out"), names, ["mask"])
+
+
+def test_settings_of_another_task_are_refused(weights, photos, capfd):
+  argv = ["predict", str(photos), f"--workdir={weights}", "--config.segmentation.eval_flip=True"]
+  assert main(argv) == 2
+  message = "`segmentation.eval_flip` must come with a model of task segmentation: this one is of"
+  assert message in capfd.readouterr().err
