@@ -53,6 +53,50 @@ def test_values_are_those_that_are_stored():
     np.testing.assert_array_equal(read_codes(encoded, colours=False), expected, name)
 
 
+def grey_tiff(content, bits, kind):
+  """A grey TIFF of one row of four pixels, which Pillow does not write."""
+  tags = ((256, 4), (257, 1), (258, bits), (259, 1), (262, kind), (273, 8), (277, 1), (278, 1))
+  tags = (*tags, (279, len(content)))
+  entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+  begin = b"II*\0" + struct.pack("<I", 8 + len(content) + len(content) % 2)
+  padded = content + bytes(len(content) % 2)
+  return begin + padded + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(
+  ("encoded", "what"),
+  [
+    (b"P5\n# 3 4 5 6\n4 1\n20\n" + bytes([0, 7, 19, 20]), "a PPM whose largest value is 20"),
+    (b"P2\n4 1\n# that\n300\n0 7 299 300", "a PPM whose largest value is 300"),
+    (grey_tiff(bytes([0x12, 0x34]), 4, 1), "a TIFF of 4 bits and of the kind 1"),
+    (grey_tiff(bytes([1, 2, 3, 4]), 8, 0), "a TIFF of 8 bits and of the kind 0"),
+    (
+      encode(VALUES % 2, palette=[0, 0, 0, 255, 255, 255], file_format="BMP"),
+      "a BMP of 8 bits with few colours",
+    ),
+  ],
+)
+def test_what_readers_scale_is_refused(encoded, what):
+  """Pillow makes other numbers of all of these than they store."""
+  with pytest.raises(UndecodableImageError, match=f"the mask is {what}, .* save it as a PNG"):
+    read_codes(encoded, colours=False)
+
+
+def test_what_readers_do_not_scale_is_read():
+  stored = np.array([[1, 2, 3, 4]])
+  wide = struct.pack(">4H", 1, 2, 3, 400)
+  for encoded, expected in (
+    (b"P5\n4 1\n255\n" + bytes([1, 2, 3, 4]), stored),
+    (b"P2 4 1 255\n1 2 3 4\n", stored),
+    (b"P5 4 1 65535\n" + wide, [[1, 2, 3, 400]]),
+    (grey_tiff(bytes([1, 2, 3, 4]), 8, 1), stored),
+    (encode(VALUES, file_format="BMP"), VALUES),
+    (encode(VALUES > 1, file_format="BMP"), VALUES > 1),
+    (encode(VALUES > 1, file_format="TIFF"), VALUES > 1),
+  ):
+    np.testing.assert_array_equal(read_codes(encoded, colours=False), expected)
+
+
 def test_colours_are_looked_up():
   table = ClassTable(["a", "b"], {0: 255, 128 << 16 | 64: 0, 1: 1, 0xFFFFFF: 0}, colours=True)
   expected = np.array([[255, 0], [1, 0]])

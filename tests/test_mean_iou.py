@@ -1,10 +1,13 @@
 """The mean IoU of a split is that of a brute-force count, however the images are dealt out."""
 
+import json
+
 import numpy as np
 import pytest
 
 from hornet_jax.tasks.mean_iou import MeanIou, class_ious
 from hornet_jax.tasks.preview import SIDE
+from hornet_jax.tasks.shown_masks import class_section, mask_tables
 
 K = 6
 
@@ -92,4 +95,13 @@ def test_classes(masks):
   assert [row["class"] for row in rows] == [name for k, name in enumerate(names) if k != 4]
   assert np.isnan(class_ious(metric.confusion)[4])
   assert sum(row["pixels"] for row in rows) == metric.confusion.sum()
+  never = MeanIou(2)
+  never.update(dict(results_of(masks, range(1)), confusion=np.array([[[3, 2], [0, 0]]])))
+  assert [row["accuracy"] for row in never.per_class("ab")] == [0.6, None]
+  json.dumps(mask_tables(never, ["true", "true_"]), allow_nan=False)  # as programs read it
+  assert mask_tables(never, ["true", "true_"])["confusion"] == [
+    {"true__": "true", "true": 3, "true_": 2},
+    {"true__": "true_", "true": 0, "true_": 0},
+  ]
+  assert class_section(never, "test", "ab").values["rows"][1] == ["b", "0.0%", "", "0"]
   assert MeanIou(K).confusion.dtype == np.int64  # a split has more pixels than 2^31

@@ -16,6 +16,7 @@ from PIL import Image
 from hornet_jax import create_model
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
+from hornet_jax.cli.predict import _check_pictures_are_new, _picture_names
 from hornet_jax.data.image_files import find_images
 from hornet_jax.data.preprocess import Preprocessing
 from hornet_jax.errors import InputError
@@ -143,3 +144,32 @@ def test_modules_of_the_users_own(tmp_path, monkeypatch):
   VARIANTS.pop("postcard_mine", None)
   sys.modules.pop("my_models")
   assert main(["info", "postcard_mine", "--imports=my_models,json"]) == 0
+
+
+def test_pictures_of_each_image_have_names_of_their_own(tmp_path):
+  names = ["a/x.jpg", "a/y.jpg", "a/y.png", "a/y.jpg.jpg", "a/z", "a/../a/x.jpg", "b/x.jpg"]
+  found = _picture_names([str(tmp_path / name) for name in names])
+  assert list(found.values()) == [
+    *("a/x", "a/y.jpg", "a/y.png", "a/y.jpg.jpg", "a/z", "a/x", "b/x"),
+  ]
+
+
+def test_pictures_replace_nothing_beside_images(tmp_path):
+  """Masks that somebody has drawn are often called as those that are predicted."""
+  images, link = tmp_path / "images", tmp_path / "link"
+  images.mkdir()
+  link.symlink_to(images)
+  names = {str(images / "x.jpg"): "x"}
+  _check_pictures_are_new(epath.Path(link), names, ["mask"])
+  (images / "x_mask.png").write_bytes(b"drawn by hand")
+  with pytest.raises(InputError, match=r"replace no file .* beside images: .*x_mask\.png is there"):
+    _check_pictures_are_new(epath.Path(link), names, ["classes", "mask"])
+  _check_pictures_are_new(epath.Path(tmp_path / "out"), names, ["mask"])
+  _check_pictures_are_new(epath.Path("gs://bucket/out"), names, ["mask"])
+
+
+def test_settings_of_another_task_are_refused(weights, photos, capfd):
+  argv = ["predict", str(photos), f"--workdir={weights}", "--config.segmentation.eval_flip=True"]
+  assert main(argv) == 2
+  message = "`segmentation.eval_flip` must come with a model of task segmentation: this one is of"
+  assert message in capfd.readouterr().err

@@ -259,6 +259,8 @@ def test_the_commands(run, shapes, tmp_path, capfd):
   assert main(argv) == 0
   flipped = np.asarray(Image.open(tmp_path / "flipped" / "a" / "scene_classes.png"))
   assert (flipped != classes).any()
+  assert main(argv) == 2  # the pictures are among the images now
+  assert "replace no file that lies beside images" in capfd.readouterr().err
 
 
 def test_what_the_commands_refuse(run, tmp_path, capfd):
@@ -280,6 +282,9 @@ def test_a_dataset_must_say_how_large_its_images_are():
   fitted = TASK.for_evaluation(sized)
   assert fitted.largest_size == (100, 70)
   assert fitted.eval_schema["mask"].shape == (128, 70)  # whole blocks of rows
+  example = {"image": encode_png(make_scene(0, 0).image), "mask": encode_png(make_scene(0, 0).mask)}
+  with pytest.raises(InputError, match=r"as large as their dataset says, at most \[100, 70\]: got"):
+    fitted.load(example, None)
 
 
 def test_its_file_is_the_run(run, tmp_path, capfd):

@@ -1,5 +1,7 @@
 """Windows cover an image, and their scores become those of its pixels as if drawn on a canvas."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from hornet_jax.data.paired_view import resize_window, scaled_size
 from hornet_jax.data.windows import Scaling, Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.ops.resample import resize_bilinear
+from hornet_jax.parallel.mesh import batch_sharding, make_mesh
 from hornet_jax.tasks.preview import SIDE, preview_grid, take_preview
 from hornet_jax.tasks.window_scores import (
   BLOCK,
@@ -154,3 +157,20 @@ def test_previews_are_pixels_of_the_mask():
       found[: len(rows), : len(columns)], classes[0][np.ix_(rows, columns)]
     )
     assert rows[-1] == pytest.approx(size[0], abs=max(size) / SIDE + 1)
+
+
+def test_images_stay_on_their_devices():
+  """Windows and scores of images that are spread over devices do not come together on each."""
+  spread = batch_sharding(make_mesh(jax.devices()[:4]))
+  batch = {
+    name: jax.ShapeDtypeStruct((4, *field.shape), field.dtype, sharding=spread)
+    for name, field in WINDOWS.fields.items()
+  }
+
+  def run(batch):
+    scores = score_windows(coarse_scores, batch, WINDOWS)
+    return classify_pixels(scores, batch, WINDOWS, (32, 50))[0]
+
+  program = jax.jit(run, out_shardings=spread).lower(batch).compile().as_text()
+  moved = re.findall(r"= (\S+) (?:all-gather|all-reduce|all-to-all|collective-permute)\(", program)
+  assert all(re.match(r"\w+\[\]", shape) for shape in moved), moved

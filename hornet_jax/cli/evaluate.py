@@ -15,13 +15,13 @@ from tabulate import tabulate
 from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import hosts, suite
-from hornet_jax.config.flat import flatten, nest
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
 from hornet_jax.pretrained.model_io import is_one_file
 from hornet_jax.pretrained.task_model import load_task_model
 from hornet_jax.runs.workdir import check_dataset, load_config
+from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.evaluate import evaluate_split
 from hornet_jax.train.evaluate_model import evaluate_model
 from hornet_jax.train.set_up import set_up
@@ -76,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
   """Evaluates a run on its own evaluation splits."""
   workdir = epath.Path(args.workdir)
   settings = config_flag.load_test_settings(args.overrides)
-  trainer, inputs = set_up(nest(flatten(load_config(workdir)) | settings))
+  trainer, inputs = set_up(with_test_settings(load_config(workdir), settings))
   check_dataset(inputs.splits.train, workdir)
   step, raw, averaged = load_variables(
     workdir / "checkpoints", args.checkpoint, ranking_key(trainer.task)

@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     )
   unreadable = 0
   names = _picture_names(paths) if args.out else {}
+  _check_pictures_are_new(epath.Path(args.out or ""), names, draws)
   with _table(args.csv, columns) as table, _Printer(args.json) as printer:
     for path, answer in predict_files(loaded, paths, top=args.top):
       if isinstance(answer, InputError):
@@ -81,21 +82,44 @@ def run(args: argparse.Namespace) -> int:
 def _picture_names(paths: Sequence[str]) -> dict[str, str]:
   """Names what the pictures of each image begin with: as the image, without what all have.
 
-  Images that differ in their endings alone keep these.
+  Images that differ in their endings alone keep these, and so does one whose name without it is
+  another's with it.
   """
   absolute = {path: os.path.abspath(path) for path in paths}
   folders = {os.path.dirname(path) for path in absolute.values()}
   shared = os.path.commonpath(folders) if folders else ""
   whole = {path: os.path.relpath(absolute[path], shared) for path in absolute}
   short = {path: os.path.splitext(name)[0] for path, name in whole.items()}
-  counts = collections.Counter(short.values())
+  files = set(whole.values())  # of which one may be given twice
+  counts = collections.Counter([*(os.path.splitext(name)[0] for name in files), *files])
   return {path: name if counts[name] == 1 else whole[path] for path, name in short.items()}
+
+
+def _check_pictures_are_new(
+  folder: epath.Path, names: Mapping[str, str], draws: Sequence[str]
+) -> None:
+  """Raises `InputError` where a picture would take the place of a file that lies beside images.
+
+  That may be one of the images, or the mask that somebody has drawn of one.
+  """
+  with_images = {os.path.realpath(os.path.dirname(path)) for path in names}
+  for name in names.values():
+    for file in (_picture_file(folder, name, what) for what in draws):
+      if os.path.realpath(file.parent) in with_images and os.path.lexists(file):
+        raise InputError(
+          f"--out must be a folder where pictures replace no file that lies beside images: {file} "
+          "is there. Hint: choose a folder of their own."
+        )
+
+
+def _picture_file(folder: epath.Path, name: str, what: str) -> epath.Path:
+  return folder / f"{name}_{what}.png"
 
 
 def _write_pictures(folder: epath.Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
   """Writes each picture of an image as NAME_WHAT.png."""
   for what, pixels in pictures.items():
-    file = folder / f"{name}_{what}.png"
+    file = _picture_file(folder, name, what)
     make_folder(file.parent)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "png")

@@ -1,9 +1,10 @@
 """Masks as people keep them: the numbers in a file, before they are told apart as classes."""
 
 import io
+import re
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from hornet_jax.data.decode import UndecodableImageError
 
@@ -13,6 +14,11 @@ _EXACT_TIFFS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbi
 _LARGEST = 2**16 - 1
 _PNG_BITS, _PNG_KIND = 24, 25  # positions in a file
 _GREY, _COLOURS = 0, 2  # kinds of PNG
+_FULL = (255, 2**16 - 1)  # largest values of a PPM that Pillow takes as they are
+_PPM_HEADER = 4096  # bytes, with comments
+_TIFF_BITS, _TIFF_KIND = 258, 262  # tags
+_NOT_TURNED = (1, 2, 3)  # kinds of TIFF: 0 is white, and others are no plain colours
+_BITS = {"L": 8, "RGB": 8, "RGBA": 8}  # of a channel, by modes to which Pillow may have scaled
 _STEPS = {2: 85, 4: 17}  # bits of a grey PNG -> by how much Pillow spreads its values
 
 
@@ -32,6 +38,7 @@ def read_codes(encoded: bytes, *, colours: bool) -> np.ndarray:
   try:
     with Image.open(io.BytesIO(encoded)) as image:
       _check_exact(image)
+      _check_unscaled(image, encoded)
       turned = image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
       if turned:
         raise UndecodableImageError(
@@ -64,6 +71,36 @@ def _check_exact(image: Image.Image) -> None:
       f"the mask is {kind}, whose values are not those that were saved: expected a PNG, BMP or "
       "TIFF without losses"
     )
+
+
+def _check_unscaled(image: Image.Image, encoded: bytes) -> None:
+  """Raises `UndecodableImageError` for files that have other numbers than Pillow makes of them."""
+  bits = _BITS.get(image.mode)
+  found = ""
+  if image.format == "PPM" and image.mode != "1" and _largest_of_ppm(encoded) not in _FULL:
+    found = f"a PPM whose largest value is {_largest_of_ppm(encoded)}"
+  elif isinstance(image, TiffImagePlugin.TiffImageFile) and bits:
+    of_channels, kind = image.tag_v2.get(_TIFF_BITS, (1,)), image.tag_v2.get(_TIFF_KIND, 0)
+    if {*of_channels} != {bits} or kind not in _NOT_TURNED:
+      found = f"a TIFF of {of_channels[0]} bits and of the kind {kind}"
+  elif image.format == "BMP":
+    of_pixel = _bits_of_bmp(encoded)
+    if of_pixel != {"1": 1, "L": 8}.get(image.mode, of_pixel):
+      found = f"a BMP of {of_pixel} bits with few colours"
+  if found:
+    raise UndecodableImageError(
+      f"the mask is {found}, whose values are not read as they are stored: save it as a PNG"
+    )
+
+
+def _largest_of_ppm(encoded: bytes) -> int:
+  return int(re.sub(rb"#[^\r\n]*", b" ", encoded[:_PPM_HEADER]).split(None, 4)[3])
+
+
+def _bits_of_bmp(encoded: bytes) -> int:
+  is_old = int.from_bytes(encoded[14:18], "little") == 12  # the size of the header of OS/2
+  place = 24 if is_old else 28
+  return int.from_bytes(encoded[place : place + 2], "little")
 
 
 def _values(image: Image.Image, encoded: bytes) -> np.ndarray:

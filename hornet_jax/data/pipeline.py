@@ -19,7 +19,7 @@ from absl import flags
 from hornet_jax.data.class_balance import ClassBalance
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError
-from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded
+from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded, row_bytes
 from hornet_jax.data.shards import damaged
 from hornet_jax.data.worker import follow_parent
 from hornet_jax.errors import InputError
@@ -36,6 +36,7 @@ Load = Callable[[Mapping[str, Any], np.random.Generator | None], dict[str, Any]]
 """Makes of an example as stored one as its schema says; draws only where there is a generator."""
 
 _BATCHES_AHEAD = 4
+_BYTES_AHEAD = 2**32  # of batches of evaluation, in all processes that read for one
 _WORTH_A_PROCESS = 1000  # images that are read in about the time in which a process starts
 
 
@@ -120,9 +121,11 @@ def eval_batches(
   loader = _Loader(split.name, load, schema, key)
   dataset = _PaddedDataset(_numbered(split).map(loader), batch_size, padding)
   num_batches = len(dataset) // batch_size
-  num_images = num_batches * (batch_size if rows is None else len(rows))
+  num_rows = batch_size if rows is None else len(rows)
+  num_images = num_batches * num_rows
   num_processes = min(num_processes, num_batches, num_images // _WORTH_A_PROCESS)
-  return _iterate(dataset, batch_size, rows, num_threads, num_processes)
+  at_most = _BYTES_AHEAD // (max(num_processes, 1) * num_rows * row_bytes(fields))
+  return _iterate(dataset, batch_size, rows, num_threads, num_processes, at_most=max(at_most, 1))
 
 
 def _numbered(split: Split) -> grain.MapDataset:
@@ -138,11 +141,14 @@ def _iterate(
   num_threads: int,
   num_processes: int = 0,
   start_step: int = 0,
+  at_most: int | None = None,
 ) -> Generator[Batch, None, None]:
   rows = range(batch_size) if rows is None else rows
   dataset = _RowsDataset(dataset, batch_size, rows).batch(len(rows), drop_remainder=True)
   ahead = max(_BATCHES_AHEAD, num_threads)
-  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=ahead)
+  ahead = min(ahead, at_most or ahead)
+  # A thread makes a batch.
+  options = grain.ReadOptions(num_threads=min(num_threads, ahead), prefetch_buffer_size=ahead)
   batches = dataset[start_step:].to_iter_dataset(options)
   if num_processes:
     if not flags.FLAGS.is_parsed():

@@ -1,6 +1,7 @@
 """A batch is described by the fields of one of its rows."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,11 @@ def image_field(image_size: int, channels: int = 3) -> Field:
     channels: number of its channels.
   """
   return Field((image_size, image_size, channels), np.uint8)
+
+
+def row_bytes(schema: Schema) -> int:
+  """Gives the size of a row of a batch, in bytes."""
+  return sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in schema.values())
 
 
 def check_loaded(loaded: Mapping[str, Any], schema: Schema, example: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hornet_jax.config.flat import flatten, nest
+from hornet_jax.config.flat import nest
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.config.upgrade import upgrade_section
 from hornet_jax.convert.converted import NO_TASK, Converted
@@ -12,6 +12,7 @@ from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.tasks.build import build_task
+from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.task import Task
 
 CLASSIFICATION = "classification"
@@ -147,5 +148,5 @@ def build_spec(
   data, settings = config["data"] | dict(spec.data), dict(spec.settings)
   config |= {"task": spec.task, "model": dict(spec.model), "data": data}
   config[spec.task] = config.get(spec.task, {}) | settings
-  config = nest(flatten(config) | dict(test_settings or {}))
+  config = with_test_settings(config, test_settings or {})
   return build_task(config, len(spec.class_names))

@@ -9,7 +9,6 @@ import numpy as np
 from etils import epath
 
 from hornet_jax.checkpoints.newest_valid import load_variables
-from hornet_jax.config.flat import flatten, nest
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
@@ -18,6 +17,7 @@ from hornet_jax.pretrained.model_io import check_is_weights, is_one_file, read_w
 from hornet_jax.pretrained.spec import build_spec
 from hornet_jax.runs.workdir import load_class_names, load_config
 from hornet_jax.tasks.build import build_task
+from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.presentation import Answer
 from hornet_jax.train.task import Task, ranking_key
 
@@ -59,7 +59,7 @@ def load_task_model(
   workdir = epath.Path(expanded(path, "a path of weights"))
   check_is_weights(workdir)
   class_names = load_class_names(workdir)
-  config = nest(flatten(load_config(workdir)) | dict(test_settings or {}))
+  config = with_test_settings(load_config(workdir), test_settings or {})
   task, model = build_task(config, len(class_names))
   _, _, averaged = load_variables(workdir / "checkpoints", checkpoint, ranking_key(task))
   return TaskModel(task, model, averaged, class_names)

@@ -100,7 +100,10 @@ class MeanIou:
     }
 
   def per_class(self, class_names: Sequence[str]) -> list[dict[str, object]]:
-    """Makes a row for each class that occurs or was predicted: IoU, accuracy and pixels."""
+    """Makes a row for each class that occurs or was predicted: IoU, accuracy and pixels.
+
+    The accuracy of a class that does not occur is None: JSON has no NaN.
+    """
     true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
     ious = class_ious(self.confusion)
     return [
@@ -109,7 +112,7 @@ class MeanIou:
         "pixels": int(true[k]),
         "predicted": int(predicted[k]),
         "iou": float(ious[k]),
-        "accuracy": float(self.confusion[k, k] / true[k]) if true[k] else float("nan"),
+        "accuracy": float(self.confusion[k, k] / true[k]) if true[k] else None,
       }
       for k, name in enumerate(class_names)
       if true[k] or predicted[k]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from hornet_jax.tasks.confusion_rows import confusion_rows
+
 _LARGEST_MATRIX = 1000  # classes
 
 
@@ -103,10 +105,7 @@ def confusion(predictions: Predictions, class_names: Sequence[str]) -> list[dict
       for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True)
     ]
   counts = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
-  return [
-    {"true": name, **dict(zip(class_names, row.tolist(), strict=True))}
-    for name, row in zip(class_names, counts, strict=True)
-  ]
+  return confusion_rows(counts, class_names)
 
 
 class Accuracy:

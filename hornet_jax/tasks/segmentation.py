@@ -170,6 +170,11 @@ class Segmentation(Task):
   def _eval_arrays(
     self, pixels: np.ndarray, mask: np.ndarray, size: tuple[int, int]
   ) -> dict[str, np.ndarray]:
+    if mask.shape[0] > size[0] or mask.shape[1] > size[1]:
+      raise InputError(
+        f"images must be as large as their dataset says, at most {list(self.largest_size)}: got "
+        f"one of {list(mask.shape)}. Hint: prepare the dataset anew."
+      )
     whole = np.full(size, IGNORED, np.uint8)
     whole[: mask.shape[0], : mask.shape[1]] = mask
     return {**self.windows.cut(pixels), "mask": whole}

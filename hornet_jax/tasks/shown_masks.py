@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hornet_jax.data.masks import IGNORED
+from hornet_jax.tasks.confusion_rows import confusion_rows
 from hornet_jax.tasks.mean_iou import MeanIou
 from hornet_jax.tasks.preview import SIDE, preview_grid
 from hornet_jax.train.presentation import Answer, Captions, Section
@@ -133,7 +134,12 @@ def class_section(metric: MeanIou, name: str, class_names: Sequence[str]) -> Sec
     "text": f"Of {name}: classes that occur or were predicted.",
     "headings": ["class", "IoU", "accuracy", "pixels"],
     "rows": [
-      [row["class"], f"{row['iou']:.1%}", f"{row['accuracy']:.1%}", f"{row['pixels']:,}"]
+      [
+        row["class"],
+        f"{row['iou']:.1%}",
+        "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
+        f"{row['pixels']:,}",
+      ]
       for row in metric.per_class(class_names)
     ],
   }
@@ -206,8 +212,5 @@ def mask_tables(
     metric: metric of a split.
     class_names: names of the K classes.
   """
-  confusion = [
-    {"true": name, **dict(zip(class_names, row.tolist(), strict=True))}
-    for name, row in zip(class_names, metric.confusion, strict=True)
-  ]
+  confusion = confusion_rows(metric.confusion, class_names)
   return {"classes": metric.per_class(class_names), "confusion": confusion}

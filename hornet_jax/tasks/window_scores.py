@@ -37,7 +37,6 @@ def score_windows(
     The scores of each place, flipped back; without meaning where a place has no window.
   """
   images = batch["image"]
-  rows = jnp.arange(len(images))
   valid = batch["starts"][:, :, 0] >= 0
   order = jnp.argsort(~valid, axis=1)  # stable: places with a window first
   flipped = jnp.concatenate(
@@ -50,13 +49,19 @@ def score_windows(
 
   def score(k: Array, done: Array) -> Array:
     place = lax.dynamic_index_in_dim(order, k, axis=1, keepdims=False)
-    found = run(images[rows, place])
+    found = run(_take(images, place))
     turned = jnp.where(flipped[place][:, None, None, None], found[:, :, ::-1], found)
-    return done.at[rows, place].set(turned)
+    return _put(done, place, turned)
 
   number = jnp.max(jnp.sum(valid, axis=1))
   start = jnp.zeros((len(images), valid.shape[1], *scores.shape[1:]), scores.dtype)
   return lax.fori_loop(0, number, score, start)
+
+
+# Image by image, so that images which are spread over devices stay where they are: of an index of
+# rows and places at once each device would get the windows and scores of all.
+_take = jax.vmap(lambda values, k: lax.dynamic_index_in_dim(values, k, keepdims=False))
+_put = jax.vmap(lambda values, k, value: lax.dynamic_update_index_in_dim(values, value, k, 0))
 
 
 def classify_pixels(

@@ -12,6 +12,7 @@ from hornet_jax.data.schema import batch_schema
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, replicated
 from hornet_jax.pretrained.task_model import TaskModel
+from hornet_jax.train.eval_rows import eval_rows
 from hornet_jax.train.evaluate import predict_split
 from hornet_jax.train.step import make_eval_step
 from hornet_jax.train.task import Metric
@@ -30,8 +31,7 @@ def evaluate_model(
   Args:
     loaded: trained model.
     split: labelled images.
-    batch_size: images of a batch; as many as the split has, where they are fewer; rounded up to
-      a multiple of the devices.
+    batch_size: images of a batch, or fewer, see `eval_rows`.
     num_threads: number of readers in each process.
     devices: devices to use; None for all.
 
@@ -45,7 +45,7 @@ def evaluate_model(
     )
   task = loaded.task.for_evaluation([split])
   mesh = make_mesh(list(devices) if devices else None)
-  batch_size = -(-min(batch_size, len(split.source)) // mesh.size) * mesh.size
+  batch_size = eval_rows(batch_size, len(split.source), task.eval_schema, mesh)
   batches = eval_batches(
     split,
     task.load,

@@ -13,6 +13,7 @@ from hornet_jax.data.schema import Schema
 from hornet_jax.data.subset import take_subset
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, process_rows
+from hornet_jax.train.eval_rows import eval_rows
 from hornet_jax.train.task import Task
 from hornet_jax.train.task_registry import get_task
 
@@ -76,8 +77,7 @@ class InputPipeline:
 
   Attributes:
     splits: what is read.
-    eval_batch_size: rows of a batch of evaluation: the config's, or as many as the largest split
-      has, rounded up to a multiple of the devices.
+    eval_batch_size: rows of a batch of evaluation: the config's, or fewer, see `eval_rows`.
   """
 
   def __init__(self, config: Mapping[str, Any], splits: Splits, task: Task, mesh: Mesh):
@@ -93,9 +93,8 @@ class InputPipeline:
     self._config, self._task, self._mesh = config, task, mesh
     self._eval_task = task.for_evaluation([splits.eval, *splits.other_evals])
     largest = max(len(split.source) for split in (splits.eval, *splits.other_evals))
-    wanted = min(config["data"]["eval_batch_size"], largest)
-    # Evaluation pads its last batch anyway: any mesh will do.
-    self.eval_batch_size = -(-wanted // mesh.size) * mesh.size
+    wanted = config["data"]["eval_batch_size"]
+    self.eval_batch_size = eval_rows(wanted, largest, self.eval_schema, mesh)
 
   @property
   def eval_schema(self) -> Schema:

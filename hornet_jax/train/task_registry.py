@@ -33,3 +33,8 @@ def get_task(name: str) -> type[Task]:
   if name not in _TASKS:
     raise unknown_name("task", name, _TASKS)
   return _TASKS[name]
+
+
+def is_task(name: str) -> bool:
+  """Tells whether a task has a name."""
+  return name in _TASKS

@@ -42,7 +42,8 @@ DATA: dict[str, Key] = {
   ),
   "data.eval_batch_size": operation(
     4096,
-    "Images in the global batch of an evaluation step; as many as there are, where they are fewer.",
+    "Images in the global batch of an evaluation step; fewer where there are fewer, or where their "
+    "arrays are large.",
     AT_LEAST_ONE,
     fits=True,
   ),
