@@ -238,7 +238,9 @@ def test_the_commands(run, shapes, tmp_path, capfd):
   out = tmp_path / "out"
   argv = ["predict", str(tmp_path), f"--workdir={workdir}", "--json", f"--out={out}"]
   assert main(argv) == 0
-  records = json.loads(capfd.readouterr().out)
+  printed = capfd.readouterr()
+  assert f"hornet: classes, mask, overlay of each are in {out}\n" in printed.err
+  records = json.loads(printed.out)
   assert len(records) == 3
   for record in records:
     assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
