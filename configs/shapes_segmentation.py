@@ -1,4 +1,4 @@
-"""UperNet on made-up shapes: segmentation, end to end, in minutes on a CPU.
+"""UperNet on made-up shapes, or on images and masks of your own: segmentation, end to end.
 
 Question: does everything work that segmentation needs, from pairs of images and masks to mIoU?
 Command:  ./hornet train --config=shapes_segmentation

@@ -84,7 +84,7 @@ def test_reads_the_archive_and_what_it_unpacks_to(tmp_path, kind):
   np.testing.assert_array_equal(classes, [[255, 0, 1], [1, 1, 0]])
   for name, message in (
     ("damaged", "truncated"),
-    ("larger", r"the mask is \[2, 3\], and its image \[3, 3\]"),
+    ("larger", r"the mask has height and width \[2, 3\], and its image \[3, 3\]"),
     ("third", "the mask has the value 3 at 3 pixels, which is no class"),
   ):
     with pytest.raises(UndecodableImageError, match=message):

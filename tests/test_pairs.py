@@ -143,12 +143,16 @@ def test_what_is_wrong_with_a_pair_is_named(tmp_path):
   pairs = {
     "fine": (None, MASK, ""),
     "turned": (turned, MASK.T.copy(), ""),
-    "small": (None, encode(MASK[:3]), r"the mask is [3, 6], and its image [4, 6]"),
+    "small": (
+      None,
+      encode(MASK[:3]),
+      r"the mask has height and width [3, 6], and its image [4, 6]",
+    ),
     "unturned": (
       turned,
       MASK,
-      "the mask is [4, 6], and its image [6, 4], turned as its EXIF data say: the mask must be "
-      "turned as well",
+      "the mask has height and width [4, 6], and its image [6, 4], turned as its EXIF data say: "
+      "the mask must be turned as well",
     ),
     "jpeg": (
       None,

@@ -9,6 +9,8 @@ from pair_files import encode, photo, write, write_pair
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import MASK, default_splits, open_split
 from hornet_jax.data.masks import decode_mask
+from hornet_jax.data.paired_view import PairedAugmentation
+from hornet_jax.data.windows import Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import Segmentation
 
@@ -62,7 +64,7 @@ def test_from_folders_to_exact_masks(tmp_path, capfd):
     f"left out, 2 in all, every one named in {path / 'left_out.txt'}:",
     f"  {tmp_path}/mine/masks/train/bad.png: the mask has the colour 9,9,9 at 24 pixels, which is ",
     "what is no class gets one by a row of --classes=FILE.csv, or counts for none by ",
-    f"in {path}; to train on it: a config of segmentation with --config.data.dataset=mine",
+    f"in {path}; to train on it: --config.data.dataset=mine and a config that learns from masks, ",
   ):
     assert printed.count(f"\n{line}") == 1 or printed.startswith(line), line
   assert "bad.jpg\tits mask is left out" in (path / "left_out.txt").read_text()
@@ -76,8 +78,15 @@ def test_from_folders_to_exact_masks(tmp_path, capfd):
   opened = open_split("mine", "train[:50%]", str(tmp_path / "data"))
   assert opened.class_names == ["Straße", "空"]
   assert opened.largest_size == (7, 11)
-  loaded = Segmentation(2, 16).load(opened.source[0], None)  # fits its image, turned or not
-  assert loaded["mask"].shape == (16, 16)
+  task = Segmentation(
+    2,
+    PairedAugmentation(16, 16, 16),
+    Windows(16, 10, scalings((16, 16)), (0, 0, 0)),
+    largest_size=opened.largest_size,
+  )
+  example = opened.source[0]
+  height, width = decode_mask(example["mask"]).shape
+  assert task.load(example, None)["size"].tolist() == [height, width]  # turned or not
 
   assert prepare(tmp_path, f"--path={tmp_path / 'mine'}", "--name=mine") == 2
   assert "`name` must be new: 'mine' is in" in capfd.readouterr().err

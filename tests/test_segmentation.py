@@ -26,6 +26,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.pretrained.task_model import load_task_model
+from hornet_jax.report.batches import ShownBatch, render_batches
 from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, Segmentation, get_task
 from hornet_jax.tasks.mean_iou import count_confusion
@@ -148,7 +149,7 @@ def test_loading_keeps_both_together():
   np.testing.assert_array_equal(loaded["mask"], wide[1])  # measured at its own size
   assert loaded["size"].tolist() == [128, 256]
   with pytest.raises(
-    UndecodableImageError, match=r"mask is \[128, 128\], and its image \[128, 256"
+    UndecodableImageError, match=r"mask has height and width \[128, 128\], and its image \[128, 256"
   ):
     TASK.load({**example, "mask": encode_png(scene.mask)}, None)
   foreign = np.where(wide[1] == wide[1].max(), 7, wide[1]).astype(np.uint8)
@@ -237,7 +238,9 @@ def test_the_commands(run, shapes, tmp_path, capfd):
   out = tmp_path / "out"
   argv = ["predict", str(tmp_path), f"--workdir={workdir}", "--json", f"--out={out}"]
   assert main(argv) == 0
-  records = json.loads(capfd.readouterr().out)
+  printed = capfd.readouterr()
+  assert f"hornet: classes, mask, overlay of each are in {out}\n" in printed.err
+  records = json.loads(printed.out)
   assert len(records) == 3
   for record in records:
     assert sum(entry["share"] for entry in record["top"]) <= 1 + 1e-6
@@ -351,8 +354,19 @@ def test_what_it_shows(run):
   assert [row["true"] for row in tables["confusion"]] == list(CLASS_NAMES)
   masks = np.zeros((2, 32, 32), np.uint8)
   masks[1, :16] = 2
+  masks[1, 31] = 255
   captions = task.captions({"mask": masks}, list(CLASS_NAMES))
-  assert captions.rows == [[("background", "1.00")], [("background", "0.50"), ("box", "0.50")]]
+  assert captions.rows == [[("background", "1.00")], [("background", "0.47"), ("box", "0.50")]]
+  assert [captions.targets[1][row, 0].tolist() for row in (0, 30, 31)] == [
+    [0, 128, 0],
+    [0, 0, 0],
+    [255, 255, 255],
+  ]
+  assert captions.colours[CLASS_NAMES[2]] == "rgb(0, 128, 0)"
+  shown = ShownBatch(0, np.zeros((2, 32, 32, 3), np.uint8), captions, np.ones(2))
+  page = render_batches("title", captions.summary, "command", [shown])
+  assert page.count("data:image/png") == 4  # two images, and the mask of each
+  assert page.count("background:rgb(0, 128, 0)") == 1
 
 
 def test_it_is_planned(config):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from hornet_jax.cli import hosts, suite
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
+from hornet_jax.paths import absolute
 from hornet_jax.pretrained.model_io import is_one_file
 from hornet_jax.pretrained.task_model import load_task_model
 from hornet_jax.runs.workdir import check_dataset, load_config
@@ -122,6 +124,7 @@ def _tell(
   if args.tables:
     metric = measured[split.name]["ema"]
     _write_tables(epath.Path(args.tables), task.tables(metric, split.class_names), metric)
+    print(f"hornet: tables are in {absolute(args.tables)}", file=sys.stderr)
   computed = {
     name: {weights: metric.compute() for weights, metric in by_weights.items()}
     for name, by_weights in measured.items()
@@ -133,14 +136,17 @@ def _tell(
     return
   scores = [score for score in task.scores if score.name in computed[split.name]["ema"]]
   rows = [
-    [name, weights, metric.count, *(score.text(computed[name][weights]) for score in scores)]
+    [name, weights, f"{metric.count:,}", *(score.text(computed[name][weights]) for score in scores)]
     for name, by_weights in measured.items()
     for weights, metric in by_weights.items()
   ]
   if step is not None:
     print(f"step {step:,}")
-  titles = [score.title for score in scores]
-  print(tabulate(rows, headers=["split", "weights", "images", *titles]))
+  if args.overrides:
+    print(f"tested with {', '.join(text.removeprefix('--config.') for text in args.overrides)}")
+  headers = ["split", "weights", "images", *(score.title for score in scores)]
+  right = ["left"] * 2 + ["right"] * (len(headers) - 2)
+  print(tabulate(rows, headers=headers, disable_numparse=True, colalign=right))
 
 
 def _write_tables(

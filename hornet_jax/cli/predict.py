@@ -20,6 +20,7 @@ from hornet_jax.cli.arguments import positive_int
 from hornet_jax.data.image_files import find_images
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
+from hornet_jax.paths import absolute
 from hornet_jax.pretrained.task_model import load_task_model, predict_files
 
 
@@ -68,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
       table.writerows([path, *row, ""] for row in answer.rows)
       if args.out:
         _write_pictures(epath.Path(args.out), names[path], answer.pictures)
-  if draws and not args.out:
+  if args.out and unreadable < len(paths):
+    print(f"hornet: {', '.join(draws)} of each are in {absolute(args.out)}", file=sys.stderr)
+  elif draws and not args.out:
     print(f"hornet: --out=FOLDER writes pictures: {', '.join(draws)}", file=sys.stderr)
   if unreadable:
     written = f"; the table of all is in {args.csv}" if args.csv else ""

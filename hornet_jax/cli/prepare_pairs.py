@@ -45,8 +45,8 @@ def run_pairs(args: argparse.Namespace) -> int:
   path = prepare_pairs(pairs, args.name, args.data_dir)
   _report(pairs, path, args.name)
   print(
-    f"in {path}; to train on it: a config that learns from masks, and "
-    f"--config.data.dataset={args.name}"
+    f"in {path}; to train on it: --config.data.dataset={args.name} and a config that learns from "
+    "masks, such as those of UperNet in `hornet configs`"
   )
   return 0
 

@@ -41,7 +41,9 @@ def check_mask(mask: np.ndarray, size: tuple[int, ...], num_classes: int) -> Non
     num_classes: number K of classes.
   """
   if mask.shape != size:
-    raise UndecodableImageError(f"the mask is {list(mask.shape)}, and its image {list(size)}")
+    raise UndecodableImageError(
+      f"the mask has height and width {list(mask.shape)}, and its image {list(size)}"
+    )
   foreign = mask[(mask >= num_classes) & (mask != IGNORED)]
   if len(foreign):
     raise UndecodableImageError(

@@ -25,6 +25,6 @@ def read_pair(image: bytes, mask: bytes, *, colours: bool = False) -> np.ndarray
     turned = ", turned as its EXIF data say" if is_turned(image) else ""
     hint = ": the mask must be turned as well" if turned and codes.shape == size[::-1] else ""
     raise UndecodableImageError(
-      f"the mask is {list(codes.shape)}, and its image {list(size)}{turned}{hint}"
+      f"the mask has height and width {list(codes.shape)}, and its image {list(size)}{turned}{hint}"
     )
   return codes

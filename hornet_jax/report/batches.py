@@ -48,10 +48,20 @@ def render_batches(
         "images": [
           {
             "picture": figures.picture(image),
-            "labels": [{"name": name, "weight": value} for name, value in labels],
+            "target": None if target is None else figures.picture(target),
+            "labels": [
+              {"name": name, "weight": value, "colour": batch.captions.colours.get(name)}
+              for name, value in labels
+            ],
             "counts": w > 0,
           }
-          for image, labels, w in zip(batch.images, batch.captions.rows, batch.weights, strict=True)
+          for image, target, labels, w in zip(
+            batch.images,
+            batch.captions.targets or [None] * len(batch.images),
+            batch.captions.rows,
+            batch.weights,
+            strict=True,
+          )
         ],
       }
       for batch in batches

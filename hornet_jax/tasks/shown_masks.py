@@ -96,7 +96,7 @@ def mask_answer(
 def mask_captions(
   masks: UInt8[np.ndarray, "B S S"], class_names: Sequence[str], num_classes: int
 ) -> Captions:
-  """Writes the share of each class among the pixels of training views.
+  """Writes the share of each class among the pixels of training views, and colours their masks.
 
   Args:
     masks: class of each pixel, 255 where none counts.
@@ -104,8 +104,8 @@ def mask_captions(
     num_classes: number K of classes.
   """
   return Captions(
-    "after scaling, cropping, flipping and changing colours, as the model sees them. Beside each "
-    "class its share of the pixels.",
+    "after scaling, cropping, flipping and changing colours, as the model sees them. Under each "
+    "is its mask, white where no class counts, beside each class its share of the pixels.",
     "",
     [
       [
@@ -117,7 +117,14 @@ def mask_captions(
       ]
       for mask in masks
     ],
+    [colour(mask, num_classes) for mask in masks],
+    dict(zip(class_names, map(_css, palette(num_classes)), strict=True)),
   )
+
+
+def _css(rgb: UInt8[np.ndarray, "3"]) -> str:
+  """Writes a colour as CSS does."""
+  return "rgb({}, {}, {})".format(*rgb.tolist())
 
 
 def class_section(metric: MeanIou, name: str, class_names: Sequence[str]) -> Section:
@@ -187,8 +194,7 @@ def overlay_section(
             )
           ],
           "classes": [
-            {"name": class_names[k], "colour": "rgb({}, {}, {})".format(*colours[k].tolist())}
-            for k in present.tolist()
+            {"name": class_names[k], "colour": _css(colours[k])} for k in present.tolist()
           ],
         }
       )

@@ -59,11 +59,16 @@ class Captions:
       "as the model sees them.".
     note: sentence on this batch; may be empty.
     rows: names and what is written beside them, of each row.
+    targets: picture of what each row is to teach, uint8 [H, W, 3], shown under its image; empty
+      for none.
+    colours: colour of each name in these pictures, as CSS writes it, such as "rgb(128, 0, 0)".
   """
 
   summary: str
   note: str
   rows: Sequence[Sequence[tuple[str, str]]]
+  targets: Sequence[np.ndarray] = ()
+  colours: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,8 @@ RECORDS: dict[str, Key] = {
   "checkpoint.keep": operation(3, "Newest checkpoints that are kept.", AT_LEAST_ONE),
   "checkpoint.keep_best": operation(
     1,
-    "Best checkpoints that are kept besides, by accuracy of the averaged weights.",
+    "Best checkpoints that are kept besides, by the number that ranks them, such as top-1 or mean "
+    "IoU, of the averaged weights.",
     NOT_NEGATIVE,
     before=1,
   ),
