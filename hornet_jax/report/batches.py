@@ -1,6 +1,7 @@
 """This module makes the page of training batches: what the model sees, with its targets."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,7 @@ def render_batches(
           }
           for image, target, labels, w in zip(
             batch.images,
-            batch.captions.targets or [None] * len(batch.images),
+            batch.captions.targets or itertools.repeat(None, len(batch.images)),
             batch.captions.rows,
             batch.weights,
             strict=True,
