@@ -15,7 +15,7 @@ from hornet_jax import create_model
 from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
-from hornet_jax.data.datasets import LABEL, MASK, open_split
+from hornet_jax.data.datasets import LABEL, MASK, Split, open_split
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.masks import decode_mask, encode_png
 from hornet_jax.data.paired_view import PairedAugmentation
