@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
     )
   unreadable = 0
   names = _picture_names(paths) if args.out else {}
-  _check_pictures_are_new(epath.Path(args.out or ""), names, draws)
+  if args.out:
+    _check_pictures_are_new(epath.Path(args.out), names, draws)
+    make_folder(epath.Path(args.out))  # what cannot be written is told before anything is computed
   with _table(args.csv, columns) as table, _Printer(args.json) as printer:
     for path, answer in predict_files(loaded, paths, top=args.top):
       if isinstance(answer, InputError):

@@ -54,8 +54,8 @@ class Windows:
   def __post_init__(self) -> None:
     if not 1 <= self.stride <= self.size:
       raise InputError(
-        f"`stride` must not leave gaps between windows: expected 1 to {self.size} pixels, got "
-        f"{self.stride}."
+        f"`segmentation.eval_stride` must not leave gaps between windows: expected at most "
+        f"{self.size} pixels, as wide as a window, got {self.stride}."
       )
 
   @property

@@ -96,10 +96,13 @@ class Segmentation(Task):
       fill=fill,
       **{name: own[name] for name in _AUGMENTATION} | {"ratios": tuple(own["ratios"])},
     )
-    limits = (own["long_side"], own["short_side"]) if own["eval_by"] == "slide" else (side, side)
+    limits, stride = (side, side), side
+    if own["eval_by"] == "slide":
+      limits = own["long_side"], own["short_side"]
+      stride = own["eval_stride"] or max(int(_STRIDE * side), 1)
     windows = Windows(
       side,
-      own["eval_stride"] or max(int(_STRIDE * side), 1),
+      stride,
       scalings(limits, own["eval_ratios"] or (1.0,), own["eval_flip"]),
       fill,
     )
