@@ -11,6 +11,7 @@ CLASS_NAMES = ("background", "circle", "box", "triangle")
 SIDE = 128  # pixels
 _FEWEST, _MOST = 1, 4  # shapes
 _SMALLEST, _LARGEST = 18, 40  # pixels from the centre to the rim
+_TILT = 0.3  # radians at most, from upright
 _NOISE = 20.0  # standard deviation, of 255
 _GREYS = 96.0, 160.0  # of the ground, of 255
 _CONTRAST = 70.0  # least distance of a shape's colour from that of the ground
@@ -34,7 +35,7 @@ class Scene:
 def make_scene(seed: int, number: int) -> Scene:
   """Draws a scene: the same one for the same numbers.
 
-  One to four shapes of random place, size, angle and colour lie over each other on a grey ground;
+  One to four shapes of random place, size, tilt and colour lie over each other on a grey ground;
   everything has noise.
 
   Args:
@@ -59,17 +60,17 @@ def make_scene(seed: int, number: int) -> Scene:
 
 def _draw(kind: int, rng: np.random.Generator) -> np.ndarray:
   """Draws the pixels of one shape, bool [S, S]: those whose centres lie in it."""
-  radius, angle = rng.uniform(_SMALLEST, _LARGEST), rng.uniform(0, 2 * np.pi)
+  radius, angle = rng.uniform(_SMALLEST, _LARGEST), rng.uniform(-_TILT, _TILT)
   y, x = np.mgrid[:SIDE, :SIDE] - rng.uniform(radius, SIDE - radius, (2, 1, 1))
   if CLASS_NAMES[kind] == "circle":
     return x**2 + y**2 <= radius**2
-  along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+  down, across = y * np.cos(angle) + x * np.sin(angle), x * np.cos(angle) - y * np.sin(angle)
   if CLASS_NAMES[kind] == "box":
     half = radius / np.sqrt(2)
-    return (np.abs(along) <= half) & (np.abs(across) <= half)
+    return (np.abs(down) <= half) & (np.abs(across) <= half)
   inside = np.ones((SIDE, SIDE), bool)
   for corner in 2 * np.pi * np.arange(3) / 3:  # within radius / 2 of the centre, of each side
-    inside &= along * np.cos(corner) + across * np.sin(corner) <= radius / 2
+    inside &= down * np.cos(corner) + across * np.sin(corner) <= radius / 2
   return inside
 
 
