@@ -21,7 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
   arguments = parse_arg(arg, variant="micro_7x7", fusion="conv", overfit=False, runlocal=False)
   config = base_config()
   config.task = "segmentation"
-  config.epochs = 0.1 if arguments["runlocal"] else 20.0
+  config.epochs = 0.1 if arguments["runlocal"] else 100.0
 
   config.model.variant = model_name(arguments["variant"])
   config.model.drop_path_rate = 0.0
@@ -34,23 +34,23 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.mean = (0.5, 0.5, 0.5)
   config.data.std = (0.25, 0.25, 0.25)
 
-  config.segmentation.channels = 48
+  config.segmentation.channels = 24
   config.segmentation.fusion = arguments["fusion"]
-  config.segmentation.auxiliary_channels = 32
+  config.segmentation.auxiliary_channels = 16
   config.segmentation.long_side = 128
   config.segmentation.short_side = 128
   config.segmentation.ratios = (0.75, 1.5)
 
   config.optimizer.schedule = "poly"
-  config.optimizer.learning_rate = 8e-3
+  config.optimizer.learning_rate = 4e-3
   config.optimizer.final_learning_rate = 0.0
   config.optimizer.warmup_epochs = 0.02 if arguments["runlocal"] else 0.5
 
   config.ema.decay = 0.0
 
-  config.log.every_steps = 20
-  config.eval.every_epochs = 10.0
-  config.checkpoint.every_steps = 200
+  config.log.every_steps = 100
+  config.eval.every_epochs = 25.0
+  config.checkpoint.every_steps = 1000
   if arguments["overfit"]:
     _learn_by_heart(config)
   return config

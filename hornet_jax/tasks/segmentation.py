@@ -140,15 +140,14 @@ class Segmentation(Task):
     Raises:
       InputError: if a split does not say how large its images are.
     """
-    sizes = []
+    height, width = 0, 0
     for split in splits:
       if split.largest_size is None:
         raise InputError(
           f"{split.name} must say how large its images are at most, as datasets do that this "
           "version prepares: it does not. Hint: prepare it anew."
         )
-      sizes.append(split.largest_size)
-    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+      height, width = max(height, split.largest_size[0]), max(width, split.largest_size[1])
     return dataclasses.replace(self, largest_size=(height, width))
 
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
@@ -279,9 +278,10 @@ class Segmentation(Task):
     """Makes the table of the classes, and pictures of the best and the worst images."""
     assert isinstance(metric, MeanIou)
 
-    def example_of(index: int) -> tuple[np.ndarray, np.ndarray]:
+    def example_of(index: int) -> tuple[np.ndarray, np.ndarray, str]:
       example = split.source[index]
-      return self.decode(example["image"]), decode_mask(example["mask"])
+      name = example.get("file_name", b"").decode(errors="replace") or f"image {index}"
+      return self.decode(example["image"]), decode_mask(example["mask"]), name
 
     return [
       class_section(metric, split.name, split.class_names),

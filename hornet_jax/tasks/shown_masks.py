@@ -157,7 +157,7 @@ def overlay_section(
   metric: MeanIou,
   name: str,
   class_names: Sequence[str],
-  example_of: Callable[[int], tuple[np.ndarray, np.ndarray]],
+  example_of: Callable[[int], tuple[np.ndarray, np.ndarray, str]],
 ) -> Section:
   """Makes pictures of the images with the best and the worst mean IoU: truth beside prediction.
 
@@ -166,7 +166,7 @@ def overlay_section(
     name: name of the split.
     class_names: names of the K classes.
     example_of: function from the number of an image in the split to its pixels, uint8 [H, W, 3],
-      and the class of each, uint8 [H, W].
+      the class of each, uint8 [H, W], and its name.
   """
   from hornet_jax.report import figures
 
@@ -175,7 +175,7 @@ def overlay_section(
   for title, previews in (("Best", metric.best()), ("Worst", metric.worst())):
     entries = []
     for preview in previews:
-      pixels, truth = example_of(preview.index)
+      pixels, truth, image_name = example_of(preview.index)
       rows, columns = preview_grid(truth.shape)
       grid = np.ix_(rows, columns)
       image, true = pixels[grid], truth[grid]
@@ -183,7 +183,7 @@ def overlay_section(
       present = np.union1d(true[true != IGNORED], predicted[true != IGNORED])
       entries.append(
         {
-          "title": f"image {preview.index}",
+          "title": image_name,
           "text": f"mean IoU {preview.iou:.1%}",
           "pictures": [
             {"src": figures.picture(picture, SIDE), "name": what}
