@@ -157,7 +157,7 @@ def label_of(example):
 def test_few_images_are_read_by_few_processes(splits, monkeypatch, worth, batch_size, rows, count):
   """At least `worth` images each, of the 360 or of this host's third, and a batch."""
 
-  def chosen(dataset, size, rows, num_threads, num_processes):
+  def chosen(dataset, size, rows, num_threads, num_processes, at_most):
     yield num_processes
 
   monkeypatch.setattr(pipeline, "_WORTH_A_PROCESS", worth)

@@ -21,7 +21,7 @@ from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.pretrained.model_io import load
 from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, get_task, register
-from hornet_jax.train import task as tasks
+from hornet_jax.train import task_registry as tasks
 from hornet_jax.train.report import write_report
 from hornet_jax.train.run import train
 from hornet_jax.train.show_batches import show_batches

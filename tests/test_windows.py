@@ -144,8 +144,8 @@ def test_settings_that_cannot_be():
     InputError, match=r"gaps between windows: expected at most 16 pixels, .* got 17"
   ):
     Windows(16, 17, scalings((16, 16)), FILL)
-  with pytest.raises(InputError, match=r"positive numbers, at least one: got \(1.0, -1\)"):
-    scalings((16, 16), (1.0, -1))
+  with pytest.raises(InputError, match=r"positive numbers, at least one: got \(1.0, -1.0\)"):
+    scalings((16, 16), (1.0, -1.0))
 
 
 def test_previews_are_pixels_of_the_mask():

@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from hornet_jax.config.base import base_config
 from hornet_jax.config.check import check_keys
 from hornet_jax.config.files import load_file
 from hornet_jax.config.flat import flatten
@@ -80,6 +79,9 @@ def load_test_settings(overrides: Sequence[str]) -> dict[str, Any]:
     )
   if not names:
     return {}
+  # Here, not above, as in `_apply`.
+  from hornet_jax.config.base import base_config
+
   values = flatten(_apply("of the test", base_config(), overrides))
   for name in names:
     SCHEMA[name].check(name, values[name])

@@ -64,7 +64,7 @@ SEGMENTATION: dict[str, Key] = {
     "How an image is evaluated: scaled to long_side and short_side and cut to overlapping windows "
     "of data.image_size, or as a whole, scaled to fit one window.",
     choices=("slide", "whole"),
-    before="whole",
+    before="slide",
   ),
   "segmentation.eval_stride": of_test(
     0,
