@@ -290,7 +290,7 @@ def test_a_dataset_must_say_how_large_its_images_are():
   sized = [dataclasses.replace(split, largest_size=size) for size in ((100, 40), (33, 70))]
   fitted = TASK.for_evaluation(sized)
   assert fitted.largest_size == (100, 70)
-  assert fitted.eval_schema["mask"].shape == (128, 70)  # whole blocks of rows
+  assert fitted.eval_schema["mask"].shape == (128, 128)  # whole tiles
   example = {"image": encode_png(make_scene(0, 0).image), "mask": encode_png(make_scene(0, 0).mask)}
   with pytest.raises(InputError, match=r"as large as their dataset says, at most \[100, 70\]: got"):
     fitted.load(example, None)

@@ -7,21 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hornet_jax.data.masks import IGNORED
 from hornet_jax.data.paired_view import resize_window, scaled_size
 from hornet_jax.data.windows import Scaling, Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.ops.resample import resize_bilinear
 from hornet_jax.parallel.mesh import batch_sharding, make_mesh
+from hornet_jax.tasks import window_scores
 from hornet_jax.tasks.preview import SIDE, preview_grid, take_preview
 from hornet_jax.tasks.window_scores import (
-  BLOCK,
   classify_pixels,
   pixel_log_probabilities,
+  room,
   score_windows,
 )
 
 FILL = (10, 20, 30)
 SIZES = [(21, 50), (64, 20), (16, 16), (9, 40), (37, 1), (33, 33)]
+WHOLE = Windows(16, 16, scalings((16, 16)), FILL)
 WINDOWS = Windows(16, 10, scalings((48, 20), (0.6, 1.2), flip=True), FILL)
 
 
@@ -66,25 +69,44 @@ def mmseg_probabilities(image, windows):
   return np.mean(total, axis=0)
 
 
-@pytest.mark.parametrize("windows", [WINDOWS, Windows(16, 16, scalings((16, 16)), FILL)])
+@pytest.mark.parametrize("windows", [WINDOWS, WHOLE])
 def test_scores_are_those_of_a_canvas(windows):
   """One batch of images of all kinds of sizes: long, narrow, smaller than a window."""
   images = [image_of(size, seed) for seed, size in enumerate(SIZES)]
   batch = batch_of(images, windows)
   scores = jax.jit(lambda batch: score_windows(coarse_scores, batch, windows))(batch)
   shape = (64, 50)
-  found = np.exp(pixel_log_probabilities(scores, batch, windows, 0, shape))
+  found = np.exp(pixel_log_probabilities(scores, batch, windows, (0, 0), shape))
   for row, image in enumerate(images):
     height, width = image.shape[:2]
     expected = mmseg_probabilities(image, windows)
     np.testing.assert_allclose(found[row, :height, :width], expected, atol=3e-5)
-  classes, ends = classify_pixels(
-    scores, batch, windows, shape, lambda found, first, log_p: found + log_p.shape[1], 0
-  )
-  assert ends == 64
-  assert BLOCK == 32
-  np.testing.assert_array_equal(classes[1, :64, :20], found[1, :64, :20].argmax(-1))
-  np.testing.assert_array_equal(classes[3, :9, :40], found[3, :9, :40].argmax(-1))
+
+
+def test_pixels_are_classified_tile_by_tile(monkeypatch):
+  """Every pixel has its likeliest class; where a score is NaN, none."""
+  monkeypatch.setattr(window_scores, "TILE", (16, 24))
+  images = [image_of(size, seed) for seed, size in enumerate(SIZES)]
+  batch = batch_of(images, WHOLE)
+  scores = score_windows(coarse_scores, batch, WHOLE).at[1].set(jnp.nan)
+  shape = room((64, 50))
+  assert shape == (64, 72)
+  corners = jnp.zeros(shape, jnp.int32)
+  classes, corners = jax.jit(
+    lambda scores: classify_pixels(
+      *(scores, batch, WHOLE, shape),
+      lambda found, corner, classes, log_p: found.at[corner].add(classes.shape[1]),
+      corners,
+    )
+  )(scores)
+  expected = np.zeros(shape, int)
+  expected[::16, ::24] = 16
+  np.testing.assert_array_equal(corners, expected)
+  likeliest = pixel_log_probabilities(scores, batch, WHOLE, (0, 0), shape).argmax(-1)
+  for row, image in enumerate(images):
+    height, width = image.shape[:2]
+    wanted = IGNORED if row == 1 else likeliest[row, :height, :width]
+    np.testing.assert_array_equal(classes[row, :height, :width], wanted)
 
 
 def test_what_else_is_in_a_batch_changes_nothing():
@@ -93,7 +115,7 @@ def test_what_else_is_in_a_batch_changes_nothing():
   @jax.jit
   def run(batch):
     scores = score_windows(coarse_scores, batch, WINDOWS)
-    return pixel_log_probabilities(scores, batch, WINDOWS, 0, (32, 50))
+    return pixel_log_probabilities(scores, batch, WINDOWS, (0, 0), (32, 50))
 
   together, alone = batch_of(images, WINDOWS), batch_of(images[:1], WINDOWS)
   padded = {name: field.padding()[None] for name, field in WINDOWS.fields.items()}
@@ -171,7 +193,7 @@ def test_images_stay_on_their_devices():
 
   def run(batch):
     scores = score_windows(coarse_scores, batch, WINDOWS)
-    return classify_pixels(scores, batch, WINDOWS, (32, 50))[0]
+    return classify_pixels(scores, batch, WINDOWS, room((32, 50)))[0]
 
   program = jax.jit(run, out_shardings=spread).lower(batch).compile().as_text()
   moved = re.findall(r"= (\S+) (?:all-gather|all-reduce|all-to-all|collective-permute)\(", program)

@@ -30,14 +30,14 @@ from hornet_jax.tasks.shown_masks import (
   mask_tables,
   overlay_section,
 )
-from hornet_jax.tasks.window_scores import BLOCK, classify_pixels, score_windows
+from hornet_jax.tasks.window_scores import Corner, classify_pixels, room, score_windows
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 from hornet_jax.train.task import Forward, Metric, Outputs, Task
 
 _AUGMENTATION = ("long_side", "short_side", "ratios", "max_class_share", "photometric")
 _NETWORK = ("channels", "fusion", "auxiliary_channels", "dropout_rate")
 _STRIDE = 2 / 3  # of a window
-_PREDICTED = 256  # what predicted images are filled up to a multiple of: each size is compiled for
+_PREDICTED = 1024  # least side that predicted images are filled up to; then twice that, ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,13 +126,8 @@ class Segmentation(Task):
   @property
   def eval_schema(self) -> Schema:
     """Fields of an example that is evaluated: windows of the image, and its mask as it is."""
-    return {**self.windows.fields, "mask": Field(self._room, np.uint8, pad=IGNORED)}
-
-  @property
-  def _room(self) -> tuple[int, int]:
-    """Height, of whole blocks, and width of the masks of images that are evaluated."""
-    height, width = self.largest_size
-    return -(-height // BLOCK) * BLOCK, width
+    mask = Field(room(self.largest_size), np.uint8, pad=IGNORED)
+    return {**self.windows.fields, "mask": mask}
 
   def for_evaluation(self, splits: Sequence[Split]) -> "Segmentation":
     """Makes room for the largest image of all splits.
@@ -155,7 +150,12 @@ class Segmentation(Task):
     pixels, mask = self.decode(example["image"]), decode_mask(example["mask"])
     check_mask(mask, pixels.shape[:2], self.num_classes)
     if rng is None:
-      return self._eval_arrays(pixels, mask, self._room)
+      if mask.shape[0] > self.largest_size[0] or mask.shape[1] > self.largest_size[1]:
+        raise InputError(
+          f"images must be as large as their dataset says, at most {list(self.largest_size)}: got "
+          f"one of {list(mask.shape)}. Hint: prepare the dataset anew."
+        )
+      return self._eval_arrays(pixels, mask, room(self.largest_size))
     image, classes = self.augmentation.view(pixels, mask, rng)
     return {"image": image, "mask": classes}
 
@@ -165,18 +165,14 @@ class Segmentation(Task):
 
   def eval_arrays(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """Cuts an image to windows, with a mask of its size in which nothing counts."""
-    sizes = [-(-side // _PREDICTED) * _PREDICTED for side in pixels.shape[:2]]
+    longest = max(pixels.shape[:2])
+    side = max(_PREDICTED, 1 << (longest - 1).bit_length())  # few sizes: each is compiled for
     nothing = np.full(pixels.shape[:2], IGNORED, np.uint8)
-    return self._eval_arrays(pixels, nothing, (sizes[0], sizes[1]))
+    return self._eval_arrays(pixels, nothing, (side, side))
 
   def _eval_arrays(
     self, pixels: np.ndarray, mask: np.ndarray, size: tuple[int, int]
   ) -> dict[str, np.ndarray]:
-    if mask.shape[0] > size[0] or mask.shape[1] > size[1]:
-      raise InputError(
-        f"images must be as large as their dataset says, at most {list(self.largest_size)}: got "
-        f"one of {list(mask.shape)}. Hint: prepare the dataset anew."
-      )
     whole = np.full(size, IGNORED, np.uint8)
     whole[: mask.shape[0], : mask.shape[1]] = mask
     return {**self.windows.cut(pixels), "mask": whole}
@@ -216,10 +212,12 @@ class Segmentation(Task):
     """
     mask = inputs["mask"]
 
-    def judge(found: tuple[Array, Array], first: Array, log_p: Array) -> tuple[Array, Array]:
+    def judge(
+      found: tuple[Array, Array], corner: Corner, classes: Array, log_p: Array
+    ) -> tuple[Array, Array]:
       confusion, losses = found
-      true = lax.dynamic_slice_in_dim(mask, first, BLOCK, axis=1)
-      confusion += count_confusion(jnp.argmax(log_p, axis=-1), true, self.num_classes)
+      true = lax.dynamic_slice(mask, (0, *corner), classes.shape)
+      confusion += count_confusion(classes, true, self.num_classes)
       return confusion, losses + jnp.sum(pixel_losses(log_p, true), axis=(1, 2))
 
     count = len(mask)

@@ -76,8 +76,7 @@ def mask_answer(
     top: largest number of classes that are named.
   """
   count = len(class_names)
-  counts = np.bincount(classes.ravel(), minlength=count)
-  shares = counts / counts.sum()
+  shares = np.bincount(classes.ravel(), minlength=count)[:count] / classes.size
   order = np.argsort(-shares, kind="stable")[:top].tolist()
   found = [(class_names[k], float(shares[k])) for k in order if shares[k] > 0]
   missing = min(top, count) - len(found)

@@ -15,10 +15,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
+from hornet_jax.data.masks import IGNORED
 from hornet_jax.data.windows import Windows
 
-BLOCK = 32
-"""Number of rows of an image that are classified at once."""
+TILE = (32, 128)
+"""Height and width of the parts of an image that are classified one after the other."""
+
+Corner = tuple[Int[Array, ""] | int, Int[Array, ""] | int]
+"""First row and column of a part of an image."""
 
 
 def score_windows(
@@ -64,52 +68,63 @@ _take = jax.vmap(lambda values, k: lax.dynamic_index_in_dim(values, k, keepdims=
 _put = jax.vmap(lambda values, k, value: lax.dynamic_update_index_in_dim(values, value, k, 0))
 
 
+def room(size: tuple[int, int]) -> tuple[int, int]:
+  """Gives the height and width of whole tiles that hold images of up to a size (H, W)."""
+  height, width = (-(-side // tile) * tile for side, tile in zip(size, TILE, strict=True))
+  return height, width
+
+
 def classify_pixels(
   scores: Float[Array, "B N s s K"],
   batch: Mapping[str, Array],
   windows: Windows,
   shape: tuple[int, int],
-  judge: Callable[[Any, Array, Array], Any] = lambda found, first, log_p: found,
+  judge: Callable[[Any, Corner, Array, Array], Any] = lambda found, corner, classes, log_p: found,
   start: Any = (),
 ) -> tuple[UInt8[Array, "B H W"], Any]:
-  """Finds the likeliest class of each pixel of images, a block of rows after the other.
+  """Finds the likeliest class of each pixel of images, a tile of them after the other.
 
-  The probabilities of all classes at all pixels of a large image would fill the memory.
+  The probabilities of all classes at all pixels of a large image would fill the memory; and where
+  all images of a batch are small, only the tiles that they have are computed.
 
   Args:
     scores: scores of the windows, see `score_windows`.
     batch: what `Windows.cut` made of each image, with a leading axis B.
     windows: how they were cut.
-    shape: height H, a multiple of `BLOCK`, and width W that hold the largest image.
-    judge: function of what was found so far, of the first row of a block and of the logarithms of
-      its probabilities, [B, R, W, K], to what is found then.
+    shape: height H and width W that hold the largest image, see `room`.
+    judge: function of what was found so far, of the corner of a tile, of its classes,
+      uint8 [B, h, w], and the logarithms of their probabilities, [B, h, w, K], to what is found
+      then.
     start: what is found at the start.
 
   Returns:
-    The classes, without meaning beyond an image, and what was found at the end.
+    The classes, without meaning beyond an image, and what was found at the end. Where a score is
+    NaN the class is `IGNORED`: it is never right.
   """
+  ends = jnp.max(batch["size"], axis=0)
+  rows, columns = (-(-ends[axis] // TILE[axis]) for axis in (0, 1))
 
   def classify(k: Array, carried: tuple[Array, Any]) -> tuple[Array, Any]:
     classes, found = carried
-    first = k * BLOCK
-    log_p = pixel_log_probabilities(scores, batch, windows, first, (BLOCK, shape[1]))
-    of_block = jnp.argmax(log_p, axis=-1).astype(jnp.uint8)
-    classes = lax.dynamic_update_slice_in_dim(classes, of_block, first, axis=1)
-    return classes, judge(found, first, log_p)
+    corner = (k // columns * TILE[0], k % columns * TILE[1])
+    log_p = pixel_log_probabilities(scores, batch, windows, corner, TILE)
+    likeliest = jnp.argmax(log_p, axis=-1).astype(jnp.uint8)
+    of_tile = jnp.where(jnp.isnan(log_p).any(axis=-1), jnp.uint8(IGNORED), likeliest)
+    classes = lax.dynamic_update_slice(classes, of_tile, (0, *corner))
+    return classes, judge(found, corner, of_tile, log_p)
 
-  number = -(-jnp.max(batch["size"][:, 0]) // BLOCK)
   empty = jnp.zeros((len(scores), *shape), jnp.uint8)
-  return lax.fori_loop(0, number, classify, (empty, start))
+  return lax.fori_loop(0, rows * columns, classify, (empty, start))
 
 
 def pixel_log_probabilities(
   scores: Float[Array, "B N s s K"],
   batch: Mapping[str, Array],
   windows: Windows,
-  first_row: Int[Array, ""] | int,
+  corner: Corner,
   shape: tuple[int, int],
-) -> Float[Array, "B R W K"]:
-  """Computes the logarithm of the probability of each class for some rows of the images.
+) -> Float[Array, "B h w K"]:
+  """Computes the logarithm of the probability of each class for a part of the images.
 
   Scores are averaged over the windows of one scaling, resized bilinearly between the centres of
   pixels, and their probabilities averaged over the scalings.
@@ -118,11 +133,13 @@ def pixel_log_probabilities(
     scores: scores of the windows, see `score_windows`.
     batch: what `Windows.cut` made of each image, with a leading axis B.
     windows: how they were cut.
-    first_row: first row of the images, of their own size.
-    shape: number R of rows and W of columns; what lies beyond an image has no meaning.
+    corner: first row and column of the part, of images of their own size.
+    shape: its height h and width w; what lies beyond an image has no meaning.
   """
-  rows = jnp.broadcast_to(first_row + jnp.arange(shape[0])[None], (len(scores), shape[0]))
-  columns = jnp.broadcast_to(jnp.arange(shape[1])[None], (len(scores), shape[1]))
+  rows, columns = (
+    jnp.broadcast_to(first + jnp.arange(length)[None], (len(scores), length))
+    for first, length in zip(corner, shape, strict=True)
+  )
   logs = [
     jax.nn.log_softmax(_average_windows(scores, batch, windows, v, rows, columns))
     for v in range(len(windows.scalings))
