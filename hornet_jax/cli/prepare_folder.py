@@ -5,17 +5,16 @@ import argparse
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.cli.own_dataset import tell_left_out, tell_split
 from hornet_jax.data.folder import find_in_folders
 from hornet_jax.data.found_images import FoundImages
 from hornet_jax.data.labels import find_by_labels
-from hornet_jax.data.left_out import LEFT_OUT, escaped
 from hornet_jax.data.own_images import OwnImages, check_and_split
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.data.prepare import check_name_is_free, prepare_folder, printable
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
 
-_NAMED_AT_MOST = 20
 _CHANNELS_SHOWN = 16
 
 
@@ -50,12 +49,7 @@ def _find(args: argparse.Namespace) -> FoundImages:
 
 def _report(images: OwnImages, path: epath.Path, name: str) -> None:
   """Prints the class balance, what the pixels are, and everything that is not used."""
-  print(f"split {images.rule}")
-  if {"validation", "test"} <= images.splits.keys():
-    print(
-      f"evaluated on is validation; on test as well by --config.eval.also=('{name}/test',), or in "
-      f"its place by --config.data.eval_split=test"
-    )
+  tell_split(images.rule, images.splits, name)
   counts = {split: images.counts(split) for split in images.splits}
   rows = [
     [printable(name), *(counts[split][k] for split in counts)]
@@ -86,10 +80,7 @@ def _report(images: OwnImages, path: epath.Path, name: str) -> None:
     )
   if images.num_of_pages:
     print(f"of {counted(images.num_of_pages, 'TIFF')} with several pages the first alone is read")
-  if images.left_out:
-    print(f"left out, {len(images.left_out):,} in all, every one named in {path / LEFT_OUT}:")
-    for path, reason in list(images.left_out.items())[:_NAMED_AT_MOST]:
-      print(f"  {escaped(printable(path))}: {reason}")
+  tell_left_out(images.left_out, path)
 
 
 def _shown(values: tuple[float, ...]) -> str:

@@ -5,18 +5,16 @@ import argparse
 from etils import epath
 from tabulate import tabulate
 
+from hornet_jax.cli.own_dataset import tell_left_out, tell_split
 from hornet_jax.data.class_table import read_class_table
 from hornet_jax.data.find_pairs import find_in_two_folders, find_pairs
 from hornet_jax.data.found_pairs import FoundPairs
-from hornet_jax.data.left_out import LEFT_OUT, escaped
 from hornet_jax.data.masks import IGNORED
 from hornet_jax.data.own_pairs import OwnPairs, check_and_split_pairs
-from hornet_jax.data.prepare import check_name_is_free, printable
+from hornet_jax.data.prepare import check_name_is_free
 from hornet_jax.data.prepare_pairs import prepare_pairs
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
-
-_NAMED_AT_MOST = 20
 
 
 def values(text: str) -> list[int]:
@@ -61,13 +59,8 @@ def _find(args: argparse.Namespace) -> FoundPairs:
 
 def _report(pairs: OwnPairs, path: epath.Path, name: str) -> None:
   """Prints classes, their balance, and everything that is not used."""
-  print(f"split {pairs.rule}")
+  tell_split(pairs.rule, pairs.splits, name)
   print(f"{counted(len(pairs.table.names), 'class')}: {pairs.classes_rule}")
-  if {"validation", "test"} <= pairs.splits.keys():
-    print(
-      f"evaluated on is validation; on test as well by --config.eval.also=('{name}/test',), or in "
-      f"its place by --config.data.eval_split=test"
-    )
   pixels = {split: pairs.pixels(split) for split in pairs.splits}
   images = {split: pairs.images(split) for split in pairs.splits}
   print(tabulate(_rows(pairs, pixels, images), headers=_headings(pairs), disable_numparse=True))
@@ -86,11 +79,7 @@ def _report(pairs: OwnPairs, path: epath.Path, name: str) -> None:
     )
   if pairs.note:
     print(f"not read: {pairs.note}")
-  if not pairs.left_out:
-    return
-  print(f"left out, {len(pairs.left_out):,} in all, every one named in {path / LEFT_OUT}:")
-  for file, reason in list(pairs.left_out.items())[:_NAMED_AT_MOST]:
-    print(f"  {escaped(printable(file))}: {reason}")
+  tell_left_out(pairs.left_out, path)
   if any(reason.endswith("is no class") for reason in pairs.left_out.values()):
     print(
       "what is no class gets one by a row of --classes=FILE.csv, or counts for none by --ignore"

@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from etils import epath
 
@@ -35,7 +36,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.extras import missing_extra
 from hornet_jax.paths import absolute, cache_folder, has_home
 
-_FOLDER_VERSION = "1.0.0"
+_OWN_VERSION = "1.0.0"
 
 
 def prepare(name: str, data_dir: str) -> epath.Path:
@@ -79,10 +80,7 @@ def prepare_folder(folder: OwnImages, name: str, data_dir: str) -> epath.Path:
   Raises:
     InputError: if the name is taken or no name for a dataset, or the build failed.
   """
-  check_name_is_free(name, data_dir)
   description = {
-    "name": name,
-    "version": _FOLDER_VERSION,
     "description": f"Images of {printable(folder.path)}, split {folder.rule}.",
     "class_names": _labels(folder),
     "splits": {
@@ -90,16 +88,43 @@ def prepare_folder(folder: OwnImages, name: str, data_dir: str) -> epath.Path:
       for split, items in folder.splits.items()
     },
   }
+  prepared = build_own("folder", description, folder.left_out, name, data_dir)
+  (prepared / IMAGE_INFO).write_text(folder.image_info.to_json())
+  return prepared
+
+
+def build_own(
+  kind: str,
+  description: Mapping[str, Any],
+  left_out: Mapping[pathlib.Path, str],
+  name: str,
+  data_dir: str,
+) -> epath.Path:
+  """Builds a dataset of somebody's own files, and names beside it those that are not used.
+
+  Args:
+    kind: kind of builder, see `build`.
+    description: what the builder is told besides the name and the version, of JSON types.
+    left_out: path of each file that is not used, and the reason.
+    name: name of the new dataset.
+    data_dir: folder where datasets are prepared.
+
+  Returns:
+    The folder of the dataset's files.
+
+  Raises:
+    InputError: if the name is taken or no name for a dataset, or the build failed.
+  """
+  check_name_is_free(name, data_dir)
   with (
     building(resolve_data_dir(data_dir) / name) as lock,
     tempfile.TemporaryDirectory() as temporary,
   ):
-    file = pathlib.Path(temporary) / "folder.json"
-    file.write_text(json.dumps(description))
-    prepared = build(name, data_dir, "folder", os.fspath(file), keep_open=lock.keep_open)
-  (prepared / IMAGE_INFO).write_text(folder.image_info.to_json())
-  if folder.left_out:
-    named = [(printable(path), reason) for path, reason in folder.left_out.items()]
+    file = pathlib.Path(temporary) / "description.json"
+    file.write_text(json.dumps({"name": name, "version": _OWN_VERSION, **description}))
+    prepared = build(name, data_dir, kind, os.fspath(file), keep_open=lock.keep_open)
+  if left_out:
+    named = [(printable(path), reason) for path, reason in left_out.items()]
     (prepared / LEFT_OUT).write_text(left_out_text(named))
   return prepared
 

@@ -1,19 +1,11 @@
 """This module prepares a dataset of somebody's own images and masks."""
 
-import json
 import os
-import pathlib
-import tempfile
 
 from etils import epath
 
-from hornet_jax.data.building import building
-from hornet_jax.data.datasets import resolve_data_dir
-from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.data.own_pairs import OwnPairs
-from hornet_jax.data.prepare import build, check_name_is_free, printable
-
-_VERSION = "1.0.0"
+from hornet_jax.data.prepare import build_own, printable
 
 
 def prepare_pairs(pairs: OwnPairs, name: str, data_dir: str) -> epath.Path:
@@ -30,10 +22,7 @@ def prepare_pairs(pairs: OwnPairs, name: str, data_dir: str) -> epath.Path:
   Raises:
     InputError: if the name is taken or no name for a dataset, or the build failed.
   """
-  check_name_is_free(name, data_dir)
   description = {
-    "name": name,
-    "version": _VERSION,
     "description": f"Images of {printable(pairs.path)} with masks, split {pairs.rule}.",
     "class_names": list(pairs.table.names),
     "classes": list(pairs.table.classes.items()),
@@ -43,15 +32,6 @@ def prepare_pairs(pairs: OwnPairs, name: str, data_dir: str) -> epath.Path:
       for split, of_split in pairs.splits.items()
     },
   }
-  with (
-    building(resolve_data_dir(data_dir) / name) as lock,
-    tempfile.TemporaryDirectory() as temporary,
-  ):
-    file = pathlib.Path(temporary) / "pairs.json"
-    file.write_text(json.dumps(description))
-    prepared = build(name, data_dir, "pairs", os.fspath(file), keep_open=lock.keep_open)
+  prepared = build_own("pairs", description, pairs.left_out, name, data_dir)
   pairs.largest_sizes.write(prepared)
-  if pairs.left_out:
-    named = [(printable(path), reason) for path, reason in pairs.left_out.items()]
-    (prepared / LEFT_OUT).write_text(left_out_text(named))
   return prepared

@@ -27,7 +27,7 @@ def attach_uper_net(
 ) -> Architecture:
   """Puts UperNet's heads on a backbone; the auxiliary one reads the last level but one.
 
-  Source: UperNet (arXiv 1807.10221); the gnConv in HorNet (arXiv 2207.14284), section 3.3.
+  Source: UperNet (arXiv 1807.10221); HorFPN's gnConv (arXiv 2207.14284, section 3.3).
 
   Args:
     backbone: architecture without a head.
