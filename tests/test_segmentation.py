@@ -356,6 +356,9 @@ def test_what_it_shows(run):
   _, ious = outcome.metric.by_image()
   assert ranked[0] == pytest.approx(ious.max())
   assert ranked[-1] == pytest.approx(ious.min())
+  by_image = task.tables(outcome.metric, list(CLASS_NAMES))["by_image"]
+  assert [row["index"] for row in by_image] == list(range(11))
+  assert max(row["miou"] for row in by_image) == pytest.approx(ranked[0])
   tables = task.tables(outcome.metric, list(CLASS_NAMES))
   assert [row["true"] for row in tables["confusion"]] == list(CLASS_NAMES)
   masks = np.zeros((2, 32, 32), np.uint8)

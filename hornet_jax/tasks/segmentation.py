@@ -289,7 +289,7 @@ class Segmentation(Task):
   def tables(
     self, metric: Metric, class_names: Sequence[str]
   ) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Makes a table of the classes, and the confusion matrix in pixels."""
+    """Makes tables of the classes and of the images, and the confusion matrix in pixels."""
     assert isinstance(metric, MeanIou)
     return mask_tables(metric, class_names)
 

@@ -211,11 +211,18 @@ def overlay_section(
 def mask_tables(
   metric: MeanIou, class_names: Sequence[str]
 ) -> dict[str, Sequence[Mapping[str, Any]]]:
-  """Makes a table of the classes, and the confusion matrix in pixels.
+  """Makes tables of the classes, of the images, and the confusion matrix in pixels.
 
   Args:
     metric: metric of a split.
     class_names: names of the K classes.
   """
-  confusion = confusion_rows(metric.confusion, class_names)
-  return {"classes": metric.per_class(class_names), "confusion": confusion}
+  indices, ious = metric.by_image()
+  return {
+    "classes": metric.per_class(class_names),
+    "by_image": [
+      {"index": index, "miou": iou}
+      for index, iou in sorted(zip(indices.tolist(), ious.tolist(), strict=True))
+    ],
+    "confusion": confusion_rows(metric.confusion, class_names),
+  }
