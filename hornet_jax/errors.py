@@ -1,7 +1,7 @@
 """This module defines the errors that a person or a launcher can act on."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _MAX_LISTED = 40  # names in a message
 _SOME = 8  # of more than that
@@ -37,6 +37,20 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> InputError:
 
 DIVERGED = "must give finite numbers"
 """What the message of every `DivergedError` says, by which a result tells it from other ends."""
+
+
+class MismatchError(InputError):
+  """A `MismatchError` says that a checkpoint does not hold the model that it should.
+
+  Attributes:
+    problems: lines on every array that is missing, left over or of another shape; the message has
+      the first few.
+  """
+
+  def __init__(self, message: str, problems: Sequence[str]):
+    """Keeps all problems beside the message, which has no room for them."""
+    super().__init__(message)
+    self.problems = problems
 
 
 class DivergedError(ArithmeticError):

@@ -20,14 +20,14 @@ import hornet_jax
 from hornet_jax import create_model
 from hornet_jax.cli.main import main
 from hornet_jax.convert.checkpoint import read_checkpoint
-from hornet_jax.convert.converted import NO_TASK, MismatchError
+from hornet_jax.convert.converted import NO_TASK
 from hornet_jax.convert.mmseg import variables_from_mmseg
 from hornet_jax.convert.segmentation import network_from_mmseg
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import official_from_params, zeros_of
 from hornet_jax.convert.torch_file import read_torch_file
 from hornet_jax.dense import attach_uper_net
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, MismatchError
 from hornet_jax.models.param_info import map_params
 from hornet_jax.pretrained.class_map import map_by_name
 from hornet_jax.pretrained.model_io import export, read_weights

@@ -15,10 +15,9 @@ from golden_data import GOLDEN, assert_close
 
 import hornet_jax
 from hornet_jax.cli.main import main
-from hornet_jax.convert.converted import MismatchError
 from hornet_jax.convert.timm import find_family, params_from_timm
 from hornet_jax.convert.timm_file import read_arrays, read_timm_file
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, MismatchError
 from hornet_jax.models import create_model
 
 FAMILIES = ("convnext", "swin", "vit")

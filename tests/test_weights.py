@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import jax
@@ -205,6 +206,19 @@ def test_starts_that_cannot_be(argument, message, data_dir, tmp_path, capfd):
   arguments = ["train", *ARGUMENTS, f"--workdir={tmp_path / 'new'}", data_flag(data_dir)]
   assert main([*arguments, argument]) == 2
   assert message in capfd.readouterr().err
+  assert not (tmp_path / "new").exists()
+
+
+def test_a_start_from_another_model_names_both(run, data_dir, tmp_path, capfd):
+  arguments = ["train", *ARGUMENTS, f"--workdir={tmp_path / 'new'}", data_flag(data_dir)]
+  variant = read_weights(run).spec.model["variant"]
+  other = "hornet_micro_7x7"
+  assert main([*arguments, f"--init={run}", f"--config.model.variant={other}"]) == 2
+  expected = (
+    rf"must hold the parameters of {other}: those of {variant} differ in \d+ arrays\. Hint: "
+    rf"--config\.model\.variant={variant}\."
+  )
+  assert re.search(expected, capfd.readouterr().err)
   assert not (tmp_path / "new").exists()
 
 

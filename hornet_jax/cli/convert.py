@@ -11,10 +11,10 @@ from tabulate import tabulate
 
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.convert.checkpoint import WEIGHTS, read_checkpoint
-from hornet_jax.convert.converted import Converted, MismatchError, in_words
+from hornet_jax.convert.converted import Converted, in_words
 from hornet_jax.convert.published import PUBLISHED, is_published, locate, variant_of
 from hornet_jax.cost.count import count_params
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, MismatchError
 from hornet_jax.files import write_file
 from hornet_jax.paths import expanded
 from hornet_jax.pretrained.spec import readers

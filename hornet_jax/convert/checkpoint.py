@@ -16,14 +16,14 @@ from hornet_jax.convert.architecture import (
   problems_of,
   read_fields,
 )
-from hornet_jax.convert.converted import Converted, MismatchError, in_words, listed
+from hornet_jax.convert.converted import Converted, in_words, listed
 from hornet_jax.convert.keras_cv_attention_models import read_keras_file
 from hornet_jax.convert.mmpretrain import is_mmpretrain, official_from_mmpretrain
 from hornet_jax.convert.official import params_from_official
 from hornet_jax.convert.segmentation import is_mmseg, network_from_mmseg
 from hornet_jax.convert.timm_file import read_timm_file
 from hornet_jax.convert.torch_file import read_torch_file
-from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.errors import InputError, MismatchError, unknown_name
 from hornet_jax.models import get_variant
 
 SUFFIXES = (".pth", ".pt", ".h5", ".safetensors")

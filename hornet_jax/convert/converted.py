@@ -1,12 +1,10 @@
 """A `Converted` is what a published file became; what does not fit is told in a list."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from flax import traverse_util
-
-from hornet_jax.errors import InputError
 
 NO_TASK = ""
 """The task of weights that no head of a task comes with: of a backbone and its level norms."""
@@ -42,20 +40,6 @@ class Converted:
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   state: dict[str, Any] = dataclasses.field(default_factory=dict)
   class_names: tuple[str, ...] = ()
-
-
-class MismatchError(InputError):
-  """A `MismatchError` says that a checkpoint does not hold the model that it should.
-
-  Attributes:
-    problems: lines on every array that is missing, left over or of another shape; the message has
-      the first few.
-  """
-
-  def __init__(self, message: str, problems: Sequence[str]):
-    """Keeps all problems beside the message, which has no room for them."""
-    super().__init__(message)
-    self.problems = problems
 
 
 def in_words(variant: str, overrides: Mapping[str, Any]) -> str:

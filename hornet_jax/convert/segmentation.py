@@ -10,11 +10,12 @@ import numpy as np
 from flax import traverse_util
 
 from hornet_jax.convert.architecture import is_whole, misfits, other_fields, read_fields
-from hornet_jax.convert.converted import NO_TASK, Converted, MismatchError, in_words, listed
+from hornet_jax.convert.converted import NO_TASK, Converted, in_words, listed
 from hornet_jax.convert.mmseg import variables_from_mmseg
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import zeros_of
 from hornet_jax.dense import attach_uper_net
+from hornet_jax.errors import MismatchError
 from hornet_jax.models import VARIANTS, HorNet, create_model
 
 _TASK = "segmentation"

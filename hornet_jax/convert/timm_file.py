@@ -11,9 +11,9 @@ from flax import traverse_util
 from safetensors import SafetensorError
 
 from hornet_jax.convert.architecture import nearest_variant, other_fields
-from hornet_jax.convert.converted import Converted, MismatchError, differences, in_words, listed
+from hornet_jax.convert.converted import Converted, differences, in_words, listed
 from hornet_jax.convert.timm import FAMILIES, SIZED, StateDict, find_family, params_from_timm
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, MismatchError
 from hornet_jax.file_kind import file_kind
 from hornet_jax.models import ALIASES, VARIANTS, create_model, get_variant
 from hornet_jax.wording import counted

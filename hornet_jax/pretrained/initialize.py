@@ -8,7 +8,7 @@ import numpy as np
 from flax import traverse_util
 
 from hornet_jax.convert.converted import differences, listed
-from hornet_jax.errors import InputError
+from hornet_jax.errors import MismatchError
 from hornet_jax.models import Architecture, adapt_stem
 from hornet_jax.models.param_info import Role
 from hornet_jax.pretrained.class_map import check_class_map, map_by_name
@@ -46,8 +46,9 @@ def initialize_from(
     The parameters, and a list of lines that tell what in them is new or changed.
 
   Raises:
-    InputError: if a parameter is missing, left over or of another shape (the first few are
-      named), or if the map does not fit.
+    MismatchError: if a parameter is missing, left over or of another shape; the first few are
+      named.
+    InputError: if the map does not fit.
   """
   wanted = traverse_util.flatten_dict(dict(params), sep="/")
   given = traverse_util.flatten_dict(dict(source), sep="/")
@@ -85,10 +86,11 @@ def initialize_from(
         notes.append(f"{path} resized from {leaf.shape} to {given[path].shape}")
   problems = differences(params, traverse_util.unflatten_dict(given, sep="/"))
   if problems:
-    raise InputError(
+    raise MismatchError(
       f"`init.checkpoint` must hold the parameters of this model: {listed(problems)}. Hint: set "
       "`model`, and what its task builds, as that run had it; what depends on the size of images "
-      f"is resized by {type(model).__name__}.adapt."
+      f"is resized by {type(model).__name__}.adapt.",
+      problems,
     )
   in_order = {path: given[path] for path in wanted}
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)

@@ -7,7 +7,7 @@ import numpy as np
 from flax import traverse_util
 
 from hornet_jax.convert.converted import NO_TASK, differences, listed
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, MismatchError
 from hornet_jax.models import Architecture
 from hornet_jax.pretrained.initialize import initialize_from
 from hornet_jax.pretrained.spec import CLASSIFICATION, Weights
@@ -45,7 +45,8 @@ def start_from(
     The variables, and a list of lines that tell what in them is new or changed.
 
   Raises:
-    InputError: if the weights are of another task, do not fit, or the map does not.
+    MismatchError: if the weights do not fit.
+    InputError: if they are of another task, or the map does not fit.
   """
   spec = weights.spec
   _check_task(task, spec.task, class_map)
@@ -78,9 +79,10 @@ def start_from(
     for problem in differences(_nested(kept.get(name, {})), _nested(taken.get(name, {})))
   ]
   if problems:
-    raise InputError(
+    raise MismatchError(
       f"`init.checkpoint` must hold the variables of this model: {listed(problems)}. Hint: set "
-      "`model`, and what its task builds, as that run had it."
+      "`model`, and what its task builds, as that run had it.",
+      problems,
     )
   whole = {
     name: _nested({path: taken[name][path] if path in kept[name] else flat[path] for path in flat})

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from hornet_jax.checkpoints.train_state import TrainState
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, MismatchError
 from hornet_jax.models.param_info import ParamInfo, map_params
 from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.pretrained.class_map import read_class_map
@@ -18,6 +18,7 @@ from hornet_jax.pretrained.spec import Weights
 from hornet_jax.pretrained.start import start_from
 from hornet_jax.train.layer_decay import check_layers
 from hornet_jax.train.trainer import Trainer
+from hornet_jax.wording import counted
 
 
 class InitialState:
@@ -85,4 +86,13 @@ class InitialState:
     variables = unstack_blocks({"params": params, **state.model_state})
     path = config["init"]["class_map"]
     class_map = read_class_map(path) if path else None
-    return start_from(model, variables, config["task"], source, self._class_names, class_map)
+    try:
+      return start_from(model, variables, config["task"], source, self._class_names, class_map)
+    except MismatchError as error:
+      its, own = source.spec.model["variant"], config["model"]["variant"]
+      if its == own:
+        raise
+      raise InputError(
+        f"`init.checkpoint` must hold the parameters of {own}: those of {its} differ in "
+        f"{counted(len(error.problems), 'array')}. Hint: --config.model.variant={its}."
+      ) from error
