@@ -1,5 +1,6 @@
 """A trained model of any task is loaded here, and applied to image files."""
 
+import logging
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from hornet_jax.tasks.build import build_task
 from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.presentation import Answer
 from hornet_jax.train.task import Task, ranking_key
+
+_logger = logging.getLogger(__name__)
 
 
 class TaskModel(NamedTuple):
@@ -83,6 +86,7 @@ def predict_files(
     return task.infer(lambda images: loaded.model.apply(variables, images), inputs)
 
   variables = jax.device_put(loaded.variables)
+  compiled: set[tuple[tuple[int, ...], ...]] = set()
   # Batches of one size: one compilation, bounded memory, however many images.
   size = min(len(paths), task.predict_together)
   for start in range(0, len(paths), max(size, 1)):
@@ -93,6 +97,10 @@ def predict_files(
       arrays = [task.eval_arrays(pixels) for pixels in pictures.values()]
       arrays += [arrays[0]] * (size - len(arrays))
       batch_of_all = {name: np.stack([one[name] for one in arrays]) for name in arrays[0]}
+      shapes = tuple(values.shape for values in batch_of_all.values())
+      if shapes not in compiled:
+        compiled.add(shapes)
+        _logger.info("compiling the model ...")
       inferred = jax.device_get(infer(variables, batch_of_all))
     rows = {path: row for row, path in enumerate(pictures)}
     for path in batch:
