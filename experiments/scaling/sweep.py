@@ -20,7 +20,7 @@ OF_ARMS = {
 def get_sweep() -> Sweep:
   points = []
   for arm, widths in WIDTHS.items():
-    images = [2500, 7000, 20_000]
+    images = [2000, 4000, 8000]
     points += grid(arm=[arm], size=widths, unique_images=images, passes=[5], seed=[0, 1])
   return Sweep(
     config="comparison:variant={variant}",
