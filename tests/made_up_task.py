@@ -154,7 +154,7 @@ class Negative(Task):
     mean = float(inferred["value"].mean())
     return Answer(f"{mean:.4f}", {"mean": mean, "height": pixels.shape[0]}, [[mean]])
 
-  def metric(self):
+  def metric(self, split):
     """Starts with nothing."""
     return PixelFit()
 

@@ -133,7 +133,7 @@ def losses(out, settings, several):
         ],
       }
       if evaluated:
-        step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
+        step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schemas)
         (metric,) = evaluate_split(trainer, inputs, step, [state.variables()], inputs.splits.eval)
         result["metrics"], result["count"] = metric.compute(), metric.count
         if isinstance(metric, Accuracy):

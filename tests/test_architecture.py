@@ -98,7 +98,7 @@ ALLOWED = {
 SHARED = {"errors", "exit_status", "extras", "file_kind", "files", "lock", "paths", "wording"}
 PURE = {"dense", "ops", "models"}
 # The modules of `models` by which the rest of the package knows every model.
-FACE = {"", ".api", ".execution", ".param_info", ".parallel", ".stacking"}
+FACE = {"", ".api", ".apply", ".execution", ".param_info", ".parallel", ".stacking"}
 KNOWS_ARCHITECTURES = {"__init__", "bench", "convert", "dense", "models"}
 PURE_LIBRARIES = {"jax", "flax", "jaxtyping", "numpy"}
 PREPOSITIONS = {"as", "by", "for", "from", "in", "of", "on", "over", "to", "with"}

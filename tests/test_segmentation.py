@@ -380,7 +380,7 @@ def test_what_it_shows(run):
 
 def test_it_is_planned(config):
   trainer = Trainer(config, make_mesh(jax.devices()[:1], 1), num_classes=4, num_examples=16)
-  batch = trainer.abstract_batch(8)
+  batch = trainer.abstract_batch()
   assert batch["mask"].shape == (8, 32, 32)
   assert batch["mask"].dtype == np.uint8
 

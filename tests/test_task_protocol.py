@@ -117,7 +117,7 @@ def test_it_resumes_bit_for_bit(run, config, tmp_path):
 def test_it_is_planned(config):
   trainer = Trainer(config, make_mesh(jax.devices()[:1], 1), num_classes=0, num_examples=48)
   trainer.check_batch()
-  batch = trainer.abstract_batch(16)
+  batch = trainer.abstract_batch()
   assert batch["negative"].shape == (16, GRID, GRID)
   assert bytes_a_device(batch) == 16 * (16 * 16 * 3 + 4 * GRID * GRID + 4 + 4)
   text = trainer.lower_train_step().as_text()
@@ -169,7 +169,7 @@ def test_its_results_are_in_order(run):
   assert values.shape == (20, GRID, GRID)
   source = generated("discs/test", 20, 1).source
   np.testing.assert_array_equal(targets, [example["negative"] for example in source])
-  halves = [Negative.metric(None) for _ in range(2)]
+  halves = [Negative.metric(None, None) for _ in range(2)]
   for half, rows in zip(halves, (slice(0, 12), slice(12, 20)), strict=True):
     half.update({"value": values[rows], "target": targets[rows]})
   merged = halves[0].merge(halves[1])
@@ -242,7 +242,7 @@ def test_what_is_loaded_must_be_what_the_schema_says(config):
     (_OddLoss, Trainer.lower_train_step, r"a task's loss .* expected the shape \[16\], got \[\]"),
     (
       _OddPrediction,
-      lambda trainer: trainer.compile_eval_step(16, trainer.task.eval_schema),
+      lambda trainer: trainer.compile_eval_step(16, trainer.task.eval_schemas),
       r"a task's predict's 'mean' .* expected the shape \[16\], got \[\]",
     ),
   ],

@@ -58,7 +58,7 @@ def first_steps(trainer, inputs, count):
 
 def evaluated(trainer, inputs, variables):
   """The results of every example of the evaluation split."""
-  step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
+  step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schemas)
   (metric,) = evaluate_split(trainer, inputs, step, [variables], inputs.splits.eval)
   return metric.predictions()
 

@@ -30,7 +30,7 @@ def measure_memory(config: Mapping[str, Any], num_classes: int, num_examples: in
     work = training_work(trainer.model, config["data"]["image_size"])
     macs = work.macs + work.fourier_macs
     least_macs = least_macs or macs  # the first policy recomputes nothing
-    memory: Any = trainer.compile_train_step().memory_analysis()
+    memory: Any = trainer.lower_train_step().compile().memory_analysis()
     rows.append(
       {
         "remat": remat,

@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
   step, raw, averaged = load_variables(
     workdir / "checkpoints", args.checkpoint, ranking_key(trainer.task)
   )
-  eval_step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
+  eval_step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schemas)
   weights = {"ema": trainer.place(averaged), "raw": trainer.place(raw)}
   measured = {}
   for split in (inputs.splits.eval, *inputs.splits.other_evals):

@@ -106,6 +106,32 @@ class ClassBalance:
     return rng.permutation(np.concatenate(chosen))
 
 
+class BalancedOrder:
+  """A `BalancedOrder` is an endless order of examples, drawn for each pass by a `ClassBalance`."""
+
+  def __init__(self, balance: ClassBalance, seed: int):
+    """Draws nothing yet.
+
+    Args:
+      balance: choice of the examples of each pass.
+      seed: seed of the order.
+    """
+    self._balance, self._seed = balance, seed
+    self._order = functools.lru_cache(maxsize=2)(functools.partial(balance.order, seed))
+
+  def __reduce__(self):
+    return BalancedOrder, (self._balance, self._seed)
+
+  def __len__(self) -> int:
+    """Gives the number of examples of a pass."""
+    return len(self._balance.labels)
+
+  def __getitem__(self, position: int) -> int:
+    """Gives the number of the example at a position, which may lie in any pass."""
+    epoch, within = divmod(position, len(self))
+    return int(self._order(epoch)[within])
+
+
 def describe(
   class_names: Sequence[str], labels: np.ndarray, strength: float, weights: Sequence[float]
 ) -> str:

@@ -7,7 +7,6 @@ A position is a step, so resuming is a seek.
 
 import atexit
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -16,9 +15,11 @@ import grain
 import numpy as np
 from absl import flags
 
-from hornet_jax.data.class_balance import ClassBalance
+from hornet_jax.data.class_balance import BalancedOrder, ClassBalance
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.decode import UndecodableImageError
+from hornet_jax.data.kinds import KindOrder, Kinds
+from hornet_jax.data.ordered import OrderedDataset, PaddedDataset, RowsDataset
 from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded, row_bytes
 from hornet_jax.data.shards import damaged
 from hornet_jax.data.worker import follow_parent
@@ -43,7 +44,7 @@ _WORTH_A_PROCESS = 1000  # images that are read in about the time in which a pro
 def train_batches(
   split: Split,
   load: Load,
-  schema: Schema,
+  schema: Schema | Kinds,
   *,
   batch_size: int,
   seed: int,
@@ -56,12 +57,13 @@ def train_batches(
   """Yields endless batches of augmented examples, shuffled anew on every pass.
 
   The shuffled stream runs on across passes: no example is left out at their end. With `balance`
-  a pass has some examples several times, and others not.
+  a pass has some examples several times, and others not. With several kinds of examples each batch
+  is of one kind, see `KindOrder`.
 
   Args:
     split: split to read.
     load: function that loads an example, with other draws on every pass.
-    schema: fields of what it loads.
+    schema: fields of what it loads, of each kind where there are several.
     batch_size: rows of the global batch.
     seed: seed of the order and the augmentation.
     start_step: number of global batches to skip, without reading them.
@@ -71,7 +73,7 @@ def train_batches(
     balance: choice of the examples of each pass; None for every example once.
 
   Raises:
-    InputError: if the split has fewer examples than a batch.
+    InputError: if the split has fewer examples than a batch, or there is `balance` with kinds.
   """
   if len(split.source) < batch_size:
     raise InputError(
@@ -81,10 +83,17 @@ def train_batches(
 
   loader = _Loader(split.name, load, schema)
   numbered = _numbered(split)
-  if balance is None:
+  if isinstance(schema, Kinds):
+    if balance is not None:
+      raise InputError(
+        f"`data.class_balance` must be 0 where images come in batches of several shapes: those of "
+        f"{split.name} do."
+      )
+    shuffled = OrderedDataset(numbered, KindOrder(schema.of, batch_size, seed)).seed(seed)
+  elif balance is None:
     shuffled = numbered.seed(seed).shuffle()
   else:
-    shuffled = _BalancedDataset(numbered, balance, seed).seed(seed)
+    shuffled = OrderedDataset(numbered, BalancedOrder(balance, seed)).seed(seed)
   dataset = shuffled.repeat(None).random_map(loader)
   return _iterate(dataset, batch_size, rows, num_threads, num_processes, start_step)
 
@@ -92,7 +101,7 @@ def train_batches(
 def eval_batches(
   split: Split,
   load: Load,
-  schema: Schema,
+  schema: Schema | Kinds,
   *,
   batch_size: int,
   rows: Sequence[int] | None = None,
@@ -102,13 +111,15 @@ def eval_batches(
 ) -> Generator[Batch, None, None]:
   """Yields every example of a split once, in order; the last batch is padded with weight 0.
 
+  Of several kinds of examples one comes after the other, each with a last batch that is padded.
+
   Closing the generator, or reading it to its end, ends the processes that read. Few images are
   read by fewer of them, as each takes seconds to start.
 
   Args:
     split: split to read.
     load: function that loads an example, without a generator.
-    schema: fields of what it loads.
+    schema: fields of what it loads, of each kind where there are several.
     batch_size: rows of the global batch.
     rows: rows of the global batch to deliver; None for all.
     num_threads: number of readers in each process.
@@ -116,15 +127,17 @@ def eval_batches(
     key: function of a stored example; the batch carries its number for each row, 0 for padding.
       None for no numbers. It must be picklable where processes read.
   """
-  fields = batch_schema(schema) | ({"key": Field((), np.int32)} if key else {})
-  padding = {name: field.padding() for name, field in fields.items()}
+  kinds = schema if isinstance(schema, Kinds) else Kinds([schema], np.zeros(len(split.source), int))
+  of_key = {"key": Field((), np.int32)} if key else {}
+  fields = [batch_schema(of_kind) | of_key for of_kind in kinds.schemas]
   loader = _Loader(split.name, load, schema, key)
-  dataset = _PaddedDataset(_numbered(split).map(loader), batch_size, padding)
+  dataset = PaddedDataset(_numbered(split).map(loader), kinds.of, batch_size, fields)
   num_batches = len(dataset) // batch_size
   num_rows = batch_size if rows is None else len(rows)
   num_images = num_batches * num_rows
   num_processes = min(num_processes, num_batches, num_images // _WORTH_A_PROCESS)
-  at_most = _BYTES_AHEAD // (max(num_processes, 1) * num_rows * row_bytes(fields))
+  largest = max(map(row_bytes, fields))
+  at_most = _BYTES_AHEAD // (max(num_processes, 1) * num_rows * largest)
   return _iterate(dataset, batch_size, rows, num_threads, num_processes, at_most=max(at_most, 1))
 
 
@@ -144,7 +157,7 @@ def _iterate(
   at_most: int | None = None,
 ) -> Generator[Batch, None, None]:
   rows = range(batch_size) if rows is None else rows
-  dataset = _RowsDataset(dataset, batch_size, rows).batch(len(rows), drop_remainder=True)
+  dataset = RowsDataset(dataset, batch_size, rows).batch(len(rows), drop_remainder=True)
   ahead = max(_BATCHES_AHEAD, num_threads)
   ahead = min(ahead, at_most or ahead)
   # A thread makes a batch.
@@ -203,7 +216,7 @@ class _Loader:
     self,
     split_name: str,
     load: Load,
-    schema: Schema,
+    schema: Schema | Kinds,
     key: Callable[[dict[str, Any]], int] | None = None,
   ):
     self._split_name = split_name
@@ -220,69 +233,16 @@ class _Loader:
     Dropping it instead would shift every later position.
     """
     index, weight = example["index"], 1.0
+    schema = self._schema
+    if isinstance(schema, Kinds):
+      schema = schema.schemas[schema.of[index]]
     try:
       loaded = self._load(example, rng)
-      check_loaded(loaded, self._schema, f"example {index} of {self._split_name}")
+      check_loaded(loaded, schema, f"example {index} of {self._split_name}")
     except UndecodableImageError as error:
       if int(index) not in self._warned:
         self._warned.add(int(index))
         _logger.warning("example %d of %s left out: %s", index, self._split_name, error)
-      loaded, weight = {name: field.padding() for name, field in self._schema.items()}, 0.0
+      loaded, weight = {name: field.padding() for name, field in schema.items()}, 0.0
     row = {**loaded, "weight": np.float32(weight), "index": index}
     return row | {"key": np.int32(self._key(example))} if self._key else row
-
-
-class _BalancedDataset(grain.MapDataset):
-  """`_BalancedDataset` holds the parent's examples in an order that is drawn for each pass."""
-
-  def __init__(self, parent: grain.MapDataset, balance: ClassBalance, seed: int):
-    super().__init__(parent)
-    self._source = parent
-    self._order = functools.lru_cache(maxsize=2)(functools.partial(balance.order, seed))
-    self._balance, self._seed = balance, seed
-
-  def __reduce__(self):
-    return _BalancedDataset, (self._source, self._balance, self._seed)
-
-  def __len__(self) -> int:
-    return len(self._source)
-
-  def __getitem__(self, index):
-    epoch, position = divmod(index, len(self))
-    return self._source[int(self._order(epoch)[position])]
-
-
-class _RowsDataset(grain.MapDataset):
-  """`_RowsDataset` holds, of every `batch_size` examples, those at `rows`.
-
-  Element i is the parent's (i // r) * batch_size + rows[i % r], r = len(rows).
-  """
-
-  def __init__(self, parent: grain.MapDataset, batch_size: int, rows: Sequence[int]):
-    super().__init__(parent)
-    self._source = parent
-    self._batch_size = batch_size
-    self._rows = [int(row) for row in rows]
-
-  def __len__(self) -> int:
-    return len(self._source) // self._batch_size * len(self._rows)
-
-  def __getitem__(self, index):
-    batch, row = divmod(index, len(self._rows))
-    return self._source[batch * self._batch_size + self._rows[row]]
-
-
-class _PaddedDataset(grain.MapDataset):
-  """`_PaddedDataset` holds the parent, then `padding` up to a multiple of `batch_size`."""
-
-  def __init__(self, parent: grain.MapDataset, batch_size: int, padding: dict[str, Any]):
-    super().__init__(parent)
-    self._source = parent
-    self._length = -(-len(parent) // batch_size) * batch_size
-    self._padding = padding
-
-  def __len__(self) -> int:
-    return self._length
-
-  def __getitem__(self, index):
-    return self._source[index] if index < len(self._source) else self._padding

@@ -20,9 +20,9 @@ class Headed(nn.Module):
 
   Attributes:
     backbone: feature maps of an architecture; what comes after the last of them is not there.
-    head: module that is called with the named feature maps, `train` and `keys`; one that
-      is more than a layer that makes classes says so by a method `param_info`, like that of an
-      architecture.
+    head: module that is called with the named feature maps, `train` and `keys`, and with `context`
+      where there is one; one that is more than a layer that makes classes says so by a method
+      `param_info`, like that of an architecture.
     execution: the way in which the backbone is computed.
     num_classes: 0, as it does not classify images.
   """
@@ -44,11 +44,20 @@ class Headed(nn.Module):
     images: Num[Array, "B H W C"],
     train: bool = False,
     keys: Key[Array, "B"] | None = None,
+    context: Mapping[str, Array] | None = None,
   ) -> tuple[Any, dict[str, Array]]:
-    """Returns what the head gives of normalised images, and the feature maps by their names."""
+    """Returns what the head gives of normalised images, and the feature maps by their names.
+
+    Args:
+      images: normalised.
+      train: whether it is being trained.
+      keys: one random key for each image.
+      context: what the head takes beside the feature maps, such as objects to learn from.
+    """
     maps = self.backbone(images, train=train, keys=keys)
     out = {feature.name: x for feature, x in zip(self.features(), maps, strict=True)}
-    return self.head(out, train=train, keys=keys), out
+    told = {} if context is None else {"context": context}
+    return self.head(out, train=train, keys=keys, **told), out
 
   def features(self) -> tuple[FeatureInfo, ...]:
     """Lists the feature maps of the backbone."""
@@ -82,6 +91,7 @@ def attach_head(backbone: Architecture, head: nn.Module) -> Headed:
 
   Args:
     backbone: architecture without a classifier.
-    head: module that is called with the named feature maps, `train` and `keys`.
+    head: module that is called with the named feature maps, `train`, `keys`, and `context` where
+      there is one.
   """
   return Headed(feature_maps(backbone), head, backbone.execution)

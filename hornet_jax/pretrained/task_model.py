@@ -13,6 +13,7 @@ from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
+from hornet_jax.models.apply import apply
 from hornet_jax.paths import expanded
 from hornet_jax.pretrained.model_io import check_is_weights, is_one_file, read_weights
 from hornet_jax.pretrained.spec import build_spec
@@ -83,7 +84,7 @@ def predict_files(
   @jax.jit
   def infer(variables: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, jax.Array]:
     inputs = task.inputs(batch, None, train=False)
-    return task.infer(lambda images: loaded.model.apply(variables, images), inputs)
+    return task.infer(lambda *given: apply(loaded.model, variables, *given)[0], inputs)
 
   variables = jax.device_put(loaded.variables)
   compiled: set[tuple[tuple[int, ...], ...]] = set()

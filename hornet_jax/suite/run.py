@@ -161,7 +161,7 @@ class Suite:
       batches, eval_set.title, total=total, unit="batch", disable=jax.process_index() > 0 or None
     )
     with contextlib.closing(batches):
-      metrics = predict_split(steps, iter(watched), self._batch_size, self._mesh, task)
+      metrics = predict_split(steps, iter(watched), self._batch_size, self._mesh, task, split)
     seconds = time.perf_counter() - begin
     count = metrics[0].count
     if not count:

@@ -14,6 +14,7 @@ from hornet_jax.data.datasets import Split
 from hornet_jax.data.pipeline import Batch
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
+from hornet_jax.train.by_shape import ByShape
 from hornet_jax.train.input_pipeline import InputPipeline
 from hornet_jax.train.task import EVAL, EVAL_EMA, Metric, Task
 from hornet_jax.train.trainer import Trainer
@@ -23,7 +24,7 @@ Evaluation = tuple[dict[str, float], Metric]
 
 
 def evaluate_state(
-  trainer: Trainer, inputs: InputPipeline, eval_step: jax.stages.Compiled, state: TrainState
+  trainer: Trainer, inputs: InputPipeline, eval_step: ByShape, state: TrainState
 ) -> Evaluation:
   """Evaluates with the raw and with the averaged weights, on every evaluation split.
 
@@ -56,7 +57,7 @@ def evaluate_state(
 def evaluate_split(
   trainer: Trainer,
   inputs: InputPipeline,
-  eval_step: jax.stages.Compiled,
+  eval_step: ByShape,
   variables: Sequence[Mapping[str, Any]],
   split: Split,
 ) -> list[Metric]:
@@ -71,7 +72,9 @@ def evaluate_split(
   """
   eval_steps = [functools.partial(eval_step, of_model) for of_model in variables]
   with contextlib.closing(inputs.eval_batches(split)) as batches:
-    return predict_split(eval_steps, batches, inputs.eval_batch_size, trainer.mesh, trainer.task)
+    return predict_split(
+      eval_steps, batches, inputs.eval_batch_size, trainer.mesh, trainer.task, split
+    )
 
 
 def predict_split(
@@ -80,6 +83,7 @@ def predict_split(
   batch_size: int,
   mesh: Mesh,
   task: Task,
+  split: Split,
 ) -> list[Metric]:
   """Runs a split, read once, through several models, such as one with several weights.
 
@@ -92,12 +96,14 @@ def predict_split(
     batch_size: rows of the global batch.
     mesh: the devices.
     task: what measures the results.
+    split: what is read.
 
   Returns:
-    The metric of each model, which has seen every example that counts, in the order of the split.
+    The metric of each model, which has seen every example that counts, in the order of
+    the batches.
   """
   sharding = batch_sharding(mesh)
-  metrics = [task.metric() for _ in eval_steps]
+  metrics = [task.metric(split) for _ in eval_steps]
 
   def gather(results: Sequence[Mapping[str, jax.Array]]) -> None:
     for metric, of_model in zip(metrics, jax.device_get(results), strict=True):

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import jax
 
 from hornet_jax.data.datasets import Split
+from hornet_jax.data.kinds import join_kinds
 from hornet_jax.data.pipeline import eval_batches
-from hornet_jax.data.schema import batch_schema
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, replicated
 from hornet_jax.pretrained.task_model import TaskModel
+from hornet_jax.train.by_shape import abstract_batch, compile_by_shape
 from hornet_jax.train.eval_rows import eval_rows
 from hornet_jax.train.evaluate import predict_split
 from hornet_jax.train.step import make_eval_step
@@ -49,23 +50,19 @@ def evaluate_model(
   batches = eval_batches(
     split,
     task.load,
-    task.eval_schema,
+    join_kinds(task.eval_schemas, task.kinds(split)),
     batch_size=batch_size,
     rows=process_rows(batch_size, batch_sharding(mesh)).tolist(),
     num_threads=num_threads,
   )
   variables = jax.device_put(loaded.variables, replicated(mesh))
-  abstract = {
-    name: jax.ShapeDtypeStruct(
-      (batch_size, *field.shape), field.dtype, sharding=batch_sharding(mesh)
-    )
-    for name, field in batch_schema(task.eval_schema).items()
-  }
   step = jax.jit(make_eval_step(loaded.model, task), out_shardings=replicated(mesh))
-  compiled = step.lower(variables, abstract).compile()
+  compiled = compile_by_shape(
+    step, variables, [abstract_batch(schema, batch_size, mesh) for schema in task.eval_schemas]
+  )
   with contextlib.closing(batches):
     (metric,) = predict_split(
-      [functools.partial(compiled, variables)], batches, batch_size, mesh, task
+      [functools.partial(compiled, variables)], batches, batch_size, mesh, task, split
     )
   return metric
 

@@ -1,6 +1,6 @@
 """The datasets of a config are opened, and read batch by batch."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from hornet_jax.data.class_balance import ClassBalance, read_labels
 from hornet_jax.data.datasets import Split, default_splits, open_split
 from hornet_jax.data.descriptors import check_limit
+from hornet_jax.data.kinds import join_kinds
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.data.schema import Schema
 from hornet_jax.data.subset import take_subset
@@ -94,12 +95,12 @@ class InputPipeline:
     self._eval_task = task.for_evaluation([splits.eval, *splits.other_evals])
     largest = max(len(split.source) for split in (splits.eval, *splits.other_evals))
     wanted = config["data"]["eval_batch_size"]
-    self.eval_batch_size = eval_rows(wanted, largest, self.eval_schema, mesh)
+    self.eval_batch_size = eval_rows(wanted, largest, self._eval_task.eval_schema, mesh)
 
   @property
-  def eval_schema(self) -> Schema:
-    """What is loaded of an example that is evaluated."""
-    return self._eval_task.eval_schema
+  def eval_schemas(self) -> Sequence[Schema]:
+    """What is loaded of an example of each kind that is evaluated."""
+    return self._eval_task.eval_schemas
 
   def check_open_files(self) -> str:
     """Says what is known of the limit of open files.
@@ -123,7 +124,7 @@ class InputPipeline:
     return train_batches(
       split,
       self._task.load,
-      self._task.schema,
+      join_kinds(self._task.schemas, self._task.kinds(split)),
       batch_size=data["batch_size"],
       seed=self._config["seed"],
       start_step=start_step,
@@ -143,7 +144,7 @@ class InputPipeline:
     return eval_batches(
       split,
       self._eval_task.load,
-      self.eval_schema,
+      join_kinds(self.eval_schemas, self._eval_task.kinds(split)),
       batch_size=self.eval_batch_size,
       rows=process_rows(self.eval_batch_size, batch_sharding(self._mesh)).tolist(),
       num_threads=data["num_threads"],

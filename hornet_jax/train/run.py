@@ -152,7 +152,7 @@ def _run(
   start_step, state = _restore_or_create(trainer, initial, checkpoints)
   log = MetricsLog(workdir, start_step)
   try:
-    eval_step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schema)
+    eval_step = trainer.compile_eval_step(inputs.eval_batch_size, inputs.eval_schemas)
     if start_step == trainer.total_steps:
       last = evaluate_state(trainer, inputs, eval_step, state)
       reached = LoopResult(start_step, state, last)

@@ -7,15 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
-from hornet_jax.models.parallel import gather_outside
+from hornet_jax.models.apply import apply
 from hornet_jax.parallel.accumulation import accumulate
 from hornet_jax.train.ema import update_ema
-from hornet_jax.train.task import Outputs, Task
+from hornet_jax.train.task import Task
 
 Batch = dict[str, Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
@@ -84,7 +84,10 @@ def make_train_step(
       batch, keys = rows
       inputs = task.inputs(batch, keys, train=True)
       variables = {"params": params, **model_state}
-      outputs, model_state = apply(model, variables, inputs["image"], train=True, keys=keys)
+      context = task.context(inputs)
+      outputs, model_state = apply(
+        model, variables, inputs["image"], context, train=True, keys=keys
+      )
       loss = task.loss(outputs, inputs)
       _check_rows("loss", loss, batch["weight"].shape)
       return jnp.sum(loss * batch["weight"]) / total_weight, model_state
@@ -127,35 +130,6 @@ def make_train_step(
   return train_step
 
 
-def apply(
-  model: Architecture,
-  variables: Mapping[str, Any],
-  images: Float[Array, "B H W C"],
-  *,
-  train: bool = False,
-  keys: Key[Array, "B"] | None = None,
-) -> tuple[Outputs, dict[str, Any]]:
-  """Calls `model.apply`, with kernels that lie in parts made whole where they are needed.
-
-  The blocks of a stage do so themselves, one at a time.
-
-  Args:
-    model: what is called.
-    variables: parameters and the collections of its state.
-    images: normalised.
-    train: whether it is being trained: its state then changes.
-    keys: one random key a row.
-
-  Returns:
-    What the model returns, and its new state.
-  """
-  model_state = {name: value for name, value in variables.items() if name != "params"}
-  variables = {**model_state, "params": gather_outside(model, variables["params"])}
-  if not (train and model_state):
-    return model.apply(variables, images, train=train, keys=keys), model_state
-  return model.apply(variables, images, train=train, keys=keys, mutable=list(model_state))
-
-
 def example_keys(seed: int, step: Int[Array, ""], batch_size: int) -> Key[Array, "B"]:
   """Derives one key per row of the global batch from the seed, the step and the row."""
   key = jax.random.fold_in(jax.random.key(seed), step)
@@ -170,7 +144,7 @@ def make_eval_step(
   def eval_step(variables: Mapping[str, Any], batch: Mapping[str, Array]) -> dict[str, Array]:
     inputs = task.inputs(batch, None, train=False)
     passed_on = {name: batch[name] for name in _PASSED_ON if name in batch}
-    predicted = task.predict(lambda images: apply(model, variables, images)[0], inputs)
+    predicted = task.predict(lambda *given: apply(model, variables, *given)[0], inputs)
     for name, values in predicted.items():
       _check_rows(f"predict's {name!r}", values, (len(batch["weight"]), *values.shape[1:]))
     return passed_on | predicted

@@ -23,8 +23,9 @@ EVAL, EVAL_EMA = "eval", "eval_ema"
 Outputs = tuple[Any, dict[str, Array]]
 """What a model returns: its result, an array or a tree of them, and its named intermediates."""
 
-Forward = Callable[[Array], Outputs]
-"""A model with its variables, applied to normalised images, [B, H, W, C]."""
+Forward = Callable[..., Outputs]
+"""A model with its variables, applied to normalised images, [B, H, W, C], and to what its head
+takes beside them, `forward(images, context)`, see `Task.context`."""
 
 
 @runtime_checkable
@@ -100,6 +101,21 @@ class Task(abc.ABC):
   @property
   def eval_schema(self) -> Schema:
     return self.schema  # unless a task says otherwise
+
+  @property
+  def schemas(self) -> Sequence[Schema]:
+    """Fields of an example of each kind, the largest first; a batch has examples of one kind."""
+    return (self.schema,)  # unless a task says otherwise
+
+  @property
+  def eval_schemas(self) -> Sequence[Schema]:
+    """Those of an example that is loaded for evaluation, for the same kinds."""
+    return (self.eval_schema,)  # unless a task says otherwise
+
+  def kinds(self, split: Split) -> np.ndarray | None:
+    """Tells the kind of each example of a split, int [N], a number of `schemas`; None for one."""
+    del split  # there is one, unless a task says otherwise
+    return None
 
   def for_evaluation(self, splits: Sequence[Split]) -> "Task":
     """Fits the task to the splits that are evaluated, such as to the size of their images.
@@ -197,6 +213,15 @@ class Task(abc.ABC):
     """
     ...
 
+  def context(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Chooses what the model's head takes beside feature maps, such as objects to learn from.
+
+    Args:
+      inputs: what `inputs` made of a batch to train on.
+    """
+    del inputs  # nothing, unless a task says otherwise
+    return {}
+
   @abc.abstractmethod
   def loss(self, outputs: Outputs, inputs: Mapping[str, Array]) -> Float[Array, "B"]:
     """Computes the loss of each example in training."""
@@ -207,7 +232,8 @@ class Task(abc.ABC):
     """Computes all that leaves the devices in an evaluation: of each example, fixed shapes.
 
     Args:
-      forward: the model, to be called once, such as `forward(inputs["image"])`, or several times.
+      forward: the model, to be called once, such as `forward(inputs["image"])`, or several times;
+        a second argument is what its head takes beside the feature maps.
       inputs: what `inputs` made of a batch.
     """
     ...
@@ -284,8 +310,12 @@ class Task(abc.ABC):
     return {}
 
   @abc.abstractmethod
-  def metric(self) -> Metric:
-    """Makes a metric that has gathered nothing."""
+  def metric(self, split: Split) -> Metric:
+    """Makes a metric that has gathered nothing.
+
+    Args:
+      split: what will be evaluated.
+    """
     ...
 
 

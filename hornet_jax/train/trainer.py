@@ -5,7 +5,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,17 +17,17 @@ from hornet_jax.config.build import on_mesh
 from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
 from hornet_jax.cost.count import forward_work
 from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
-from hornet_jax.data.schema import Schema, batch_schema
+from hornet_jax.data.schema import Schema
 from hornet_jax.errors import InputError
 from hornet_jax.models.stacking import stack_blocks
 from hornet_jax.parallel.mesh import (
   FSDP,
-  batch_sharding,
   check_batch_size,
   replicated,
   wait_for_all,
 )
 from hornet_jax.tasks.build import build_task
+from hornet_jax.train.by_shape import AbstractBatch, ByShape, abstract_batch, compile_by_shape
 from hornet_jax.train.ema import fitted_decay
 from hornet_jax.train.optimizer import adamw, head_only
 from hornet_jax.train.parametrization import make_width_scaling
@@ -194,8 +194,8 @@ class Trainer:
     kind = devices[0].device_kind
     if self.config["optimizer"]["freeze_backbone"] or kind not in PEAK_FLOPS:
       return None
-    data = self.config["data"]
-    macs = forward_work(self.model, data["image_size"], data["channels"]).macs
+    height, width, channels = self.task.schema["image"].shape
+    macs = forward_work(self.model, (height, width), channels).macs
     return peak_training_rate(macs, kind, len(devices))
 
   def step_settings(self) -> StepSettings:
@@ -226,59 +226,59 @@ class Trainer:
     )
 
   def lower_train_step(self) -> jax.stages.Lowered:
-    """Lowers (state, batch) -> (state, metrics) for the devices; it reuses the state's memory."""
-    train_step = self.train_step(self._schedule)
-    state = self.abstract_state()
-    state_shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    jitted = jax.jit(
-      train_step, donate_argnums=0, out_shardings=(state_shardings, replicated(self.mesh))
-    )
-    batch = self.abstract_batch(self.config["data"]["batch_size"])
+    """Lowers (state, batch) -> (state, metrics) for the devices and the largest kind of batches."""
     with jax.set_mesh(self.mesh):
-      return jitted.lower(state, batch)
+      return self._jitted_step().lower(self.abstract_state(), self.abstract_batch())
 
-  def compile_train_step(self) -> jax.stages.Compiled:
-    """Compiles what `lower_train_step` lowers, on every process."""
-    with _told("train_step"):
-      compiled = self.lower_train_step().compile(compiler_options(self.mesh))
+  def _jitted_step(self) -> Any:
+    """Makes the step, which reuses the memory of the state that it is given."""
+    state_shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state())
+    return jax.jit(
+      self.train_step(self._schedule),
+      donate_argnums=0,
+      out_shardings=(state_shardings, replicated(self.mesh)),
+    )
+
+  def compile_train_step(self) -> ByShape:
+    """Compiles (state, batch) -> (state, metrics) for every shape of batches, on every process."""
+    batches = [self.abstract_batch(schema) for schema in self.task.schemas]
+    options = compiler_options(self.mesh)
+    with _told("train_step", batches):
+      with jax.set_mesh(self.mesh):
+        compiled = compile_by_shape(self._jitted_step(), self.abstract_state(), batches, options)
       wait_for_all("compiled")
     return compiled
 
-  def compile_eval_step(self, batch_size: int, schema: Schema) -> jax.stages.Compiled:
+  def compile_eval_step(self, batch_size: int, schemas: Sequence[Schema]) -> ByShape:
     """Compiles (variables, batch) -> results of each example on every device.
 
     Args:
       batch_size: rows of the global batch, a multiple of the devices.
-      schema: `eval_schema` of a task that was fitted to what is evaluated.
+      schemas: `eval_schemas` of a task that was fitted to what is evaluated.
     """
     jitted = jax.jit(make_eval_step(self.model, self.task), out_shardings=replicated(self.mesh))
-    batch = self.abstract_batch(batch_size, schema)
-    with _told("eval_step"):
+    batches = [abstract_batch(schema, batch_size, self.mesh) for schema in schemas]
+    with _told("eval_step", batches):
       with jax.set_mesh(self.mesh):
-        compiled = jitted.lower(self.abstract_state().variables(), batch).compile()
+        compiled = compile_by_shape(jitted, self.abstract_state().variables(), batches)
       wait_for_all("compiled")
     return compiled
 
-  def abstract_batch(
-    self, batch_size: int, schema: Schema | None = None
-  ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Describes a batch: shapes, types and shardings.
+  def abstract_batch(self, schema: Schema | None = None) -> dict[str, jax.ShapeDtypeStruct]:
+    """Describes a batch of training: shapes, types and shardings.
 
     Args:
-      batch_size: rows of the global batch.
-      schema: fields that are loaded of an example; None for those of training.
+      schema: fields of an example; None for those of the largest kind.
     """
-    sharding = batch_sharding(self.mesh)
-    return {
-      name: jax.ShapeDtypeStruct((batch_size, *field.shape), field.dtype, sharding=sharding)
-      for name, field in batch_schema(self.task.schema if schema is None else schema).items()
-    }
+    schema = self.task.schema if schema is None else schema
+    return abstract_batch(schema, self.config["data"]["batch_size"], self.mesh)
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(name: str, batches: Sequence[AbstractBatch]) -> Iterator[None]:
   """Says before the silence what is being compiled, and afterwards how long that took."""
-  _logger.info("compiling %s ...", name)
+  shapes = f" for {len(batches)} shapes" if len(batches) > 1 else ""
+  _logger.info("compiling %s%s ...", name, shapes)
   begin = time.perf_counter()
   yield
   _logger.info("compiled %s in %.0f s", name, time.perf_counter() - begin)

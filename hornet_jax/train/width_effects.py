@@ -14,10 +14,11 @@ from jaxtyping import Array, Float
 
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.config.width import fields_at_width
+from hornet_jax.models.apply import apply
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
 from hornet_jax.train.input_pipeline import InputPipeline
 from hornet_jax.train.set_up import set_up
-from hornet_jax.train.step import Batch, apply
+from hornet_jax.train.step import Batch
 from hornet_jax.train.trainer import Trainer
 
 _WARMUP = 0.1  # share of the steps

@@ -69,7 +69,7 @@ def _arithmetic(trainer: Trainer) -> dict[str, Any]:
     "params": bytes_a_device(state.params),
     "averages": bytes_a_device((state.ema_params, state.model_state)),
     "optimizer": bytes_a_device(state.opt_state),
-    "batch": bytes_a_device(trainer.abstract_batch(trainer.config["data"]["batch_size"])),
+    "batch": bytes_a_device(trainer.abstract_batch()),
     "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
     "total_steps": trainer.total_steps,
   }
