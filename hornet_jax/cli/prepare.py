@@ -16,7 +16,8 @@ from hornet_jax.cli.prepare_archives import IMAGENET_22K, run_archives
 from hornet_jax.cli.prepare_folder import run_folder
 from hornet_jax.cli.prepare_pairs import run_pairs, values
 from hornet_jax.cli.prepare_smaller import QUALITY, run_smaller
-from hornet_jax.data.datasets import DATASETS, find_prepared, open_split
+from hornet_jax.data.catalogue import DATASETS
+from hornet_jax.data.datasets import find_prepared, open_split
 from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.data.prepare import (
