@@ -54,6 +54,22 @@ DATASETS: dict[str, Dataset] = {
     num_classes=150,
     may_lack_images=True,
   ),
+  "coco": Dataset(
+    "train",
+    "validation",
+    tfds_name="coco",
+    needs_archives=True,
+    num_examples=118_287,
+    num_classes=80,
+    may_lack_images=True,
+  ),
+  "shapes_coco": Dataset(
+    "train",
+    "test",
+    builder="hornet_jax.data.builders.shapes_coco.shapes_coco_dataset_builder",
+    num_examples=500,
+    num_classes=3,
+  ),
   "cifar10": Dataset("train", "test", tfds_name="cifar10", num_examples=50_000, num_classes=10),
   "cifar100": Dataset("train", "test", tfds_name="cifar100", num_examples=50_000, num_classes=100),
   "fashion_mnist": Dataset(

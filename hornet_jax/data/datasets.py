@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -27,8 +27,8 @@ class Split:
 
   Attributes:
     name: name for messages, such as `digits/test`.
-    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, or `mask`
-      (encoded likewise).
+    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, `mask`
+      (encoded likewise) or `objects` (see `data.instances`).
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
@@ -148,9 +148,10 @@ def default_splits(name: str, data_dir: str) -> tuple[str, str]:
   return "train", held_out
 
 
-LABEL, MASK = "label", "mask"
-"""What the examples of a dataset tell of their images: the class of each, or of its pixels."""
-_TASKS = {LABEL: "image classification", MASK: "segmentation"}
+LABEL, MASK, OBJECTS = "label", "mask", "objects"
+"""What the examples of a dataset tell of their images: the class of each, or of its pixels, or what
+is seen on it, thing by thing."""
+_TASKS = {LABEL: "image classification", MASK: "segmentation", OBJECTS: "instance segmentation"}
 
 
 def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
@@ -160,7 +161,8 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
     name: name of the dataset.
     split: name of the split, or a part of it in TFDS's notation, such as `train[:90%]`.
     data_dir: folder where datasets are prepared.
-    target: what must be told of an image, `LABEL` or `MASK`; empty for what the dataset tells.
+    target: what must be told of an image, `LABEL`, `MASK` or `OBJECTS`; empty for what the dataset
+      tells.
 
   Raises:
     InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, has no
@@ -172,14 +174,15 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
   raise_limit()
   builder = _read_only_builder(name, data_dir)
   features = builder.info.features
-  kinds = {LABEL: tfds.features.ClassLabel, MASK: tfds.features.LabeledImage}
-  target = target or (MASK if MASK in features else LABEL)
-  image, told = (dict(features.items()).get(key) for key in ("image", target))
-  if not (isinstance(image, tfds.features.Image) and isinstance(told, kinds[target])):
+  target = target or next((key for key in (OBJECTS, MASK) if key in features), LABEL)
+  class_names = _class_names(dict(features.items()), target)
+  if class_names is None:
+    kind = {LABEL: "ClassLabel", MASK: "LabeledImage", OBJECTS: "Sequence, with `rle`"}[target]
+    hint = {OBJECTS: " Hint: `prepare coco` and `prepare instances` make such."}.get(target, "")
     raise InputError(
       f"dataset {name!r} must be of {_TASKS[target]}: expected the features `image` (Image) and "
-      f"`{target}` ({kinds[target].__name__}), got "
-      f"{', '.join(f'`{k}`' for k in sorted(features)) or 'none'}."
+      f"`{target}` ({kind}), got "
+      f"{', '.join(f'`{k}`' for k in sorted(features)) or 'none'}.{hint}"
     )
   encoded = ["image", *([MASK] if target == MASK else [])]
   skip_decoding = {key: tfds.decode.SkipDecoding() for key in encoded}
@@ -203,7 +206,24 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
   check_shards(f"{name}/{split}", files)
   folder = epath.Path(builder.data_dir)
   info, largest = read_image_info(folder), read_largest_size(folder, split)
-  return Split(f"{name}/{split}", source, told.names, files, info, largest)
+  return Split(f"{name}/{split}", source, class_names, files, info, largest)
+
+
+def _class_names(features: Mapping[str, Any], target: str) -> list[str] | None:
+  """Returns the classes that a target is told in; None where the features are no such dataset's."""
+  import tensorflow_datasets as tfds
+
+  told = features.get(target)
+  if not isinstance(features.get("image"), tfds.features.Image):
+    return None
+  if target == OBJECTS:
+    if not isinstance(told, tfds.features.Sequence):
+      return None
+    inner = getattr(told, "feature", {})
+    has_masks = "rle" in inner and isinstance(inner["label"], tfds.features.ClassLabel)
+    return inner["label"].names if has_masks else None
+  kind = {LABEL: tfds.features.ClassLabel, MASK: tfds.features.LabeledImage}[target]
+  return told.names if isinstance(told, kind) else None
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:
