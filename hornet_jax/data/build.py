@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import logging
 
+from hornet_jax.data.build_instances import build_instances
 from hornet_jax.data.build_pairs import build_ade20k, build_pairs
 from hornet_jax.data.catalogue import get_dataset
 from hornet_jax.data.convert_tfrecord import convert_tfrecord
@@ -231,6 +232,7 @@ KINDS: dict[str, Callable[..., None]] = {
   "eval_set": build_eval_set,
   "ade20k": build_ade20k,
   "pairs": build_pairs,
+  "instances": build_instances,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "smaller": build_smaller,

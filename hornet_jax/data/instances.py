@@ -132,4 +132,4 @@ def cut_boxes(
   """
   x0, y0, x1, y1 = window
   cut = np.clip(boxes, (x0, y0, x0, y0), (x1, y1, x1, y1))
-  return cut, (cut[:, 2:] - cut[:, :2] > _LOST).all(-1)
+  return cut, np.all(cut[:, 2:] - cut[:, :2] > _LOST, axis=-1)
