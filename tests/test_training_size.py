@@ -2,7 +2,8 @@
 
 import pytest
 
-from hornet_jax.data.datasets import DATASETS, Dataset, training_size
+from hornet_jax.data.catalogue import DATASETS, Dataset
+from hornet_jax.data.datasets import training_size
 from hornet_jax.errors import InputError
 
 

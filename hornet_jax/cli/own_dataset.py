@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from etils import epath
 
@@ -9,6 +10,7 @@ from hornet_jax.data.left_out import LEFT_OUT, escaped
 from hornet_jax.data.prepare import printable
 
 _NAMED_AT_MOST = 20
+_Name = TypeVar("_Name", str, pathlib.Path)
 
 
 def tell_split(rule: str, splits: Collection[str], name: str) -> None:
@@ -27,11 +29,11 @@ def tell_split(rule: str, splits: Collection[str], name: str) -> None:
     )
 
 
-def tell_left_out(left_out: Mapping[pathlib.Path, str], path: epath.Path) -> None:
-  """Prints the first of the files that are not used, and where all are named.
+def tell_left_out(left_out: Mapping[_Name, str], path: epath.Path) -> None:
+  """Prints the first of the files and entries that are not used, and where all are named.
 
   Args:
-    left_out: path of each, and the reason.
+    left_out: path or name of each, and the reason.
     path: folder of the dataset's files.
   """
   if left_out:

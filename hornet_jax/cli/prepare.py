@@ -14,9 +14,11 @@ from etils import epath
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cli.prepare_archives import IMAGENET_22K, run_archives
 from hornet_jax.cli.prepare_folder import run_folder
+from hornet_jax.cli.prepare_instances import run_instances
 from hornet_jax.cli.prepare_pairs import run_pairs, values
 from hornet_jax.cli.prepare_smaller import QUALITY, run_smaller
-from hornet_jax.data.datasets import DATASETS, find_prepared, open_split
+from hornet_jax.data.catalogue import DATASETS
+from hornet_jax.data.datasets import find_prepared, open_split
 from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.pixel_format import MAX_PIXELS
 from hornet_jax.data.prepare import (
@@ -27,28 +29,31 @@ from hornet_jax.data.prepare import (
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.wording import counted
 
-_ARCHIVES = ("imagenet2012", *IMAGENET_22K, *EVAL_SETS, "ade20k")
+_ARCHIVES = ("imagenet2012", *IMAGENET_22K, *EVAL_SETS, "ade20k", "coco")
+_OWN = ("folder", "pairs", "instances", "smaller", "tfrecord")
 # Flag -> the datasets that it is for.
 _FLAGS = {
-  "path": ("folder", "tfrecord", "pairs"),
-  "name": ("folder", "smaller", "pairs"),
+  "path": ("folder", "tfrecord", "pairs", "instances"),
+  "name": ("folder", "smaller", "pairs", "instances"),
   "short_side": ("smaller",),
   "quality": ("smaller",),
-  "eval_fraction": ("folder", "pairs"),
+  "eval_fraction": ("folder", "pairs", "instances"),
   "eval_path": ("folder",),
   "labels": ("folder",),
   "channels": ("folder",),
   "max_value": ("folder",),
   "max_pixels": ("folder",),
   "idx": ("fashion_mnist",),
-  "images": ("pairs",),
+  "images": ("pairs", "instances"),
+  "annotations": ("instances",),
+  "eval_annotations": ("instances",),
   "masks": ("pairs",),
   "ignore": ("pairs",),
   "zero_is_ignored": ("pairs",),
   "archives": _ARCHIVES,
   "classes": (*IMAGENET_22K, "pairs"),
   "beam_options": IMAGENET_22K,
-  "partial": ("imagenet2012", *EVAL_SETS, "ade20k"),
+  "partial": ("imagenet2012", *EVAL_SETS, "ade20k", "coco"),
   "generated": _ARCHIVES,
 }
 
@@ -77,17 +82,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "dataset",
     help=f"{known}; or `folder` for your own images; `pairs` for your own images and masks of the "
-    "classes of their pixels; `smaller` for a copy of a prepared dataset "
-    "with smaller images; `tfrecord` for a TFRecord dataset of TFDS",
+    "classes of their pixels; `instances` for your own images with annotations in COCO's format; "
+    "`smaller` for a copy of a prepared dataset with smaller images; `tfrecord` for a TFRecord "
+    "dataset of TFDS",
   )
   parser.add_argument(
     "--path",
     type=pathlib.Path,
     help="folder: of class folders, or of the images that --labels names; pairs: of `images` and "
-    "`masks`, or of Cityscapes' `leftImg8bit` and `gtFine`; tfrecord: of the version",
+    "`masks`, or of Cityscapes' `leftImg8bit` and `gtFine`; instances: of images and annotations; "
+    "tfrecord: of the version",
   )
   parser.add_argument(
-    "--name", help="folder, pairs: of the new dataset; smaller: of the one to copy"
+    "--name", help="folder, pairs, instances: of the new dataset; smaller: of the one to copy"
   )
   parser.add_argument(
     "--short_side", type=positive_int, help="smaller: pixels, such as 256 for training at 224"
@@ -98,8 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--eval_fraction",
     type=float,
-    help="folder, pairs: share of each class, or of all, held out where the folders make no split "
-    "(default: 0.1)",
+    help="folder, pairs, instances: share of each class, or of all, held out where the folders "
+    "make no split (default: 0.1)",
   )
   parser.add_argument(
     "--eval_path", type=pathlib.Path, help="folder: class folders elsewhere, to evaluate on"
@@ -126,7 +133,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     type=int,
     help=f"folder: pixels of the largest image, 0 for no limit (default: {MAX_PIXELS:,})",
   )
-  parser.add_argument("--images", type=pathlib.Path, help="pairs: folder of the images, for --path")
+  parser.add_argument(
+    "--images",
+    type=pathlib.Path,
+    help="pairs: folder of the images, for --path; instances: of those that --annotations names "
+    "(default: the folder of that file)",
+  )
+  parser.add_argument(
+    "--annotations",
+    type=pathlib.Path,
+    help="instances: file of annotations in COCO's format, for --path",
+  )
+  parser.add_argument(
+    "--eval_annotations",
+    type=pathlib.Path,
+    help="instances: another one, to evaluate on (default: a part of --annotations)",
+  )
   parser.add_argument("--masks", type=pathlib.Path, help="pairs: folder of the masks, likewise")
   parser.add_argument(
     "--ignore",
@@ -145,8 +167,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--archives",
     type=epath.Path,
     help="imagenet2012: folder of the two published tar files; imagenet22k: folder of one tar a "
-    "synset, or one tar of all; the sets around ImageNet, ade20k: folder of their archives, or one "
-    "of them, or what they unpack to",
+    "synset, or one tar of all; the sets around ImageNet, ade20k, coco: folder of their archives, "
+    "or of what they unpack to, or (not coco) one of them",
   )
   parser.add_argument(
     "--classes",
@@ -164,14 +186,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--partial",
     action="store_true",
     default=None,
-    help="imagenet2012, the sets around it, ade20k: the archives hold fewer images, on purpose",
+    help="imagenet2012, the sets around it, ade20k, coco: the archives hold fewer images, on "
+    "purpose",
   )
   parser.add_argument(
     "--generated",
     action="store_true",
     default=None,
-    help="imagenet2012, imagenet22k, the sets around ImageNet, ade20k: make-believe images, to try "
-    "a run; needs a --data_dir of its own",
+    help="imagenet2012, imagenet22k, the sets around ImageNet, ade20k, coco: make-believe images, "
+    "to try a run; needs a --data_dir of its own",
   )
   parser.add_argument(
     "--data_dir", default="", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets"
@@ -189,6 +212,8 @@ def _run(args: argparse.Namespace) -> int:
     return run_folder(args)
   if args.dataset == "pairs":
     return run_pairs(args)
+  if args.dataset == "instances":
+    return run_instances(args)
   if args.dataset == "smaller":
     return run_smaller(args)
   if args.dataset == "tfrecord":
@@ -197,9 +222,7 @@ def _run(args: argparse.Namespace) -> int:
     print(f"in {convert(args.path, args.data_dir)}")
     return 0
   if args.dataset not in DATASETS:
-    raise unknown_name(
-      "dataset", args.dataset, [*DATASETS, "folder", "pairs", "smaller", "tfrecord"]
-    )
+    raise unknown_name("dataset", args.dataset, [*DATASETS, *_OWN])
   path = run_archives(args) if args.dataset in _FLAGS["archives"] else _prepare_other(args)
   known = DATASETS[args.dataset]
   splits = (name.partition("[")[0] for name in (known.train_split, known.eval_split) if name)

@@ -1,4 +1,4 @@
-"""`prepare imagenet2012`, `ade20k` and others make datasets of archives, real or generated."""
+"""`prepare imagenet2012`, `ade20k`, `coco` and others make datasets of archives, or generated."""
 
 import argparse
 import pathlib
@@ -15,10 +15,12 @@ from hornet_jax.data.generated import (
   write_imagenet_archives,
 )
 from hornet_jax.data.generated_ade20k import write_ade20k_folder
+from hornet_jax.data.generated_coco import write_coco_folder
 from hornet_jax.data.imagenet22k import BUILDS
 from hornet_jax.data.left_out import LEFT_OUT
 from hornet_jax.data.prepare import prepare
 from hornet_jax.data.prepare_ade20k import ADE20K, check_ade20k_counts, prepare_ade20k
+from hornet_jax.data.prepare_coco import COCO, check_coco_counts, prepare_coco
 from hornet_jax.data.prepare_imagenet import (
   check_imagenet_counts,
   prepare_eval_set,
@@ -65,6 +67,8 @@ def _check_existing(args: argparse.Namespace, path: epath.Path) -> None:
   if real_is_wanted and not args.partial and not args.generated:
     if args.dataset == ADE20K:
       check_ade20k_counts(path)
+    elif args.dataset == COCO:
+      check_coco_counts(path)
     else:
       check_imagenet_counts(args.dataset, path)
   unread = [f"--{key}" for key in ("archives", "classes", "beam_options") if getattr(args, key)]
@@ -91,6 +95,8 @@ def _write_archives(dataset: str, folder: pathlib.Path) -> None:
     write_eval_archives(dataset, folder)
   elif dataset == ADE20K:
     write_ade20k_folder(folder)
+  elif dataset == COCO:
+    write_coco_folder(folder)
   elif dataset == "imagenet2012":
     write_imagenet_archives(folder)
   else:
@@ -108,6 +114,8 @@ def _from_archives(args: argparse.Namespace, archives: epath.Path) -> Prepared:
   options = {"partial": partial, "generated": generated}
   if args.dataset == ADE20K:
     return prepare_ade20k(local, args.data_dir, **options)
+  if args.dataset == COCO:
+    return prepare_coco(local, args.data_dir, **options)
   if args.dataset == "imagenet2012":
     return prepare_imagenet(local, args.data_dir, **options)
   return prepare_eval_set(args.dataset, local, args.data_dir, **options)
@@ -115,4 +123,4 @@ def _from_archives(args: argparse.Namespace, archives: epath.Path) -> Prepared:
 
 def _meant(dataset: str) -> str:
   """Names in messages what generated images are not."""
-  return "ADE20K" if dataset == ADE20K else "ImageNet"
+  return {ADE20K: "ADE20K", COCO: "COCO"}.get(dataset, "ImageNet")

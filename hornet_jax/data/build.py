@@ -17,15 +17,11 @@ from typing import Any
 
 from absl import logging
 
+from hornet_jax.data.build_instances import build_instances
 from hornet_jax.data.build_pairs import build_ade20k, build_pairs
+from hornet_jax.data.catalogue import get_dataset
 from hornet_jax.data.convert_tfrecord import convert_tfrecord
-from hornet_jax.data.datasets import (
-  ARRAY_RECORD,
-  LABEL,
-  check_prepared,
-  get_dataset,
-  open_split,
-)
+from hornet_jax.data.datasets import ARRAY_RECORD, LABEL, check_prepared, open_split
 from hornet_jax.data.eval_archives import EvalArchives
 from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.imagenet_classes import synsets
@@ -236,6 +232,7 @@ KINDS: dict[str, Callable[..., None]] = {
   "eval_set": build_eval_set,
   "ade20k": build_ade20k,
   "pairs": build_pairs,
+  "instances": build_instances,
   "fashion_mnist": build_fashion_mnist,
   "folder": build_folder,
   "smaller": build_smaller,

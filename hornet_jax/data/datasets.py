@@ -1,17 +1,16 @@
-"""This module lists the datasets by name and opens their prepared files."""
+"""This module finds prepared datasets and opens their files."""
 
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
+from hornet_jax.data.catalogue import DATASETS
 from hornet_jax.data.descriptors import raise_limit
-from hornet_jax.data.eval_archives import EVAL_SETS
 from hornet_jax.data.image_info import ImageInfo, read_image_info
-from hornet_jax.data.imagenet22k import BUILDS
 from hornet_jax.data.largest_sizes import read_largest_size
 from hornet_jax.data.shards import check_shards
 from hornet_jax.errors import InputError, unknown_name
@@ -23,93 +22,13 @@ ARRAY_RECORD = "array_record"
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
-  """A `Dataset` can be prepared by its name.
-
-  Attributes:
-    train_split: TFDS split to train on; empty for those that are for evaluation only.
-    eval_split: TFDS split to evaluate on.
-    tfds_name: name in TFDS's catalogue, with the config where it has several.
-    builder: dotted path of the module of ours that holds a TFDS `Builder`, where TFDS has none.
-    needs_archives: whether a person has to get its archives.
-    num_examples: size of `train_split` as published; 0 where only the prepared dataset tells.
-    num_classes: number of classes; 0 likewise.
-    may_lack_images: whether preparing it leaves out images, such as those that cannot be decoded,
-      so that the prepared dataset alone has exact sizes.
-  """
-
-  train_split: str
-  eval_split: str
-  tfds_name: str = ""
-  builder: str = ""
-  needs_archives: bool = False
-  num_examples: int = 0
-  num_classes: int = 0
-  may_lack_images: bool = False
-
-
-_IMAGENET22K_SIZES = {"fall11": (14_197_122, 21_841), "winter21": (13_153_500, 19_167)}
-DATASETS: dict[str, Dataset] = {
-  "digits": Dataset(
-    "train", "test", builder="hornet_jax.data.builders.digits.digits_dataset_builder"
-  ),
-  "shapes": Dataset(
-    "train",
-    "test",
-    builder="hornet_jax.data.builders.shapes.shapes_dataset_builder",
-    num_examples=500,
-    num_classes=4,
-  ),
-  "ade20k": Dataset(
-    "train",
-    "validation",
-    tfds_name="ade20k",
-    needs_archives=True,
-    num_examples=20_210,
-    num_classes=150,
-    may_lack_images=True,
-  ),
-  "cifar10": Dataset("train", "test", tfds_name="cifar10", num_examples=50_000, num_classes=10),
-  "cifar100": Dataset("train", "test", tfds_name="cifar100", num_examples=50_000, num_classes=100),
-  "fashion_mnist": Dataset(
-    "train", "test", tfds_name="fashion_mnist", num_examples=60_000, num_classes=10
-  ),
-  "imagenet2012": Dataset(
-    "train",
-    "validation",
-    tfds_name="imagenet2012",
-    needs_archives=True,
-    num_examples=1_281_167,
-    num_classes=1000,
-  ),
-  **{
-    f"imagenet22k/{build}": Dataset(
-      "train",
-      "train[:1%]",
-      tfds_name=f"imagenet22k/{build}",
-      needs_archives=True,
-      num_examples=_IMAGENET22K_SIZES.get(build, (0, 0))[0],
-      num_classes=_IMAGENET22K_SIZES.get(build, (0, 0))[1],
-      may_lack_images=True,
-    )
-    for build in BUILDS
-  },
-  **{
-    name: Dataset("", "test", tfds_name=eval_set.tfds_name, needs_archives=True)
-    for name, eval_set in EVAL_SETS.items()
-  },
-  "imagenette": Dataset("train", "validation", tfds_name="imagenette/320px-v2"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
 class Split:
   """A `Split` is a prepared split, opened for random access.
 
   Attributes:
     name: name for messages, such as `digits/test`.
-    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, or `mask`
-      (encoded likewise).
+    source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, `mask`
+      (encoded likewise) or `objects` (see `data.instances`).
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
@@ -127,13 +46,6 @@ class Split:
   def num_shards(self) -> int:
     """Returns the number of files that hold it."""
     return max(len(self.files), 1)
-
-
-def get_dataset(name: str) -> Dataset:
-  """Returns an entry of `DATASETS`; an `InputError` names the nearest where there is none."""
-  if name not in DATASETS:
-    raise unknown_name("dataset", name, DATASETS)
-  return DATASETS[name]
 
 
 def resolve_data_dir(data_dir: str) -> epath.Path:
@@ -236,9 +148,10 @@ def default_splits(name: str, data_dir: str) -> tuple[str, str]:
   return "train", held_out
 
 
-LABEL, MASK = "label", "mask"
-"""What the examples of a dataset tell of their images: the class of each, or of its pixels."""
-_TASKS = {LABEL: "image classification", MASK: "segmentation"}
+LABEL, MASK, OBJECTS = "label", "mask", "objects"
+"""What the examples of a dataset tell of their images: the class of each, or of its pixels, or what
+is seen on it, thing by thing."""
+_TASKS = {LABEL: "image classification", MASK: "segmentation", OBJECTS: "instance segmentation"}
 
 
 def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
@@ -248,7 +161,8 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
     name: name of the dataset.
     split: name of the split, or a part of it in TFDS's notation, such as `train[:90%]`.
     data_dir: folder where datasets are prepared.
-    target: what must be told of an image, `LABEL` or `MASK`; empty for what the dataset tells.
+    target: what must be told of an image, `LABEL`, `MASK` or `OBJECTS`; empty for what the dataset
+      tells.
 
   Raises:
     InputError: if the dataset is not prepared in `data_dir`, not as ArrayRecord, has no
@@ -260,14 +174,15 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
   raise_limit()
   builder = _read_only_builder(name, data_dir)
   features = builder.info.features
-  kinds = {LABEL: tfds.features.ClassLabel, MASK: tfds.features.LabeledImage}
-  target = target or (MASK if MASK in features else LABEL)
-  image, told = (dict(features.items()).get(key) for key in ("image", target))
-  if not (isinstance(image, tfds.features.Image) and isinstance(told, kinds[target])):
+  target = target or next((key for key in (OBJECTS, MASK) if key in features), LABEL)
+  class_names = _class_names(dict(features.items()), target)
+  if class_names is None:
+    kind = {LABEL: "ClassLabel", MASK: "LabeledImage", OBJECTS: "Sequence, with `rle`"}[target]
+    hint = {OBJECTS: " Hint: `prepare coco` and `prepare instances` make such."}.get(target, "")
     raise InputError(
       f"dataset {name!r} must be of {_TASKS[target]}: expected the features `image` (Image) and "
-      f"`{target}` ({kinds[target].__name__}), got "
-      f"{', '.join(f'`{k}`' for k in sorted(features)) or 'none'}."
+      f"`{target}` ({kind}), got "
+      f"{', '.join(f'`{k}`' for k in sorted(features)) or 'none'}.{hint}"
     )
   encoded = ["image", *([MASK] if target == MASK else [])]
   skip_decoding = {key: tfds.decode.SkipDecoding() for key in encoded}
@@ -291,7 +206,24 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
   check_shards(f"{name}/{split}", files)
   folder = epath.Path(builder.data_dir)
   info, largest = read_image_info(folder), read_largest_size(folder, split)
-  return Split(f"{name}/{split}", source, told.names, files, info, largest)
+  return Split(f"{name}/{split}", source, class_names, files, info, largest)
+
+
+def _class_names(features: Mapping[str, Any], target: str) -> list[str] | None:
+  """Returns the classes that a target is told in; None where the features are no such dataset's."""
+  import tensorflow_datasets as tfds
+
+  told = features.get(target)
+  if not isinstance(features.get("image"), tfds.features.Image):
+    return None
+  if target == OBJECTS:
+    if not isinstance(told, tfds.features.Sequence):
+      return None
+    inner = getattr(told, "feature", {})
+    has_masks = "rle" in inner and isinstance(inner["label"], tfds.features.ClassLabel)
+    return inner["label"].names if has_masks else None
+  kind = {LABEL: tfds.features.ClassLabel, MASK: tfds.features.LabeledImage}[target]
+  return told.names if isinstance(told, kind) else None
 
 
 def _read_only_builder(name: str, data_dir: str) -> Any:

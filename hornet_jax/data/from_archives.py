@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from hornet_jax.data.building import building, remove_incomplete
-from hornet_jax.data.datasets import DATASETS, find_prepared, resolve_data_dir
+from hornet_jax.data.catalogue import DATASETS
+from hornet_jax.data.datasets import find_prepared, resolve_data_dir
 from hornet_jax.data.prepare import build
 from hornet_jax.errors import InputError
 

@@ -40,7 +40,7 @@ def write_ade20k_folder(
       name = f"ADE_{'train' if split == 'training' else 'val'}_{number + 1:08d}"
       pixels, mask = _scene(seed, number)
       odd = number if split == "training" else 0
-      (root / "images" / split / f"{name}.jpg").write_bytes(_encoded(pixels, odd))
+      (root / "images" / split / f"{name}.jpg").write_bytes(encode_oddly(pixels, odd))
       (root / "annotations" / split / f"{name}.png").write_bytes(encode_png(mask))
   lines = ["Idx\tRatio\tTrain\tVal\tStuff\tName"]
   for k, name in enumerate(CLASS_NAMES):
@@ -65,8 +65,8 @@ def _scene(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
   return pixels[:height, :width], values
 
 
-def _encoded(pixels: np.ndarray, number: int) -> bytes:
-  """Encodes an image as a JPEG, or for the numbers 1 and 2 in an odd way."""
+def encode_oddly(pixels: np.ndarray, number: int) -> bytes:
+  """Encodes an image as a JPEG: 1 is grey, 2 says that it is to be turned by a quarter."""
   image, exif = Image.fromarray(pixels), Image.Exif()
   if number == 1:
     image = image.convert("L")

@@ -20,14 +20,8 @@ from etils import epath
 
 import hornet_jax
 from hornet_jax.data.building import building
-from hornet_jax.data.datasets import (
-  ARRAY_RECORD,
-  DATASETS,
-  check_prepared,
-  find_prepared,
-  get_dataset,
-  resolve_data_dir,
-)
+from hornet_jax.data.catalogue import DATASETS, get_dataset
+from hornet_jax.data.datasets import ARRAY_RECORD, check_prepared, find_prepared, resolve_data_dir
 from hornet_jax.data.image_info import IMAGE_INFO
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.data.own_images import OwnImages

@@ -1,0 +1,1 @@
+"""This package builds made-up scenes of shapes, thing by thing."""
