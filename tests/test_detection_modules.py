@@ -9,9 +9,10 @@ import pytest
 from flax import traverse_util
 from golden_data import Golden, assert_close, names
 
+from hornet_jax import create_model
 from hornet_jax.convert.official import params_from_official
 from hornet_jax.cost.count import count, count_params, total
-from hornet_jax.dense import Fpn
+from hornet_jax.dense import Fpn, attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models.gnconv import GnConv
 from hornet_jax.ops.resample import resize_nearest
@@ -99,3 +100,42 @@ def test_what_the_gnconvs_of_a_neck_save():
 
   saved = macs(None) - macs(functools.partial(GnConv, order=2, filter="7x7"))
   assert saved / 1e9 == pytest.approx(29.0, abs=0.05)
+
+
+IMAGES = jax.ShapeDtypeStruct((1, 800, 1280, 3), jnp.float32)
+
+# Millions of parameters, and billions of multiply-accumulates at 1280x800, as published for
+# Cascade Mask R-CNN, arXiv 2207.14284 table 2.
+PUBLISHED = {
+  "tiny_7x7": (80, 730),
+  "tiny_gf": (80, 728),
+  "small_7x7": (107, 830),
+  "small_gf": (108, 827),
+  "base_7x7": (144, 969),
+  "base_gf": (146, 965),
+  "large_7x7": (251, 1363),
+  "large_gf": (259, 1358),
+}
+
+
+@functools.cache
+def cascade(name):
+  """As the official configs for COCO have it: the largest with filters for 384 pixels."""
+  filters = {"filters": ("7x7", "7x7", (24, 13), (12, 7))} if name == "large_gf" else {}
+  model = attach_detector(create_model(f"hornet_{name}", num_classes=0, scan=True, **filters), 80)
+  return model, jax.eval_shape(lambda x: model.init(jax.random.key(0), x), IMAGES)
+
+
+@pytest.mark.parametrize(("name", "published"), PUBLISHED.items())
+def test_parameters_and_products_of_cascade_mask_rcnn(name, published):
+  """Of one image: backbone, neck, the proposals' head, three box heads on 1,000 regions each, and
+  three mask heads on 100; without proposals, sampling of regions and suppression.
+
+  So did the published counter, whose numbers have activations and norms as well.
+  """
+  model, variables = cascade(name)
+  millions, billions = published
+  assert round(count_params(variables["params"]) / 1e6) == millions
+  works = count(model.apply, variables, IMAGES)
+  counted = total(work for scopes, work in works.items() if "roi_align" not in scopes)
+  assert counted.macs / 1e9 == pytest.approx(billions, rel=0.01)

@@ -1,7 +1,9 @@
-"""Parts of networks that say something of every position: heads on feature maps."""
+"""Heads on feature maps: of every position for segmentation, of regions for detection."""
 
+from hornet_jax.dense.attach_detector import attach_detector
 from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.conv_norm import ConvNorm
+from hornet_jax.dense.detector import Detector
 from hornet_jax.dense.fcn_head import FcnHead
 from hornet_jax.dense.fpn import Fpn
 from hornet_jax.dense.gnconv_norm import GnConvNorm
@@ -15,6 +17,7 @@ from hornet_jax.dense.uper_net import attach_uper_net
 __all__ = [
   "ConvBoxHead",
   "ConvNorm",
+  "Detector",
   "FcnHead",
   "Fpn",
   "GnConvNorm",
@@ -24,5 +27,6 @@ __all__ = [
   "SegmentationHead",
   "TwoLayerBoxHead",
   "UperHead",
+  "attach_detector",
   "attach_uper_net",
 ]

@@ -65,8 +65,8 @@ class Proposer:
     boxes, scores, groups, valid = [], [], [], []
     for level, (of, codes, references) in enumerate(zip(logits, deltas, anchors, strict=True)):
       of, codes = lax.stop_gradient((of, codes))
-      inside = covered(references, size)
-      chosen, indices = lax.top_k(jnp.where(inside, of, -jnp.inf), min(self.before, len(of)))
+      stands = covered(references, size)
+      chosen, indices = lax.top_k(jnp.where(stands, of, -jnp.inf), min(self.before, len(of)))
       found = self.coder.decode(codes[indices], jnp.asarray(references)[indices], size)
       boxes.append(found)
       valid.append(jnp.isfinite(chosen) & jnp.all(found[:, 2:] > found[:, :2], axis=-1))

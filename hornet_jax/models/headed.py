@@ -44,11 +44,20 @@ class Headed(nn.Module):
     images: Num[Array, "B H W C"],
     train: bool = False,
     keys: Key[Array, "B"] | None = None,
+    context: Mapping[str, Array] | None = None,
   ) -> tuple[Any, dict[str, Array]]:
-    """Returns what the head gives of normalised images, and the feature maps by their names."""
+    """Returns what the head gives of normalised images, and the feature maps by their names.
+
+    Args:
+      images: normalised images.
+      train: whether the model is trained.
+      keys: one random key for each example.
+      context: arrays of the images that the head is given too, if it takes any; None for none.
+    """
+    told = {} if context is None else {"context": context}
     maps = self.backbone(images, train=train, keys=keys)
     out = {feature.name: x for feature, x in zip(self.features(), maps, strict=True)}
-    return self.head(out, train=train, keys=keys), out
+    return self.head(out, train=train, keys=keys, **told), out
 
   def features(self) -> tuple[FeatureInfo, ...]:
     """Lists the feature maps of the backbone."""
