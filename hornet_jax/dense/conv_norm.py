@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hornet_jax.models.execution import Execution
 
@@ -47,8 +47,10 @@ class ConvNorm(nn.Module):
   execution: Execution = Execution()
 
   @nn.compact
-  def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W D"]:
-    """Applies all three; with `train` by the statistics of this batch."""
+  def __call__(
+    self, x: Float[Array, "B H W C"], train: bool, valid: Bool[Array, "B"] | None = None
+  ) -> Float[Array, "B H W D"]:
+    """Applies all three; with `train` by the statistics of this batch, or of its `valid` rows."""
     conv = nn.Conv(
       self.features,
       (self.size, self.size),
@@ -57,4 +59,5 @@ class ConvNorm(nn.Module):
       kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
       name="conv",
     )
-    return jax.nn.relu(batch_norm(self.execution, train)(conv(x)))
+    counted = None if valid is None else valid[:, None, None, None]
+    return jax.nn.relu(batch_norm(self.execution, train)(conv(x), mask=counted))

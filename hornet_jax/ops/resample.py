@@ -1,7 +1,7 @@
-"""Feature maps change their grid: bilinear resizing and averaging over bins, as PyTorch has them.
+"""Feature maps change their grid: resizing and averaging over bins, as PyTorch has them.
 
-All shapes are static, and so are the weights. What is enlarged by a whole factor is a sum of
-shifted copies; anything else is two products with small matrices.
+All shapes are static, and so are the weights. What is enlarged bilinearly by a whole factor is a
+sum of shifted copies; any other mean is two products with small matrices.
 """
 
 import jax.numpy as jnp
@@ -24,6 +24,25 @@ def resize_bilinear(x: Float[Array, "B h w C"], size: tuple[int, int]) -> Float[
   """
   for axis, target in zip((1, 2), size, strict=True):
     x = _resize_axis(x, axis, target)
+  return x
+
+
+def resize_nearest(x: Float[Array, "B h w C"], size: tuple[int, int]) -> Float[Array, "B H W C"]:
+  """Resizes by copies: where s positions become S, position i of the result is floor(i s / S).
+
+  Source: torch `F.interpolate(mode="nearest")`; `jax.image.resize` takes another position where
+  S is no multiple of s.
+
+  Args:
+    x: feature maps.
+    size: wanted height and width (H, W).
+  """
+  for axis, target in zip((1, 2), size, strict=True):
+    source = x.shape[axis]
+    if target % source == 0:
+      x = jnp.repeat(x, target // source, axis)  # no gather, whose gradient is a scatter
+    else:
+      x = jnp.take(x, np.arange(target) * source // target, axis)
   return x
 
 
