@@ -66,6 +66,7 @@ class Key:
     range: bounds of a number, or of each number of a tuple, which has the length of the default;
       any length where that is empty.
     per: name of the key that says instead how many numbers the tuple has; empty for the default's.
+    any_length: whether the tuple may have any length.
     choices: names that may be given; empty for any.
     may_change: whether a run may go on with another value: none that touches its numbers.
     official: whether the official training record has a value for it.
@@ -84,6 +85,7 @@ class Key:
   description: str
   range: Range | None = None
   per: str = ""
+  any_length: bool = False
   choices: tuple[str, ...] = ()
   may_change: bool = False
   official: bool = True
@@ -103,7 +105,7 @@ class Key:
     if not isinstance(self.default, tuple):
       fitted = f", or {FIT} to suit the dataset" if self.fits else ""
       return f"{self.range}{fitted}"
-    count = f"{self.per or len(self.default) or ''} numbers".strip()
+    count = f"{self.per or ('' if self.any_length else len(self.default)) or ''} numbers".strip()
     fitted = ", or () to suit the dataset" if self.fits else ""
     return f"{count} {self.range}".strip() + fitted
 
@@ -123,7 +125,7 @@ class Key:
       return
     is_tuple = isinstance(self.default, tuple)
     numbers = value if is_tuple else [value]
-    is_free = bool(self.per) or not is_tuple or not self.default
+    is_free = bool(self.per) or self.any_length or not is_tuple or not self.default
     has_length = is_free or len(value) == len(self.default)
     if not has_length or not all(number in self.range for number in numbers):
       raise InputError(f"`{name}` must be {self.allowed}: got {value}.")
