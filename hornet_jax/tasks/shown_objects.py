@@ -133,13 +133,8 @@ def object_captions(
   ):
     there = np.flatnonzero(labels >= 0)
     drawn = [
-      DrawnObject(
-        boxes[k],
-        int(labels[k]),
-        _laid(masks[k], boxes[k], image.shape[:2]),
-        class_names[int(labels[k])],
-      )
-      for k in there
+      DrawnObject(boxes[k], label, _laid(masks[k], boxes[k], image.shape[:2]), class_names[label])
+      for k, label in zip(there.tolist(), labels[there].tolist(), strict=True)
     ]
     targets.append(draw_objects(image, drawn, len(class_names)))
     counts = np.bincount(labels[there], minlength=len(class_names))

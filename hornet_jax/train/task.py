@@ -243,14 +243,13 @@ class Task(abc.ABC):
   def documents(
     self, answers: Sequence[tuple[str, Answer]], class_names: Sequence[str]
   ) -> dict[str, str]:
-    """Writes what a folder of answers holds beside their pictures: texts by the files' names.
+    """Writes what a folder of answers holds beside pictures: texts by the names of their files.
 
     Args:
       answers: path of each image, and what `answer` said of it.
       class_names: names of the dataset's classes.
     """
-    del answers, class_names  # nothing, unless a task says otherwise
-    return {}
+    return {}  # nothing, unless a task says otherwise
 
   def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
     """Writes what a page of training batches says beside their images.
