@@ -11,7 +11,7 @@ from hornet_jax.config.fit import fit
 from hornet_jax.config.flat import flatten
 from hornet_jax.config.official_recipes import find_recipe
 from hornet_jax.config.recipe import Recipe, compare
-from hornet_jax.config.schema import SCHEMA
+from hornet_jax.config.schema import keys_read
 from hornet_jax.data.datasets import find_image_info, training_size
 from hornet_jax.errors import InputError
 
@@ -19,7 +19,7 @@ _WIDTH = 50  # of a meaning
 
 
 def describe_config(config: Mapping[str, Any], as_json: bool) -> str:
-  """Describes a config.
+  """Describes a config, without keys that other tasks alone read.
 
   Args:
     config: nested, with the keys of `config.schema`.
@@ -47,6 +47,7 @@ def describe_config(config: Mapping[str, Any], as_json: bool) -> str:
       {"key": key, "config": value}
       | ({"official": official[key][2], "equal": official[key][3]} if key in official else {})
       for key, value in flatten(config).items()
+      if key in keys_read(config["task"])
     ]
     return json.dumps({"keys": rows, "steps": steps}, indent=2)
   return "\n\n".join(
@@ -69,7 +70,7 @@ def _steps(config: Mapping[str, Any], num_examples: int) -> dict[str, int]:
 def _keys(config: Mapping[str, Any], official: Mapping[str, Any]) -> str:
   rows = []
   values = flatten(config)
-  for key, described in SCHEMA.items():
+  for key, described in keys_read(config["task"]).items():
     row = [key, values[key]]
     if official:
       known = official.get(key)

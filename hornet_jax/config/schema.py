@@ -13,14 +13,25 @@ from hornet_jax.config.keys.records import RECORDS
 from hornet_jax.config.keys.run import RUN, VERSION
 from hornet_jax.config.keys.segmentation import SEGMENTATION
 
+_OF_TASKS: dict[str, dict[str, Key]] = {"segmentation": SEGMENTATION, "detection": DETECTION}
 SCHEMA: dict[str, Key] = {
   **RUN,
   **MODEL,
   **DATA,
   **OPTIMIZER,
-  **SEGMENTATION,
-  **DETECTION,
+  **{name: key for of_task in _OF_TASKS.values() for name, key in of_task.items()},
   **RECORDS,
 }
 
-__all__ = ["SCHEMA", "VERSION"]
+
+def keys_read(task: str) -> dict[str, Key]:
+  """Gives the keys without those that other tasks alone read.
+
+  Args:
+    task: name of a task, which may be one of a user's own.
+  """
+  others = {name for of, keys in _OF_TASKS.items() if of != task for name in keys}
+  return {name: key for name, key in SCHEMA.items() if name not in others}
+
+
+__all__ = ["SCHEMA", "VERSION", "keys_read"]
