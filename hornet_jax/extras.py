@@ -8,7 +8,7 @@ from hornet_jax.errors import InputError
 MODULES = {
   "train": (
     *("absl", "array_record", "grain", "jinja2", "matplotlib", "ml_collections", "tensorboardX"),
-    *("imagecodecs", "sklearn", "tensorflow_datasets", "tifffile"),
+    *("faster_coco_eval", "imagecodecs", "sklearn", "tensorflow_datasets", "tifffile"),
   ),
   "prepare": ("tensorflow",),
   "studies": ("optuna", "psycopg", "scipy", "sqlalchemy"),

@@ -12,6 +12,7 @@ from pair_files import photo, write
 from hornet_jax.cli.main import main
 from hornet_jax.data.category_ids import read_category_ids
 from hornet_jax.data.coco import find_coco
+from hornet_jax.data.coco_values import BrokenEntryError
 from hornet_jax.data.datasets import (
   LABEL,
   MASK,
@@ -23,7 +24,7 @@ from hornet_jax.data.datasets import (
 from hornet_jax.data.decode import decode_pixels
 from hornet_jax.data.find_instances import find_in_files, find_instances
 from hornet_jax.data.generated_coco import write_coco_folder
-from hornet_jax.data.image_places import read_place
+from hornet_jax.data.image_places import ImagePlaces, read_place
 from hornet_jax.data.image_sizes import image_sizes
 from hornet_jax.data.instances import read_instances, whole_mask
 from hornet_jax.data.own_instances import check_and_split_instances
@@ -226,6 +227,36 @@ def test_a_category_that_only_holds_others_is_no_class(tmp_path):
   assert own.categories == {"cat": 3, "dog": 4}
   [note] = own.remarks()
   assert note == "no class, as other categories belong to it and nothing is of it: pets"
+
+
+def test_names_with_backslashes_are_found_and_others_are_refused(tmp_path):
+  write(tmp_path / "in" / "a.jpg", photo())
+  write(tmp_path / "b\\c.jpg", photo())
+  write(tmp_path.parent / "d.jpg", photo())
+  places = ImagePlaces([tmp_path])
+  assert places.find("in\\a.jpg") == ("", str(tmp_path / "in" / "a.jpg"))
+  assert places.find("b\\c.jpg") == ("", str(tmp_path / "b\\c.jpg"))
+  for name in ("../d.jpg", "..\\d.jpg", str(tmp_path / "in" / "a.jpg")):
+    with pytest.raises(BrokenEntryError, match="leads outside"):
+      places.find(name)
+  for name in ("none.jpg", "in", "a" * 5000, "zero\0byte.jpg"):
+    with pytest.raises(BrokenEntryError, match="no such image in"):
+      places.find(name)
+
+
+def test_an_image_of_two_splits_and_boxes_by_corners_are_told(tmp_path):
+  write(tmp_path / "1.jpg", photo(100, 100))
+  entry = image(1, height=100, width=100)
+  square = {"bbox": [30, 30, 60, 60], "segmentation": [[30, 30, 60, 30, 60, 60, 30, 60]]}
+  beyond = {"bbox": [50, 50, 90, 90], "segmentation": []}
+  things = [annotation(1, **square), annotation(2, **beyond)]
+  for split in ("train", "val"):
+    write(tmp_path / f"{split}.json", coco([entry], things))
+  own, _ = found_in(tmp_path)
+  remarks = own.remarks()
+  assert "images that are in several splits: 1" in remarks
+  assert "boxes that are not around their masks: 2" in remarks
+  assert "boxes that reach out of their image (a `bbox` is x, y, width, height): 2" in remarks
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ class OwnInstances:
     images = [image for of_split in self.splits.values() for image in of_split]
     things = [(thing, image) for image in images for thing in image.objects]
     boxes = [(thing.stored["bbox"], image.size) for thing, image in things]
+    places = collections.Counter(image.place for image in images)
     counts = {
+      "images that are in several splits": sum(count > 1 for count in places.values()),
       "images without annotations, which are kept": sum(not image.objects for image in images),
       "images turned as their EXIF data say, whose annotations must fit what is seen then": sum(
         image.is_turned for image in images
