@@ -203,12 +203,19 @@ def test_where_none_fits_the_image_is_scaled_down_the_least():
 
 def test_every_size_fits_a_canvas_of_the_default():
   view = DetectionView()
-  rng = np.random.default_rng(0)
-  for size in rng.integers(30, 2000, (300, 2)).tolist():
-    canvas = view.buckets[view.bucket(size)]
+  sizes = np.random.default_rng(0).integers(30, 2000, (100, 2)).repeat(2, axis=0)
+  found = view.buckets_of(sizes)
+  assert set(found.tolist()) == set(range(4))
+  for size, bucket in zip(sizes.tolist(), found.tolist(), strict=True):
+    assert bucket == view.bucket(size)
+    canvas = view.buckets[bucket]
     scaled = scaled_size(size, view.long_side, view.short_side)
     assert scaled[0] <= canvas[0]
     assert scaled[1] <= canvas[1]
+
+
+def test_no_images_belong_to_no_canvas():
+  assert DetectionView().buckets_of(np.zeros((0, 2), np.int32)).shape == (0,)
 
 
 def test_crowds_and_what_is_under_a_pixel_are_not_trained_on():

@@ -83,6 +83,7 @@ def test_from_annotations_to_exact_things(tmp_path, capfd):
     "images turned as their EXIF data say, whose annotations must fit what is seen then: 1",
     "crowds, which are not trained on: 1",
     "things without a mask, for which their box is taken: 1",
+    "most things on an image that are trained on: 2",
     f"left out, 7 in all, every one named in {path / 'left_out.txt'}:",
     f"in {path}; to train on it: --config.data.dataset=mine and a config of a detector",
   ):
@@ -225,7 +226,8 @@ def test_a_category_that_only_holds_others_is_no_class(tmp_path):
   write_set(tmp_path, tmp_path / "a.json", categories=categories)
   own, _ = found_in(tmp_path)
   assert own.categories == {"cat": 3, "dog": 4}
-  [note] = own.remarks()
+  note, most = own.remarks()
+  assert most == "most things on an image that are trained on: 1"
   assert note == "no class, as other categories belong to it and nothing is of it: pets"
 
 

@@ -114,6 +114,12 @@ class DetectionView:
     """Finds the canvas of an image by its height and width as stored, see `bucket_of`."""
     return bucket_of(size, self.buckets, self.long_side, self.short_side)
 
+  def buckets_of(self, sizes: np.ndarray) -> np.ndarray:
+    """Finds the canvases of many images, int32 [N], by their heights and widths, int [N, 2]."""
+    kinds, inverse = np.unique(sizes.reshape(-1, 2), axis=0, return_inverse=True)
+    found = np.array([self.bucket(size) for size in kinds.tolist()], np.int32)
+    return found[inverse.reshape(-1)]
+
   def evaluation(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """Makes the view that is evaluated.
 
