@@ -53,6 +53,7 @@ def without(part):
     (coco(categories=["cat"]), "a whole number `id` and a `name`: got 'cat'"),
     (coco(categories=[{"id": "1", "name": "cat"}]), "a whole number `id` and a `name`"),
     (coco(categories=[{"id": 1, "name": "  "}]), "a whole number `id` and a `name`"),
+    (coco(categories=[{"id": 1, "name": "\ud800"}]), "a whole number `id` and a `name`"),
     (coco(categories=[{"id": True, "name": "cat"}]), "a whole number `id` and a `name`"),
     (coco(categories=[*CATEGORIES, {"id": 7, "name": "x"}]), "has one of another"),
     (coco(categories=[*CATEGORIES, {"id": 8, "name": " cat"}]), "has one of another"),
@@ -75,6 +76,10 @@ def test_what_is_no_such_file_is_refused_in_one_line(content, message):
     ([image(2**63)], {"images[0]": "an image without a whole number `id`"}),
     ([image(1.5)], {"images[0]": "an image without a whole number `id`"}),
     ([image(1, file_name=None)], {"images[0]": "an image without a `file_name`"}),
+    (
+      [image(1, "\ud800.jpg")],
+      {"images[0]": "an image without a `file_name`: {'file_name': '\\ud8"},
+    ),
     ([image(1, file_name=" ")], {"images[0]": "an image without a `file_name`"}),
     (
       [image(1, "a.jpg"), image(1, "b.jpg")],

@@ -109,6 +109,7 @@ def test_boxes_by_corners_are_found_out():
     ({"bbox": ["1", "1", "3", "2"]}, "`bbox` must be four finite numbers"),
     ({"bbox": [1, 1, float("nan"), 2]}, "`bbox` must be four finite numbers"),
     ({"bbox": [1, 1, float("inf"), 2]}, "`bbox` must be four finite numbers"),
+    ({"bbox": [1, 1, 10**400, 2]}, "`bbox` must be four finite numbers"),
     ({"bbox": [1, 1, 1e30, 2]}, "`bbox` must be four finite numbers"),
     ({"bbox": [True, 1, 3, 2]}, "`bbox` must be four finite numbers"),
     ({"bbox": {"x": 1}}, "`bbox` must be four finite numbers"),
