@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hornet_jax.data.coco_values import shown, whole
+from hornet_jax.data.coco_values import shown, text, whole
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
 
@@ -127,9 +127,9 @@ def _categories(entries: Sequence[Any], name: str) -> tuple[dict[int, str], set[
   supercategories = set()
   for entry in entries:
     told = entry if isinstance(entry, dict) else {}
-    number, text = whole(told.get("id")), told.get("name")
+    number = whole(told.get("id"))
     # As TFDS keeps names of classes: one a line, without spaces around.
-    label = " ".join(text.split()) if isinstance(text, str) else ""
+    label = " ".join((text(told.get("name")) or "").split())
     if number is None or not label:
       raise InputError(
         f"categories of {name} must have a whole number `id` and a `name`: got {shown(entry)}."
@@ -140,8 +140,8 @@ def _categories(entries: Sequence[Any], name: str) -> tuple[dict[int, str], set[
         "another. Hint: rename one of them."
       )
     categories[number] = label
-    if isinstance(told.get("supercategory"), str):
-      supercategories.add(" ".join(told["supercategory"].split()))
+    if above := text(told.get("supercategory")):
+      supercategories.add(" ".join(above.split()))
   if not categories:
     raise InputError(f"{name} must have categories: it has none.")
   return dict(sorted(categories.items())), supercategories
@@ -153,10 +153,10 @@ def _images(entries: Sequence[Any], name: str, left_out: dict[str, str]) -> list
   for k, entry in enumerate(entries):
     key = f"{name}: images[{k}]"
     told = entry if isinstance(entry, dict) else {}
-    number, file_name = whole(told.get("id")), told.get("file_name")
+    number, file_name = whole(told.get("id")), text(told.get("file_name"))
     if number is None:
       left_out[key] = f"an image without a whole number `id`: {shown(entry)}"
-    elif not isinstance(file_name, str) or not file_name.strip():
+    elif file_name is None:
       left_out[key] = f"an image without a `file_name`: {shown(entry)}"
     else:
       sides = told.get("height"), told.get("width")

@@ -1,6 +1,6 @@
 """What values in annotation files are, which anybody may have written by any program."""
 
-import math
+import os
 import reprlib
 from typing import Any
 
@@ -26,7 +26,7 @@ def number(value: Any) -> float | None:
   """Returns a finite number of a size that pixels may have; None for anything else."""
   if isinstance(value, bool) or not isinstance(value, int | float):
     return None
-  return float(value) if math.isfinite(value) and abs(value) <= _LARGEST else None
+  return float(value) if abs(value) <= _LARGEST else None  # which NaN is not
 
 
 def numbers(value: Any) -> list[float] | None:
@@ -35,6 +35,17 @@ def numbers(value: Any) -> list[float] | None:
     return None
   found = [checked for item in value if (checked := number(item)) is not None]
   return found if len(found) == len(value) else None
+
+
+def text(value: Any) -> str | None:
+  """Returns a text that is not empty and can be written; None for anything else."""
+  if not isinstance(value, str) or not value.strip():
+    return None
+  try:
+    os.fsencode(value)
+  except UnicodeEncodeError:  # half of a pair of UTF-16
+    return None
+  return value
 
 
 def shown(value: Any) -> str:

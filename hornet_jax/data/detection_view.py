@@ -33,7 +33,7 @@ def bucket_of(
   Returns:
     The position in `buckets`.
   """
-  height, width = scaled_size(tuple(size), long_side, short_side)
+  height, width = scaled_size(size, long_side, short_side)
 
   def rank(k: int) -> tuple[float, int]:
     factor = min(1.0, buckets[k][0] / height, buckets[k][1] / width)
@@ -114,6 +114,12 @@ class DetectionView:
     """Finds the canvas of an image by its height and width as stored, see `bucket_of`."""
     return bucket_of(size, self.buckets, self.long_side, self.short_side)
 
+  def buckets_of(self, sizes: np.ndarray) -> np.ndarray:
+    """Finds the canvases of many images, int32 [N], by their heights and widths, int [N, 2]."""
+    kinds, inverse = np.unique(sizes.reshape(-1, 2), axis=0, return_inverse=True)
+    found = np.array([self.bucket(size) for size in kinds.tolist()], np.int32)
+    return found[inverse.reshape(-1)]
+
   def evaluation(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """Makes the view that is evaluated.
 
@@ -127,7 +133,7 @@ class DetectionView:
     own = pixels.shape[:2]
     canvas = self.buckets[self.bucket(own)]
     size = _fitted(scaled_size(own, self.long_side, self.short_side), canvas)
-    image = _scaled(pixels, (0, 0, own[1], own[0]), size)
+    image = _scaled(pixels, _whole(own), size)
     return {
       "image": self._laid(image, canvas),
       "size": np.array(size, np.int32),
@@ -179,7 +185,7 @@ class DetectionView:
     self, own: tuple[int, ...], rng: np.random.Generator
   ) -> tuple[Window, tuple[int, int]]:
     """Draws the part of an image that is shown, and to what height and width it is scaled."""
-    window: Window = (0.0, 0.0, float(own[1]), float(own[0]))
+    window = _whole(own)
     part = (own[0], own[1])
     if rng.random() < self.crop_rate:
       before = scaled_size(own, self.long_side, int(rng.choice(self.crop_short_sides)))
@@ -190,7 +196,7 @@ class DetectionView:
       top = int(rng.integers(before[0] - height, endpoint=True))
       left = int(rng.integers(before[1] - width, endpoint=True))
       y, x = own[0] / before[0], own[1] / before[1]
-      bottom, right = min((top + height) * y, own[0]), min((left + width) * x, own[1])
+      right, bottom = min((left + width) * x, window[2]), min((top + height) * y, window[3])
       window, part = (left * x, top * y, right, bottom), (height, width)
     return window, scaled_size(part, self.long_side, int(rng.choice(self.short_sides)))
 
@@ -220,6 +226,11 @@ class DetectionView:
     whole[:] = self.fill
     whole[: image.shape[0], : image.shape[1]] = image
     return whole
+
+
+def _whole(size: Sequence[int]) -> Window:
+  """Gives the corners of all of an image."""
+  return 0.0, 0.0, float(size[1]), float(size[0])
 
 
 def _fitted(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, int]:

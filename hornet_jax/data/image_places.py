@@ -49,24 +49,30 @@ class ImagePlaces:
     """Finds an image.
 
     Args:
-      name: name in a file of annotations, which may have folders.
+      name: name in a file of annotations, which may have folders; backslashes part them too, as
+        programs on Windows write them, unless there is a file of just that name.
 
     Raises:
       BrokenEntryError: if it is not there, or leads outside.
     """
-    if leads_outside(name):
-      raise BrokenEntryError(OUTSIDE)
-    if self._archive:
-      if self._prefix + name in self._members:
-        return os.fspath(self._archive), self._prefix + name
-    else:
-      for root in self.roots:
-        try:
-          if (root / name).is_file():
-            return "", os.fspath(root / name)
-        except (OSError, ValueError):  # such as a name that is too long, or with a zero byte
-          break
+    for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
+      if leads_outside(spelt):
+        raise BrokenEntryError(OUTSIDE)
+      if place := self._find(spelt):
+        return place
     raise BrokenEntryError(f"no such image in {' or '.join(map(str, self.roots))}")
+
+  def _find(self, name: str) -> Place | None:
+    if self._archive:
+      member = self._prefix + name
+      return (os.fspath(self._archive), member) if member in self._members else None
+    for root in self.roots:
+      try:
+        if (root / name).is_file():
+          return "", os.fspath(root / name)
+      except (OSError, ValueError):  # such as a name that is too long, or with a zero byte
+        return None
+    return None
 
   def every(self) -> Iterator[Place]:
     """Yields every file of the first root, hidden ones left out."""

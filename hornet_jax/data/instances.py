@@ -38,9 +38,9 @@ class Instances:
   def __len__(self) -> int:
     return len(self.labels)
 
-  def taken(self, where: npt.ArrayLike) -> "Instances":
+  def taken(self, where: np.ndarray) -> "Instances":
     """Returns those that a mask, bool [n], or positions, int [k], choose."""
-    chosen = np.arange(len(self))[np.asarray(where)]
+    chosen = np.arange(len(self))[where]
     return dataclasses.replace(
       self,
       boxes=self.boxes[chosen],
@@ -95,7 +95,7 @@ def whole_mask(rle: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 
 def bitmap(
-  mask: npt.NDArray[np.uint8], box: Sequence[float] | np.ndarray, side: int
+  mask: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], side: int
 ) -> npt.NDArray[np.uint8]:
   """Scales what a box holds of a mask to a square of 0 and 1, uint8 [m, m].
 
@@ -107,7 +107,7 @@ def bitmap(
     box: corners (x0, y0, x1, y1) in the pixels of the mask, which lie within it.
     side: side m of the square.
   """
-  x0, y0, x1, y1 = (float(value) for value in box)
+  x0, y0, x1, y1 = box.tolist()
   # A part of the mask, with a margin for the filter, costs less than all of it.
   left, top = max(int(x0) - 2, 0), max(int(y0) - 2, 0)
   part = mask[top : int(y1) + 3, left : int(x1) + 3]

@@ -69,7 +69,9 @@ class OwnInstances:
     images = [image for of_split in self.splits.values() for image in of_split]
     things = [(thing, image) for image in images for thing in image.objects]
     boxes = [(thing.stored["bbox"], image.size) for thing, image in things]
+    places = collections.Counter(image.place for image in images)
     counts = {
+      "images that are in several splits": sum(count > 1 for count in places.values()),
       "images without annotations, which are kept": sum(not image.objects for image in images),
       "images turned as their EXIF data say, whose annotations must fit what is seen then": sum(
         image.is_turned for image in images
@@ -87,7 +89,12 @@ class OwnInstances:
       ),
       "boxes that are not around their masks": sum(thing.is_unlike for thing, _ in things),
     }
-    return [*self.notes, *(f"{what}: {count:,}" for what, count in counts.items() if count)]
+    most = max((_trained_on(image) for image in self.splits["train"]), default=0)
+    return [
+      *self.notes,
+      *(f"{what}: {count:,}" for what, count in counts.items() if count),
+      f"most things on an image that are trained on: {most:,}",
+    ]
 
 
 def check_and_split_instances(
@@ -178,6 +185,12 @@ def _unnamed(
   used |= set(left_out)
   places = (place for source in found.sources.values() for place in source.images.every())
   return {name: UNNAMED for name in map(told_place, places) if name not in used}
+
+
+def _trained_on(image: CheckedImage) -> int:
+  """Counts the things on an image that are trained on."""
+  stored = [thing.stored for thing in image.objects]
+  return sum(min(k["bbox"][2:]) >= _LEAST_SIDE and not k["is_crowd"] for k in stored)
 
 
 def _reaches_out(box: Sequence[float], size: tuple[int, int]) -> bool:

@@ -1,6 +1,7 @@
 """Training views of an image and its mask: both are scaled, cut and flipped alike."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -117,7 +118,7 @@ class PairedAugmentation:
     return whole, of_whole
 
 
-def scaled_size(size: tuple[int, ...], long_side: int, short_side: int) -> tuple[int, int]:
+def scaled_size(size: Sequence[int], long_side: int, short_side: int) -> tuple[int, int]:
   """Gives the largest size of the same aspect whose sides stay within two limits.
 
   Source: mmcv `imrescale`.
