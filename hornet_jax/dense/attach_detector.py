@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 
+from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.boxes.assign import Assigner
 from hornet_jax.dense.boxes.coder import BoxCoder
-from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.detections import Detect
 from hornet_jax.dense.detector import Detector
 from hornet_jax.dense.fpn import Fpn

@@ -35,9 +35,7 @@ class RpnHead(nn.Module):
   def __call__(self, maps: Sequence[Float[Array, "B _ _ _"]]) -> tuple[AnchorLogits, AnchorDeltas]:
     """Makes logits and encoded boxes, one array [B, h w A] or [B, h w A, 4] a level."""
     init = nn.initializers.normal(0.01)
-    conv = nn.Conv(
-      self.channels, (3, 3), dtype=self.execution.dtype, kernel_init=init, name="conv"
-    )
+    conv = nn.Conv(self.channels, (3, 3), dtype=self.execution.dtype, kernel_init=init, name="conv")
     logits = nn.Dense(self.num_anchors, kernel_init=init, name="logits")
     deltas = nn.Dense(4 * self.num_anchors, kernel_init=init, name="deltas")
     hidden = [jax.nn.relu(conv(x)).astype(jnp.float32) for x in maps]  # [B, h, w, channels]
