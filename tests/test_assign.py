@@ -48,7 +48,8 @@ def test_assignment_is_that_of_a_loop_whatever_is_padding(assigner):
   valid = np.isin(np.arange(63), [9, 10, 11], invert=True)
   padded = jnp.concatenate([boxes, candidates[20:24], jnp.zeros((3, 4))])
   box_valid = jnp.arange(len(padded)) < 8
-  again = np.asarray(jax.jit(assigner.assign)(more, valid, padded, box_valid))
+  of_batch = jax.jit(jax.vmap(assigner.assign))
+  [again] = np.asarray(of_batch(more[None], valid[None], padded[None], box_valid[None]))
   assert again[valid].tolist() == expected
   assert (again[~valid] == -2).all()
 

@@ -13,13 +13,15 @@ from hornet_jax.dense.boxes import crop_masks, level_of, roi_align
 from hornet_jax.errors import InputError
 
 
+@pytest.mark.parametrize("implementation", ["product", "gather"])
 @pytest.mark.parametrize(("output", "sampling"), [(7, 2), (3, 2), (4, 3)])
-def test_samples_and_gradients_are_torchvisions(output, sampling):
+def test_samples_and_gradients_are_torchvisions(output, sampling, implementation):
   case, boxes = golden(f"roi_align/{output}/{sampling}"), jnp.asarray(ARRAYS["roi_align/boxes"])
 
   @functools.partial(jax.value_and_grad, has_aux=True)
   def loss_of(x):
-    y = roi_align([x], [4], boxes, output, sampling, chunk=10)  # 24 boxes: two chunks and a rest
+    # 24 boxes: two chunks and a rest.
+    y = roi_align([x], [4], boxes, output, sampling, 10, implementation)
     return (y**2).sum(), y
 
   (_, y), gradient = jax.jit(loss_of)(case["x"])
@@ -41,17 +43,18 @@ MAPS = [jax.random.normal(jax.random.key(i), (64 // 2**i, 96 // 2**i, 2)) for i 
 BOXES = jnp.concatenate([random_boxes(0, 5, largest=20), random_boxes(1, 8, 100, 300)])
 
 
-def sampled(maps, boxes):
-  return roi_align(maps, (4, 8, 16), boxes, 3)
+def sampled(maps, boxes, **settings):
+  return roi_align(maps, (4, 8, 16), boxes, 3, **settings)
 
 
 SAMPLED = jax.jit(sampled)
 
 
-def test_each_box_is_sampled_of_its_own_map():
+@pytest.mark.parametrize("implementation", ["auto", "product", "gather"])
+def test_each_box_is_sampled_of_its_own_map(implementation):
   level = level_of(BOXES, 3)
   assert set(level.tolist()) == {0, 1, 2}
-  together = SAMPLED(MAPS, BOXES)
+  together = jax.jit(functools.partial(sampled, implementation=implementation))(MAPS, BOXES)
   for own, features in enumerate(MAPS):
     alone = jax.jit(lambda x, b, s: roi_align([x], [s], b, 3), static_argnums=2)(
       features, BOXES, 4 * 2**own
@@ -67,10 +70,12 @@ def test_more_boxes_and_other_chunks_change_nothing():
   assert np.isfinite(more).all()
 
 
-def test_a_batch_is_sampled_image_by_image():
+@pytest.mark.parametrize("implementation", ["auto", "product"])
+def test_a_batch_is_sampled_image_by_image(implementation):
   maps = [jnp.stack([m, -2 * m]) for m in MAPS]
   boxes = jnp.stack([BOXES, BOXES[::-1]])
-  both, single = jax.jit(jax.vmap(sampled))(maps, boxes), SAMPLED(MAPS, BOXES)
+  of_batch = jax.vmap(functools.partial(sampled, implementation=implementation))
+  both, single = jax.jit(of_batch)(maps, boxes), SAMPLED(MAPS, BOXES)
   np.testing.assert_allclose(both[0], single, atol=1e-5)
   np.testing.assert_allclose(both[1], -2 * single[::-1], atol=1e-5)
 
@@ -80,9 +85,10 @@ def test_boxes_get_no_gradient():
   assert not gradient.any()
 
 
-def test_bfloat16_maps_are_sampled_as_such():
+@pytest.mark.parametrize("implementation", ["product", "gather"])
+def test_bfloat16_maps_are_sampled_as_such(implementation):
   maps = [jnp.asarray(m, jnp.bfloat16) for m in MAPS]
-  found = SAMPLED(maps, BOXES)
+  found = jax.jit(functools.partial(sampled, implementation=implementation))(maps, BOXES)
   assert found.dtype == jnp.bfloat16
   assert_close(found.astype("f4"), SAMPLED(MAPS, BOXES), 2e-2)
 
@@ -114,8 +120,9 @@ def test_a_full_mask_ends_with_its_box():
     lambda: roi_align(MAPS, (4, 8), BOXES, 3),
     lambda: roi_align(MAPS, (4, 8, 16), BOXES, 0),
     lambda: roi_align([], [], BOXES, 3),
+    lambda: roi_align(MAPS, (4, 8, 16), BOXES, 3, implementation="loop"),
   ],
 )
 def test_impossible_settings_are_refused(call):
-  with pytest.raises(InputError, match="must"):
+  with pytest.raises(InputError, match=r"must|gather"):
     call()

@@ -37,7 +37,7 @@ class TwoLayerBoxHead(nn.Module):
     train: bool = False,
     valid: Bool[Array, "R"] | None = None,
   ) -> ClassesAndBoxes:
-    """Makes logits and encoded boxes of regions; without norms neither `train` nor `valid` count."""
+    """Makes logits and encoded boxes of regions; without norms, `train` and `valid` are idle."""
     del train, valid
     x = x.reshape(len(x), -1)
     for i in range(2):

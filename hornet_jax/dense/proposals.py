@@ -13,6 +13,7 @@ from hornet_jax.dense.boxes.coder import BoxCoder
 from hornet_jax.dense.boxes.nms import best
 
 _MULTIPLE = 32  # pixels: an image's own sides are taken to be filled up to a multiple of this
+_CODER = BoxCoder()
 
 
 class Proposals(NamedTuple):
@@ -44,7 +45,7 @@ class Proposer:
   before: int = 1000
   count: int = 1000
   threshold: float = 0.7
-  coder: BoxCoder = BoxCoder()
+  coder: BoxCoder = _CODER
 
   def propose(
     self,

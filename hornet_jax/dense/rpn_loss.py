@@ -12,6 +12,8 @@ from hornet_jax.dense.boxes.coder import BoxCoder
 from hornet_jax.dense.boxes.sample import Sample, sample
 from hornet_jax.dense.proposals import covered, inside
 
+_ASSIGNER, _CODER = Assigner(0.7, 0.3, 0.3), BoxCoder()
+
 
 @dataclasses.dataclass(frozen=True)
 class RpnLoss:
@@ -30,10 +32,10 @@ class RpnLoss:
     whole: whether only anchors that lie wholly within the image are drawn.
   """
 
-  assigner: Assigner = Assigner(0.7, 0.3, 0.3)
+  assigner: Assigner = _ASSIGNER
   count: int = 256
   positive_share: float = 0.5
-  coder: BoxCoder = BoxCoder()
+  coder: BoxCoder = _CODER
   beta: float = 0.0
   whole: bool = False
 

@@ -19,7 +19,7 @@ def suppress(
   That is what a loop from the best box to the worst gives, ties going to the lower index, without
   the loop: all boxes are decided together, and again, until nothing changes. This ends after as
   many rounds as the longest chain of boxes that decide over each other, and nothing else is then
-  possible. Memory: one byte for each pair of boxes.
+  possible. Memory: two bytes for each pair of boxes.
 
   Args:
     boxes: corners (x0, y0, x1, y1) in pixels.

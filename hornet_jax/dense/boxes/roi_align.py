@@ -1,13 +1,18 @@
 """Feature maps, and masks, are sampled within boxes on a small grid (RoIAlign)."""
 
+import functools
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hornet_jax.dense.boxes.overlap import area
-from hornet_jax.errors import InputError
+from hornet_jax.errors import InputError, unknown_name
+
+Implementation = Literal["auto", "product", "gather"]
 
 _FINEST = 56  # pixels: boxes of twice this side and more are of the second level and beyond
 _LEAST_SIDE = 1e-3  # pixels; boxes that are padding have no sides
@@ -32,14 +37,18 @@ def roi_align(
   boxes: Float[Array, "R 4"],
   output: int,
   sampling: int = 2,
-  chunk: int = 64,
+  chunk: int = 32,
+  implementation: str = "auto",
 ) -> Float[Array, "R P P C"]:
   """Averages of bilinear samples of a feature map, in P x P bins of each box.
 
   Each box is sampled of the map that `level_of` names. The centre of position i of a map lies at
   i + 1/2 strides. Samples up to one position beyond a map take its border's value, those beyond
-  are 0. Rows and columns of samples are two products with matrices, so that neither gathering nor
-  scattering is needed, and gradients are sums in a fixed order; they go to the maps, not the boxes.
+  are 0. Gradients go to the maps, not to the boxes.
+
+  `"product"` weighs the rows and then the columns of all maps by matrices: work for matrix units,
+  most of it with zeros, whose gradients are sums in a fixed order. `"gather"` reads the positions
+  around each sample, which is far less, and adds gradients to them one by one.
 
   Source: Mask R-CNN (arXiv 1703.06870); torchvision `roi_align` with `aligned=True`.
   Deviation: a fixed number of samples; mmdet's default (`sampling_ratio=0`) depends on the size of
@@ -52,10 +61,13 @@ def roi_align(
     output: number P of bins along each side.
     sampling: samples of a bin along each side.
     chunk: number of boxes that are sampled together, each of which needs memory for P rows of
-      every map.
+      every map, or for the positions around its samples.
+    implementation: method: `"product"`, `"gather"` or `"auto"`: `"gather"` on CPU, `"product"`
+      elsewhere. Both give the same numbers to float32 rounding, forward and backward.
 
   Raises:
-    InputError: if there are not as many strides as maps, or a number is not positive.
+    InputError: if there are not as many strides as maps, a number is not positive, or the
+      implementation is unknown.
   """
   if len(maps) != len(strides) or not maps:
     raise InputError(
@@ -65,22 +77,17 @@ def roi_align(
     raise InputError(
       f"`output`, `sampling` and `chunk` must be at least 1: got {output}, {sampling} and {chunk}."
     )
+  if implementation not in get_args(Implementation):
+    raise unknown_name("RoIAlign implementation", implementation, get_args(Implementation))
   boxes = lax.stop_gradient(boxes).astype(jnp.float32)
-
-  def sampled(box_and_level: tuple[Array, Array]) -> Array:
-    box, level = box_and_level
-    total = jnp.zeros((output, output, maps[0].shape[-1]), jnp.float32)
-    for i, (features, stride) in enumerate(zip(maps, strides, strict=True)):
-      height, width, _ = features.shape
-      y, x = _places(box / stride, output * sampling)
-      rows = _weights(_bordered(y, height), height, output)
-      columns = _weights(_bordered(x, width), width, output)
-      rows = jnp.where(level == i, rows, 0)  # the other levels add nothing
-      found = _product("ph,hwc->pwc", rows, features)
-      total += _product("qw,pwc->pqc", columns, found).astype(jnp.float32)
-    return total.astype(maps[0].dtype)
-
-  return lax.map(sampled, (boxes, level_of(boxes, len(maps))), batch_size=chunk)
+  arguments = maps, boxes, level_of(boxes, len(maps))
+  multiplied, gathered = (
+    functools.partial(method, tuple(strides), output, sampling, chunk)
+    for method in (_multiplied, _gathered)
+  )
+  if implementation == "auto":
+    return lax.platform_dependent(*arguments, cpu=gathered, default=multiplied)
+  return {"product": multiplied, "gather": gathered}[implementation](*arguments)
 
 
 def crop_masks(
@@ -112,6 +119,57 @@ def crop_masks(
   return _product("rqw,rpw->rpq", _weights(x, m, output), found)
 
 
+def _multiplied(
+  strides: Sequence[int],
+  output: int,
+  sampling: int,
+  chunk: int,
+  maps: Sequence[Array],
+  boxes: Array,
+  levels: Array,
+) -> Array:
+  def sampled(box_and_level: tuple[Array, Array]) -> Array:
+    box, level = box_and_level
+    total = jnp.zeros((output, output, maps[0].shape[-1]), jnp.float32)
+    for i, (features, stride) in enumerate(zip(maps, strides, strict=True)):
+      height, width, _ = features.shape
+      y, x = _places(box / stride, output * sampling)
+      rows = _weights(_bordered(y, height), height, output)
+      columns = _weights(_bordered(x, width), width, output)
+      rows = jnp.where(level == i, rows, 0)  # the other levels add nothing
+      found = _product("ph,hwc->pwc", rows, features)
+      total += _product("qw,pwc->pqc", columns, found).astype(jnp.float32)
+    return total.astype(maps[0].dtype)
+
+  return lax.map(sampled, (boxes, levels), batch_size=chunk)
+
+
+def _gathered(
+  strides: Sequence[int],
+  output: int,
+  sampling: int,
+  chunk: int,
+  maps: Sequence[Array],
+  boxes: Array,
+  levels: Array,
+) -> Array:
+  shapes = np.array([features.shape[:2] for features in maps])
+  first = jnp.asarray(np.cumsum([0, *shapes.prod(axis=1)[:-1]]))
+  heights, widths = jnp.asarray(shapes.T)
+  positions = jnp.concatenate([features.reshape(-1, features.shape[-1]) for features in maps])
+
+  def sampled(box_and_level: tuple[Array, Array]) -> Array:
+    box, level = box_and_level
+    y, x = _places(box / jnp.asarray(strides, jnp.float32)[level], output * sampling)
+    rows, of_rows = _neighbours(y, heights[level], output)
+    columns, of_columns = _neighbours(x, widths[level], output)
+    found = positions[first[level] + rows[..., None, None] * widths[level] + columns[None, None]]
+    found = _product("pa,paqbc->pqbc", of_rows, found)
+    return _product("qb,pqbc->pqc", of_columns, found)
+
+  return lax.map(sampled, (boxes, levels), batch_size=chunk)
+
+
 def _places(box: Array, many: int) -> tuple[Array, Array]:
   """Rows and columns of a box's samples, in positions of a map, whose centres are whole numbers."""
   steps = (jnp.arange(many, dtype=jnp.float32) + 0.5) / many
@@ -120,7 +178,7 @@ def _places(box: Array, many: int) -> tuple[Array, Array]:
   return y0 + steps * (y1 - y0) - 0.5, x0 + steps * (x1 - x0) - 0.5
 
 
-def _bordered(places: Array, size: int) -> Array:
+def _bordered(places: Array, size: int | Array) -> Array:
   """Places up to one position beyond the border moved to it; those further, to where nothing is."""
   inside = (places >= -1) & (places <= size)
   return jnp.where(inside, jnp.clip(places, 0, size - 1), -2.0)
@@ -131,6 +189,17 @@ def _weights(places: Array, size: int, output: int) -> Array:
   positions = jnp.arange(size, dtype=jnp.float32).reshape((1,) * places.ndim + (size,))
   linear = jnp.maximum(1 - jnp.abs(places[..., None] - positions), 0)
   return linear.reshape((*places.shape[:-1], output, -1, size)).mean(axis=-2)
+
+
+def _neighbours(places: Array, size: Array, output: int) -> tuple[Array, Array]:
+  """Positions on both sides of each place, and how much they count in its bin: [P, 2 samples]."""
+  place = _bordered(places, size)
+  before = jnp.clip(jnp.floor(place), 0, size - 1)
+  share = place - before
+  positions = jnp.stack([before, jnp.minimum(before + 1, size - 1)], axis=-1)
+  weights = jnp.stack([1 - share, share], axis=-1) * (place >= 0)[:, None]
+  sampling = len(places) // output
+  return positions.astype(jnp.int32).reshape(output, -1), weights.reshape(output, -1) / sampling
 
 
 def _product(equation: str, weights: Array, values: Array) -> Array:
