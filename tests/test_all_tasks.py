@@ -20,10 +20,10 @@ from hornet_jax.errors import DivergedError
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
 from hornet_jax.tasks import get_task
 from hornet_jax.train.input_pipeline import InputPipeline
+from hornet_jax.train.ranking import ranking_key
 from hornet_jax.train.report import write_report
 from hornet_jax.train.run import train
 from hornet_jax.train.set_up import set_up
-from hornet_jax.train.task import ranking_key
 
 pytestmark = pytest.mark.usefixtures("nobody_is_left")
 

@@ -115,8 +115,7 @@ def maps(golden):
 
 def anchors_of(pyramid):
   return [
-    grid_anchors(x.shape[1:3], stride)
-    for x, stride in zip(pyramid, (*STRIDES, 64), strict=True)
+    grid_anchors(x.shape[1:3], stride) for x, stride in zip(pyramid, (*STRIDES, 64), strict=True)
   ]
 
 
@@ -232,9 +231,9 @@ def test_what_is_learned_of_given_samples(golden, params, maps):
     found = {name: value.mean() for name, value in found.items()}
     return sum(found.values()), found
 
-  (_, found), (of_params, of_maps) = jax.jit(
-    jax.value_and_grad(losses, (0, 1), has_aux=True)
-  )(params, maps)
+  (_, found), (of_params, of_maps) = jax.jit(jax.value_and_grad(losses, (0, 1), has_aux=True))(
+    params, maps
+  )
   assert len(found) == 5
   for name, loss in found.items():
     np.testing.assert_allclose(loss, golden[f"loss/{name}"], rtol=1e-5, err_msg=name)

@@ -89,9 +89,7 @@ def test_what_is_nearest_is_what_pytorch_takes():
 
 def test_what_the_gnconvs_of_a_neck_save():
   """At 1280x800, as published: 29.0 G."""
-  maps = [
-    jax.ShapeDtypeStruct((1, 200 >> i, 320 >> i, 64 << i), jnp.float32) for i in range(4)
-  ]
+  maps = [jax.ShapeDtypeStruct((1, 200 >> i, 320 >> i, 64 << i), jnp.float32) for i in range(4)]
 
   def macs(smooth):
     module = Fpn(smooth=smooth)

@@ -22,10 +22,10 @@ from hornet_jax.pretrained.model_io import load
 from hornet_jax.report.template import render_template
 from hornet_jax.tasks import Classification, get_task, register
 from hornet_jax.train import task_registry as tasks
+from hornet_jax.train.ranking import ranking_key
 from hornet_jax.train.report import write_report
 from hornet_jax.train.run import train
 from hornet_jax.train.show_batches import show_batches
-from hornet_jax.train.task import ranking_key
 from hornet_jax.train.trainer import Trainer
 
 SETTINGS = {

@@ -20,7 +20,8 @@ from hornet_jax.errors import InputError
 from hornet_jax.exit_status import COMPLETE, PERSON
 from hornet_jax.runs.workdir import check_is_folder, load_config, load_num_examples, only_writer
 from hornet_jax.tasks import get_task
-from hornet_jax.train.task import EVAL_EMA, Task, ranking_key
+from hornet_jax.train.ranking import EVAL_EMA, ranking_key
+from hornet_jax.train.task import Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,8 +26,10 @@ from hornet_jax.runs.workdir import check_dataset, load_config
 from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.evaluate import evaluate_split
 from hornet_jax.train.evaluate_model import evaluate_model
+from hornet_jax.train.metric import Metric
+from hornet_jax.train.ranking import ranking_key
 from hornet_jax.train.set_up import set_up
-from hornet_jax.train.task import Metric, Task, ranking_key
+from hornet_jax.train.task import Task
 
 _WITH_DATA = ("data_dir", "batch_size", "num_threads")
 _BATCH_SIZE = 64

@@ -4,6 +4,7 @@ import argparse
 import collections
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
 from hornet_jax.paths import absolute
 from hornet_jax.pretrained.task_model import load_task_model, predict_files
+from hornet_jax.train.presentation import Answer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
   if args.out:
     _check_pictures_are_new(epath.Path(args.out), names, draws)
     make_folder(epath.Path(args.out))  # what cannot be written is told before anything is computed
+  answers: list[tuple[str, Answer]] = []
   with _table(args.csv, columns) as table, _Printer(args.json) as printer:
     for path, answer in predict_files(loaded, paths, top=args.top):
       if isinstance(answer, InputError):
@@ -71,8 +74,14 @@ def run(args: argparse.Namespace) -> int:
       table.writerows([path, *row, ""] for row in answer.rows)
       if args.out:
         _write_pictures(epath.Path(args.out), names[path], answer.pictures)
+        answers.append((path, dataclasses.replace(answer, pictures={})))
+  documents = loaded.task.documents(answers, loaded.class_names) if answers else {}
+  for name, text in documents.items():
+    write_file(epath.Path(args.out) / name, text.encode())
   if args.out and unreadable < len(paths):
-    print(f"hornet: {', '.join(draws)} of each are in {absolute(args.out)}", file=sys.stderr)
+    beside = f", and {', '.join(documents)}" if documents else ""
+    of_each = f"{', '.join(draws)} of each{beside}"
+    print(f"hornet: {of_each} are in {absolute(args.out)}", file=sys.stderr)
   elif draws and not args.out:
     print(f"hornet: --out=FOLDER writes pictures: {', '.join(draws)}", file=sys.stderr)
   if unreadable:

@@ -27,9 +27,9 @@ from hornet_jax.parallel.rendezvous import Rendezvous
 from hornet_jax.paths import absolute
 from hornet_jax.runs.clock import process_start
 from hornet_jax.train.loop_result import Outcome
+from hornet_jax.train.ranking import EVAL, EVAL_EMA
 from hornet_jax.train.report import write_report
 from hornet_jax.train.run import train
-from hornet_jax.train.task import EVAL, EVAL_EMA
 from hornet_jax.versions import versions
 
 

@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 
+from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.boxes.assign import Assigner
 from hornet_jax.dense.boxes.coder import BoxCoder
-from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.detections import Detect
 from hornet_jax.dense.detector import Detector
 from hornet_jax.dense.fpn import Fpn
@@ -69,6 +69,7 @@ def attach_detector(
   anchor_samples: int = 256,
   samples: int = 512,
   detections: int = 100,
+  least_score: float = 0.05,
 ) -> Architecture:
   """Puts a detector on a backbone; the defaults are those of the published models.
 
@@ -91,6 +92,7 @@ def attach_detector(
     anchor_samples: number of anchors of an image that the proposals' loss is of.
     samples: number of regions of an image that the losses of a stage are of.
     detections: largest number of objects that are reported of an image.
+    least_score: score that is exceeded by what is reported.
 
   Raises:
     InputError: if the backbone has one level alone, or a name is unknown.
@@ -122,7 +124,7 @@ def attach_detector(
     rpn_loss=dataclasses.replace(of_kind.rpn_loss, count=anchor_samples),
     train_proposer=Proposer(compared, train_proposals or of_kind.train_proposals),
     proposer=Proposer(proposals, proposals),
-    detect=Detect(count=detections),
+    detect=Detect(least_score, count=detections),
     execution=how,
   )
   return attach_head(backbone, head)

@@ -29,7 +29,7 @@ from hornet_jax.pretrained.weights_file import (
 )
 from hornet_jax.runs.workdir import load_class_names, load_config
 from hornet_jax.tasks import get_task
-from hornet_jax.train.task import ranking_key
+from hornet_jax.train.ranking import ranking_key
 
 OFFICIAL_SUFFIX = ".pth"
 """Files that end in it have official names and layouts."""

@@ -21,7 +21,8 @@ from hornet_jax.runs.workdir import load_class_names, load_config
 from hornet_jax.tasks.build import build_task
 from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.presentation import Answer
-from hornet_jax.train.task import Task, ranking_key
+from hornet_jax.train.ranking import ranking_key
+from hornet_jax.train.task import Task
 
 _logger = logging.getLogger(__name__)
 

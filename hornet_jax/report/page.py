@@ -15,7 +15,7 @@ from hornet_jax.report.figures import Line
 from hornet_jax.report.template import render_template
 from hornet_jax.report.text import UNKNOWN, percent
 from hornet_jax.train.presentation import Score, Section
-from hornet_jax.train.task import EVAL, EVAL_EMA
+from hornet_jax.train.ranking import EVAL, EVAL_EMA
 
 MAX_CHANNELS = 48
 TILE_SIDE = 70  # pixels on the page, about

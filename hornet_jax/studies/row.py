@@ -17,7 +17,7 @@ from hornet_jax.studies.results import Row
 from hornet_jax.studies.revision import revision
 from hornet_jax.studies.trial import Trial
 from hornet_jax.tasks import get_task
-from hornet_jax.train.task import EVAL, EVAL_EMA
+from hornet_jax.train.ranking import EVAL, EVAL_EMA
 
 
 def describe_result(trial: Trial, result: RunResult, workdir: epath.Path) -> Row:

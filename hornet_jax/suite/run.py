@@ -26,8 +26,9 @@ from hornet_jax.suite.sets import SuiteSet
 from hornet_jax.tasks.classification import Classification
 from hornet_jax.tasks.predictions import Accuracy, Predictions
 from hornet_jax.train.evaluate import predict_split
+from hornet_jax.train.metric import Metric
 from hornet_jax.train.step import make_eval_step
-from hornet_jax.train.task import Forward, Metric, Outputs
+from hornet_jax.train.task import Forward, Outputs
 
 _NEVER = -1e30  # logit of a class that does not compete
 _TIMED_STEPS = 3

@@ -21,8 +21,9 @@ from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.tasks.losses import cross_entropy, smoothed_targets, soft_cross_entropy
 from hornet_jax.tasks.predictions import Accuracy, confusion, per_class
+from hornet_jax.train.metric import Metric
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
-from hornet_jax.train.task import Forward, Metric, Outputs, Task
+from hornet_jax.train.task import Forward, Outputs, Task
 
 _AUGMENTATION = [
   field.name for field in dataclasses.fields(Augmentation) if field.name != "pixel_format"

@@ -31,8 +31,9 @@ from hornet_jax.tasks.shown_masks import (
   overlay_section,
 )
 from hornet_jax.tasks.window_scores import Corner, classify_pixels, room, score_windows
+from hornet_jax.train.metric import Metric
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
-from hornet_jax.train.task import Forward, Metric, Outputs, Task
+from hornet_jax.train.task import Forward, Outputs, Task
 
 _AUGMENTATION = ("long_side", "short_side", "ratios", "max_class_share", "photometric")
 _NETWORK = ("channels", "fusion", "auxiliary_channels", "dropout_rate")

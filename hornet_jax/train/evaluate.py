@@ -16,7 +16,9 @@ from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
 from hornet_jax.train.by_shape import ByShape
 from hornet_jax.train.input_pipeline import InputPipeline
-from hornet_jax.train.task import EVAL, EVAL_EMA, Metric, Task
+from hornet_jax.train.metric import Metric
+from hornet_jax.train.ranking import EVAL, EVAL_EMA
+from hornet_jax.train.task import Task
 from hornet_jax.train.trainer import Trainer
 
 Evaluation = tuple[dict[str, float], Metric]

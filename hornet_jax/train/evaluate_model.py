@@ -15,8 +15,8 @@ from hornet_jax.pretrained.task_model import TaskModel
 from hornet_jax.train.by_shape import abstract_batch, compile_by_shape
 from hornet_jax.train.eval_rows import eval_rows
 from hornet_jax.train.evaluate import predict_split
+from hornet_jax.train.metric import Metric
 from hornet_jax.train.step import make_eval_step
-from hornet_jax.train.task import Metric
 
 
 def evaluate_model(

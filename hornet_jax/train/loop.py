@@ -24,7 +24,7 @@ from hornet_jax.runs.timeout import with_timeout
 from hornet_jax.train.evaluate import Evaluation, evaluate_state
 from hornet_jax.train.input_pipeline import InputPipeline
 from hornet_jax.train.loop_result import LoopResult
-from hornet_jax.train.task import EVAL, EVAL_EMA
+from hornet_jax.train.ranking import EVAL, EVAL_EMA
 from hornet_jax.train.trainer import Trainer
 
 _logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from hornet_jax.exit_status import COMPLETE
 from hornet_jax.runs.records import Record
 from hornet_jax.train.evaluate import Evaluation
 from hornet_jax.train.input_pipeline import Splits
-from hornet_jax.train.task import Metric
+from hornet_jax.train.metric import Metric
 from hornet_jax.train.trainer import Trainer
 
 

@@ -36,8 +36,8 @@ from hornet_jax.train.initial_state import InitialState
 from hornet_jax.train.input_pipeline import InputPipeline
 from hornet_jax.train.loop import Run, train_with_rollbacks
 from hornet_jax.train.loop_result import LoopResult, Outcome
+from hornet_jax.train.ranking import ranking_key
 from hornet_jax.train.set_up import set_up
-from hornet_jax.train.task import ranking_key
 from hornet_jax.train.trainer import Trainer
 
 _logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ checkpoints, planning, evaluation and reports own the rest.
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -15,10 +15,8 @@ from jaxtyping import Array, Float, Key
 from hornet_jax.data.datasets import LABEL, Split
 from hornet_jax.data.schema import Schema
 from hornet_jax.models import Architecture
+from hornet_jax.train.metric import Metric
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
-
-EVAL, EVAL_EMA = "eval", "eval_ema"
-"""What stands before the names of metrics of the weights, and of their moving average."""
 
 Outputs = tuple[Any, dict[str, Array]]
 """What a model returns: its result, an array or a tree of them, and its named intermediates."""
@@ -26,34 +24,6 @@ Outputs = tuple[Any, dict[str, Array]]
 Forward = Callable[..., Outputs]
 """A model with its variables, applied to normalised images, [B, H, W, C], and to what its head
 takes beside them, `forward(images, context)`, see `Task.context`."""
-
-
-@runtime_checkable
-class Metric(Protocol):
-  """A metric gathers the results of examples and computes numbers of all of them.
-
-  Attributes:
-    count: number of examples gathered.
-  """
-
-  @property
-  def count(self) -> int: ...
-
-  def update(self, results: Mapping[str, np.ndarray]) -> None:
-    """Gathers the results of some examples.
-
-    Args:
-      results: what `Task.predict` gave, and `index`, of the rows that count.
-    """
-    ...
-
-  def merge(self, other: Any) -> Any:
-    """Joins two metrics, the examples of the other after its own, to a new one."""
-    ...
-
-  def compute(self) -> dict[str, float]:
-    """Computes the numbers, as they are logged."""
-    ...
 
 
 class Task(abc.ABC):
@@ -270,6 +240,17 @@ class Task(abc.ABC):
     """
     ...
 
+  def documents(
+    self, answers: Sequence[tuple[str, Answer]], class_names: Sequence[str]
+  ) -> dict[str, str]:
+    """Writes what a folder of answers holds beside pictures: texts by the names of their files.
+
+    Args:
+      answers: path of each image, and what `answer` said of it.
+      class_names: names of the dataset's classes.
+    """
+    return {}  # nothing, unless a task says otherwise
+
   def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
     """Writes what a page of training batches says beside their images.
 
@@ -317,11 +298,3 @@ class Task(abc.ABC):
       split: what will be evaluated.
     """
     ...
-
-
-def ranking_key(task: Task | type[Task]) -> str:
-  """Names the metric by which the checkpoints of a run are ranked.
-
-  It is that of the averaged weights, on the evaluation split.
-  """
-  return f"{EVAL_EMA}/{task.primary}"

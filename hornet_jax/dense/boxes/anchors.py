@@ -11,7 +11,7 @@ from hornet_jax.errors import InputError
 def grid_anchors(
   grid: tuple[int, int],
   stride: int,
-  scale: float = 8,
+  scale: float = 8.0,
   ratios: Sequence[float] = (0.5, 1.0, 2.0),
 ) -> Float[np.ndarray, "N 4"]:
   """Anchors of one feature map: around each position one for each ratio, of equal area.
