@@ -53,8 +53,9 @@ class AveragePrecision:
       results: their `index` [n], and what `read_found` takes of each image, with a leading n.
     """
     self.__dict__.pop("_evaluated", None)  # numbers of fewer images
+    of_images = {name: values for name, values in results.items() if name != "index"}
     for row, index in enumerate(results["index"].tolist()):
-      self._found[index] = read_found({name: values[row] for name, values in results.items()})
+      self._found[index] = read_found({name: values[row] for name, values in of_images.items()})
 
   def merge(self, other: "AveragePrecision") -> "AveragePrecision":
     """Joins two, the images of the other after its own."""

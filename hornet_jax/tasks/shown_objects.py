@@ -20,7 +20,7 @@ DRAWN_SCORE = 0.5
 
 _OVERLAY = 0.45  # share of the colour of an object over the image
 _SHOWN = 4  # of the best and of the worst images
-_SIDE = 240  # pixels of a picture of a report
+_SIDE = 256  # pixels of a picture of a report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,13 +208,11 @@ def picture_section(
         DrawnObject(box, int(label), whole_mask(rle, truth.size), class_names[label])
         for box, label, rle in zip(truth.boxes, truth.labels, truth.rles, strict=True)
       ]
-      pictures = (
-        ("true", draw_objects(pixels, true, len(class_names))),
-        (
-          "found",
-          draw_objects(pixels, _drawn(found.surer(DRAWN_SCORE), class_names), len(class_names)),
-        ),
-      )
+      surer = _drawn(found.surer(DRAWN_SCORE), class_names)
+      pictures = [
+        (what, draw_objects(*_enlarged(pixels, objects), len(class_names)))
+        for what, objects in (("true", true), ("found", surer))
+      ]
       entries.append(
         {
           "title": image_name,
@@ -265,6 +263,21 @@ def _drawn(found: FoundObjects, class_names: Sequence[str]) -> list[DrawnObject]
     for box, label, rle, score in zip(
       found.boxes, found.labels, found.rles, found.scores, strict=True
     )
+  ]
+
+
+def _enlarged(
+  pixels: np.ndarray, objects: Sequence[DrawnObject]
+) -> tuple[np.ndarray, list[DrawnObject]]:
+  """Makes small images as large as a report shows them, so that words on them can be read."""
+  factor = max(_SIDE // max(pixels.shape[:2]), 1)
+
+  def larger(values: np.ndarray) -> np.ndarray:
+    return values.repeat(factor, axis=0).repeat(factor, axis=1)
+
+  return larger(pixels), [
+    dataclasses.replace(one, box=np.asarray(one.box) * factor, mask=larger(one.mask))
+    for one in objects
   ]
 
 

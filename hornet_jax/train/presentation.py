@@ -86,5 +86,5 @@ class Answer:
 
   line: str
   record: Mapping[str, Any]
-  rows: Sequence[Sequence[str | float]]
+  rows: Sequence[Sequence[str | float | int]]
   pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
