@@ -8,6 +8,7 @@ from flax import traverse_util
 from golden_data import Golden, official_key
 
 from hornet_jax import create_model
+from hornet_jax.dense import attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models.layers import drop_path_rates
 from hornet_jax.models.param_info import ParamInfo, Role, map_params
@@ -92,6 +93,47 @@ def test_scales(golden):
   ids = layer_ids(TINY.param_info, updates)
   for layer, leaf in zip(jax.tree.leaves(ids), jax.tree.leaves(scaled), strict=True):
     np.testing.assert_allclose(leaf, golden["lr_scale_for_layer_decay_0_7"][layer], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("decay", "assumed_layers", "expected"),
+  [  # the official multipliers of Cascade Mask R-CNN, and of Mask R-CNN with HorFPN
+    (
+      *(0.7, 0),
+      {"stem": 0.0097, "stage_0": 0.0138, "downsample_3": 0.7, "stage_3": 0.7, "head": 1.0},
+    ),
+    (
+      *(0.95, 6),
+      {"stem": 0.698, "stage_0": 0.735, "downsample_3": 1.292, "stage_3": 1.292, "head": 1.0},
+    ),
+  ],
+)
+def test_scales_of_detection(decay, assumed_layers, expected):
+  """Norms of the levels, neck and heads are behind all layers, in both."""
+  model = attach_detector(
+    create_model("hornet_tiny_7x7", num_classes=0, base_dim=16, scan=False),
+    3,
+    kind="mask_rcnn",
+    channels=8,
+    hidden=8,
+  )
+  images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+  tx = scale_by_layer(model.param_info, decay, assumed_layers)
+  ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), params)
+  scaled, _ = tx.update(ones, tx.init(ones), ones)
+  found = {**scaled["backbone"], "head": scaled["head"]}
+  for name, factor in expected.items():
+    leaves = jax.tree.leaves(found[name])
+    assert leaves
+    for leaf in leaves:
+      np.testing.assert_allclose(leaf, factor, rtol=5e-3)
+  assert set(scaled["head"]) > {"norms", "neck", "rpn"}
+  third = [float(found["stage_2"][f"block_{j}"]["norm1"]["bias"][0]) for j in range(18)]
+  layers = [min(3 + j // 2, 11) for j in range(18)]
+  behind = assumed_layers + 1 if assumed_layers else 13
+  np.testing.assert_allclose(third, [decay ** (behind - layer) for layer in layers], rtol=1e-6)
+  check_layers(model.param_info, params, "layer")
 
 
 def test_drop_path_rates_are_the_official_ones(golden):

@@ -1,4 +1,4 @@
-"""The configs of ImageNet and ADE20K are the official runs, but for what is said."""
+"""The configs of ImageNet, ADE20K and COCO are the official runs, but for what is said."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from hornet_jax.config.length import count_steps
 from hornet_jax.config.official_recipes import RECIPES, find_recipe
 from hornet_jax.config.recipe import compare
 from hornet_jax.config.schema import SCHEMA
+from hornet_jax.errors import InputError
 from hornet_jax.tasks.build import build_task
 
 NAMES = {
@@ -21,6 +22,7 @@ NAMES = {
   ("imagenet2012", 384): "imagenet1k_finetune",
   ("ade20k", 512): "ade20k",
   ("ade20k", 640): "ade20k",
+  ("coco", None): "coco",
 }
 IN_ONE_PART = {"optimizer.accumulation_steps", "optimizer.clip_each_micro_step"}
 # What segmentation does not read, and the seed and the averaged weights, which its runs have not.
@@ -30,6 +32,12 @@ NOT_OF_SEGMENTATION = {
   *(f"data.{name}" for name in ("crop", "crop_scale", "crop_aspect", "erasing_rate")),
   *(f"data.{name}" for name in ("rand_augment", "eval_crop_fraction", "eval_warp")),
 }
+NOT_OF_DETECTION = NOT_OF_SEGMENTATION | {"data.image_size"}
+OF_DETECTION = {
+  *("optimizer.schedule", "optimizer.step_epochs"),
+  *("optimizer.layer_decay_by", "optimizer.assumed_layers"),
+  *(name for name in SCHEMA if name.startswith("detection.")),
+} - {f"detection.{name}" for name in ("canvases", "max_objects", "mask_side")}  # there is no other
 OF_SEGMENTATION = {
   *("optimizer.schedule", "optimizer.poly_power"),
   *("optimizer.layer_decay_by", "optimizer.stage_decay_layers"),
@@ -37,19 +45,26 @@ OF_SEGMENTATION = {
 }
 
 
+USUAL = (None, "conv", "cascade")
+
+
 def name_of(recipe):
-  fusion = recipe.settings.get("segmentation.fusion", "conv")
-  return f"{recipe.variant}-{recipe.dataset}{'' if fusion == 'conv' else f'-{fusion}'}"
+  keys = ("segmentation.fusion", "detection.kind", "detection.neck")
+  told = [recipe.settings.get(key) for key in keys]
+  return "-".join([recipe.variant, recipe.dataset, *(name for name in told if name not in USUAL)])
 
 
 recipes = pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 
 
 def config_of(recipe, arg=""):
-  name = NAMES[recipe.dataset, recipe.settings["data.image_size"]]
+  name = NAMES[recipe.dataset, recipe.settings.get("data.image_size")]
   variant = recipe.variant.removeprefix("hornet_").removesuffix("_img384")
   if name == "ade20k":
     arg = f",fusion={recipe.settings['segmentation.fusion']}{arg}"
+  if name == "coco":
+    kind, neck = (recipe.settings[f"detection.{key}"] for key in ("kind", "neck"))
+    arg = f",kind={kind},neck={neck}{arg}"
   return config_flag.load(f"{name}:variant={variant}{arg}", [])
 
 
@@ -66,8 +81,8 @@ def test_every_official_run_has_its_config(recipe):
   small = config_of(recipe, ",runlocal")
   check_config(small)
   assert small["model"]["variant"] == f"hornet_micro_{'gf' if '_gf' in recipe.variant else '7x7'}"
-  assert small["data"]["batch_size"] == 32
-  if recipe.dataset == "ade20k":  # there is no classifier of it to start from
+  assert small["data"]["batch_size"] == (8 if recipe.dataset == "coco" else 32)
+  if recipe.dataset in ("ade20k", "coco"):  # there is no classifier of it to start from
     assert small["optimizer"]["layer_decay"] == 1.0
 
 
@@ -125,6 +140,8 @@ def test_every_key_is_compared_or_said_not_to_be(recipe):
   recorded = {name for name, key in SCHEMA.items() if key.official}
   if recipe.dataset == "ade20k":
     recorded = recorded - NOT_OF_SEGMENTATION | OF_SEGMENTATION
+  if recipe.dataset == "coco":
+    recorded = recorded - NOT_OF_DETECTION | OF_DETECTION
   assert recipe.settings.keys() == recorded
 
 
@@ -147,12 +164,62 @@ def test_the_runs_on_ade20k_are_the_published_ones():
   }
 
 
+def test_the_runs_on_coco_are_the_published_ones():
+  """Held against the official configs by hand, likewise."""
+  found = {name_of(recipe): recipe for recipe in RECIPES if recipe.dataset == "coco"}
+  keys = ("model.drop_path_rate", "optimizer.learning_rate", "optimizer.layer_decay")
+  keys += ("optimizer.assumed_layers", "epochs", "optimizer.step_epochs")
+  assert {name: tuple(recipe.settings[key] for key in keys) for name, recipe in found.items()} == {
+    "hornet_tiny_7x7-coco": (0.4, 2e-4, 0.7, 0, 36.0, [27.0, 33.0]),
+    "hornet_tiny_gf-coco": (0.4, 2e-4, 0.7, 0, 36.0, [27.0, 33.0]),
+    "hornet_small_7x7-coco": (0.6, 2e-4, 0.7, 0, 36.0, [27.0, 33.0]),
+    "hornet_small_gf-coco": (0.6, 2e-4, 0.7, 0, 36.0, [27.0, 33.0]),
+    "hornet_base_7x7-coco": (0.7, 2e-4, 0.8, 0, 36.0, [27.0, 33.0]),
+    "hornet_base_gf-coco": (0.7, 2e-4, 0.8, 0, 36.0, [27.0, 33.0]),
+    "hornet_large_7x7-coco": (0.7, 1e-4, 0.7, 0, 36.0, [27.0, 33.0]),
+    "hornet_large_gf-coco": (0.7, 1e-4, 0.7, 0, 36.0, [27.0, 33.0]),
+    "hornet_small_7x7-coco-mask_rcnn": (0.6, 1e-4, 0.95, 6, 12.0, [8.0, 11.0]),
+    "hornet_small_7x7-coco-mask_rcnn-7x7": (0.6, 1e-4, 0.95, 6, 12.0, [8.0, 11.0]),
+    "hornet_small_7x7-coco-mask_rcnn-gf": (0.6, 1e-4, 0.95, 6, 12.0, [8.0, 11.0]),
+  }
+  filters = {
+    name: recipe.settings["model.fields"]
+    for name, recipe in found.items()
+    if recipe.settings["model.fields"]
+  }
+  assert list(filters) == ["hornet_large_gf-coco"]  # the other global filters keep their grids
+
+
 def test_iterations_are_counted_in_epochs():
   config = config_flag.load("ade20k", [])
   steps_per_epoch = 20_210 // config["data"]["batch_size"]
   assert count_steps(config["epochs"], steps_per_epoch) == 160_000
   assert round(config["optimizer"]["warmup_epochs"] * steps_per_epoch) == 1500
   assert round(config["eval"]["every_epochs"] * steps_per_epoch) == 16_000
+
+
+def test_the_warm_up_of_detection_is_counted_in_epochs():
+  config = config_flag.load("coco", [])
+  steps_per_epoch = 118_287 // config["data"]["batch_size"]
+  assert round(config["optimizer"]["warmup_epochs"] * steps_per_epoch) == 500
+
+
+def test_detection_takes_other_backbones_and_necks(capfd):
+  """Where there is no official run, the nearest one says what differs, or none does."""
+  config = config_flag.load("coco:variant=swin_tiny", [])
+  check_config(config)
+  assert find_recipe(config) is None
+  assert config["optimizer"] == config_flag.load("coco:variant=small_7x7", [])["optimizer"]
+  build_task(config_flag.load("coco:variant=convnext_tiny,neck=gf", []), 80)
+  assert main(["info", "--config=coco:variant=base_gf,neck=7x7"]) == 0
+  printed = capfd.readouterr().out
+  marked = {line.split()[0] for line in printed.splitlines() if "  deviates  " in line}
+  assert marked == {"init.checkpoint", "detection.neck"}
+  assert "official: hornet_base_gf on coco. In every run of ours:\n- images without" in printed
+  assert re.search(r"^steps +266,112$", printed, re.M)
+  assert re.search(r"^steps of warm-up +500$", printed, re.M)
+  with pytest.raises(InputError, match="unknown kind 'retina'"):
+    config_flag.load("coco:kind=retina", [])
 
 
 def test_segmentation_takes_other_backbones_and_fusions(capfd):

@@ -10,7 +10,13 @@ from hornet_jax.cli import config as config_flag
 from hornet_jax.config.check import check_config
 from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
 from hornet_jax.errors import InputError
-from hornet_jax.train.schedule import make_schedule, warmup_cosine, warmup_poly, warmup_stable_decay
+from hornet_jax.train.schedule import (
+  make_schedule,
+  warmup_cosine,
+  warmup_poly,
+  warmup_stable_decay,
+  warmup_steps_down,
+)
 
 SETTINGS = {
   "learning_rate": 4e-3,
@@ -18,6 +24,7 @@ SETTINGS = {
   "decay_fraction": 0.2,
   "decay_shape": "linear",
   "poly_power": 1.0,
+  "falls": (),
 }
 
 
@@ -68,6 +75,41 @@ def test_poly_is_the_one_of_torch(power):
   assert float(made(40)) == pytest.approx(1e-6, rel=1e-4)
 
 
+def test_steps_by_hand():
+  """A warm-up of four steps, and a fall at the seventh and at the ninth."""
+  factors = [0.001, 0.25075, 0.5005, 0.75025, 1, 1, 0.1, 0.1, 0.01, 0.01]
+  schedule = warmup_steps_down(2e-4, 0.0, 4, (6, 8))
+  np.testing.assert_allclose(values(schedule, 10), 2e-4 * np.array(factors), rtol=1e-6)
+  floored = warmup_steps_down(2e-4, 5e-6, 0, (6, 8))
+  np.testing.assert_allclose(values(floored, 9)[[0, 5, 6, 8]], [2e-4, 2e-4, 2e-5, 5e-6], rtol=1e-6)
+  np.testing.assert_allclose(values(warmup_steps_down(2e-4, 0.0, 0, ()), 3), 2e-4, rtol=1e-6)
+
+
+def test_steps_are_those_of_mmcv():
+  """Iteration by iteration as its hooks go: a rate an epoch, lowered while it warms up."""
+  steps_per_epoch, warmup_iters, ratio = 7, 10, 0.001
+  expected, iteration = [], 0
+  for epoch in range(12):
+    passed = next((i for i, at in enumerate((8, 11)) if epoch < at), 2)
+    regular = 1e-4 * 0.1**passed
+    for _ in range(steps_per_epoch):
+      lowered = (1 - iteration / warmup_iters) * (1 - ratio)
+      expected.append(regular * (1 - lowered) if iteration < warmup_iters else regular)
+      iteration += 1
+  made = make_schedule(
+    84,
+    warmup_iters,
+    schedule="steps",
+    **SETTINGS
+    | {
+      "learning_rate": 1e-4,
+      "final_learning_rate": 0.0,
+      "falls": [8 * steps_per_epoch, 11 * steps_per_epoch],
+    },
+  )
+  np.testing.assert_allclose(values(made, 84), expected, rtol=1e-6)
+
+
 def test_warm_up_and_cool_down_must_fit():
   with pytest.raises(
     InputError, match=r"expected at most 80 steps, which .* leaves of 100, got 81"
@@ -89,6 +131,14 @@ def test_lengths_in_steps():
     (["checkpoint.branch_epochs=(1.0,)"], r"must come with .* warmup_stable_decay: got cosine"),
     (["checkpoint.branch_epochs=(1.0, 0.0)"], r"branch_epochs` must be numbers > 0: got \[1\.0, 0"),
     (["optimizer.decay_fraction=0.0"], r"decay_fraction` must be > 0 and <= 1"),
+    (
+      ["optimizer.schedule=steps", "epochs=12.0"],
+      r"before the end .* less than 12\.0 epochs, got \[27\.0, 33\.0\]\..*=\"\(9, 11\)\"",
+    ),
+    (
+      ["optimizer.schedule=steps", "optimizer.step_epochs=(3.0, 2.0)"],
+      r"step_epochs` must rise: .* got \[3\.0, 2\.0\]",
+    ),
   ],
 )
 def test_what_is_refused(overrides, message):

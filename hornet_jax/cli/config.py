@@ -134,6 +134,7 @@ def describe_keys() -> str:
   for name, key in SCHEMA.items():
     may_change = "may change on resume" if key.may_change else ""
     limits = "; ".join(filter(None, (key.allowed, may_change)))
-    lines.append(f"--config.{name}={key.default!r}{f'  ({limits})' if limits else ''}")
+    line = f"--config.{name}={key.default!r}{f'  ({limits})' if limits else ''}"
+    lines += textwrap.wrap(line, 98, subsequent_indent="    ", break_long_words=False)
     lines += textwrap.wrap(key.description, 94, initial_indent="    ", subsequent_indent="    ")
   return "\n".join(lines)

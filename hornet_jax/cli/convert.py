@@ -25,7 +25,7 @@ from hornet_jax.wording import counted
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "file",
-    help="official, mmpretrain or mmseg .pth, keras_cv_attention_models .h5, timm's "
+    help="official, mmpretrain, mmseg or mmdet .pth, keras_cv_attention_models .h5, timm's "
     "model.safetensors, timm:NAME for the model of that name on its hub, or one of "
     f"{', '.join(PUBLISHED)}",
   )

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--out",
     required=True,
     help="file to write, such as model.safetensors; model.pth for PyTorch, by the names of the "
-    "official code, or of mmseg where the model has its heads",
+    "official code, or of mmseg or mmdet where the model has their heads",
   )
   parser.add_argument(
     "--checkpoint", default="last", help="last, best (of those kept) or a step (default: last)"

@@ -64,7 +64,19 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def _check_schedule(values: Mapping[str, Any]) -> None:
-  """Raises `InputError` where what runs share that branch off would depend on their lengths."""
+  """Raises `InputError` where a learning rate never falls, or branches depend on their lengths."""
+  falls, epochs = list(values["optimizer.step_epochs"]), values["epochs"]
+  if values["optimizer.schedule"] == "steps":
+    if sorted(set(falls)) != falls:
+      raise InputError(
+        f"`optimizer.step_epochs` must rise: expected each after the one before, got {falls}."
+      )
+    if falls and epochs != FIT and falls[-1] >= epochs:
+      hint = ", ".join(f"{round(epochs * share, 4):g}" for share in (27 / 36, 33 / 36))
+      raise InputError(
+        f"`optimizer.step_epochs` must be before the end of the run: expected less than {epochs} "
+        f'epochs, got {falls}. Hint: --config.optimizer.step_epochs="({hint})", or () for none.'
+      )
   is_stable = values["optimizer.schedule"] == "warmup_stable_decay"
   if is_stable and values["ema.reference_steps"]:
     raise InputError(

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hornet_jax.config.official_ade20k import ADE20K_RECIPES
+from hornet_jax.config.official_coco import COCO_RECIPES
 from hornet_jax.config.official_imagenet import IMAGENET_RECIPES
 from hornet_jax.config.recipe import Recipe, compare
 
-RECIPES = (*IMAGENET_RECIPES, *ADE20K_RECIPES)
+RECIPES = (*IMAGENET_RECIPES, *ADE20K_RECIPES, *COCO_RECIPES)
 
 
 def find_recipe(config: Mapping[str, Any]) -> Recipe | None:

@@ -17,6 +17,7 @@ from hornet_jax.convert.architecture import (
   read_fields,
 )
 from hornet_jax.convert.converted import Converted, in_words, listed
+from hornet_jax.convert.detection import is_mmdet, network_from_mmdet
 from hornet_jax.convert.keras_cv_attention_models import read_keras_file
 from hornet_jax.convert.mmpretrain import is_mmpretrain, official_from_mmpretrain
 from hornet_jax.convert.official import params_from_official
@@ -40,7 +41,9 @@ def read_checkpoint(
   variant: str | None = None,
   any_architecture: bool = False,
 ) -> Converted:
-  """Reads a `.pth` (official, mmpretrain, mmseg), keras_cv_attention_models' `.h5`, or timm's file.
+  """Reads a published file: `.pth`, keras_cv_attention_models' `.h5` or timm's `.safetensors`.
+
+  A `.pth` has the layout of the official code, of mmpretrain, of mmseg or of mmdet.
 
   Args:
     path: path of the file.
@@ -62,9 +65,10 @@ def read_checkpoint(
     return read_timm_file(path, variant=variant, any_architecture=any_architecture)
   entries, class_names = _read(path, weights)
   names = [name for name, _ in entries.values()]
-  if variant is None and is_mmseg(names):
+  if variant is None and (is_mmdet(names) or is_mmseg(names)):
     _check_once(path, entries)
-    return network_from_mmseg(path, entries, class_names, any_architecture=any_architecture)
+    read = network_from_mmdet if is_mmdet(names) else network_from_mmseg
+    return read(path, entries, class_names, any_architecture=any_architecture)
   rename = official_from_mmpretrain if is_mmpretrain(names) else str
   entries = {source: (rename(name), value) for source, (name, value) in entries.items()}
   _check_once(path, entries)
@@ -102,7 +106,7 @@ def _read(
 
 
 def _class_names(content: Any) -> Sequence[str]:
-  """Finds the names of classes as mmseg keeps them: of versions before 1.0, and from it on."""
+  """Finds the names of classes as mmseg and mmdet keep them, in old versions and in new ones."""
   meta = content.get("meta") if isinstance(content, Mapping) else None
   if not isinstance(meta, Mapping):
     return ()

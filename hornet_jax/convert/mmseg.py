@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from hornet_jax.convert.dense_backbone import COUNTER, level_norm_path, without_prefix
 from hornet_jax.convert.official import params_from_official
 from hornet_jax.errors import InputError
 
@@ -22,9 +23,7 @@ _MODULES = (
   (r"conv_seg", r"classify.conv_seg"),
 )
 _GNCONV = re.compile(r"fpn_bottleneck\.((?:proj_in|dwconv|pws|proj_out)\..*)")
-_COUNTER = "num_batches_tracked"
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
-_LEVEL_NORM = re.compile(r"norm(\d)\.(weight|bias)")
 
 
 def variables_from_mmseg(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -39,24 +38,25 @@ def variables_from_mmseg(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
   Raises:
     InputError: if a name or the shape of its array is not of such a network; all are listed.
   """
-  backbone: dict[str, np.ndarray] = {}
   found: dict[str, dict[str, np.ndarray]] = {"params": {}, "batch_stats": {}}
+  of_backbone = without_prefix(state_dict)
   unknown = []
   for name, value in state_dict.items():
     part, _, rest = name.partition(".")
-    if norm := part == "backbone" and _LEVEL_NORM.fullmatch(rest):
-      leaf = {"weight": "scale", "bias": "bias"}[norm[2]]
-      found["params"][f"head.norms.norm_{norm[1]}.{leaf}"] = value
-    elif part == "backbone":
-      backbone[rest] = value
+    if path := level_norm_path(name):
+      found["params"][path] = value
+    elif name in of_backbone:
+      continue
     elif part not in _HEADS or not (arrays := _head_arrays(rest, np.asarray(value))):
-      unknown += [] if rest.endswith(_COUNTER) else [f"{name} {np.shape(value)}"]
+      unknown += [] if rest.endswith(COUNTER) else [f"{name} {np.shape(value)}"]
     else:
       for kind, path, array in arrays:
         found[kind][f"head.{_HEADS[part]}.{path}"] = array
   _check_known(unknown)
   trees = {kind: traverse_util.unflatten_dict(flat, sep=".") for kind, flat in found.items()}
-  trees["params"]["backbone"] = params_from_official(backbone)
+  trees["params"]["backbone"] = params_from_official(
+    {name: state_dict[source] for source, name in of_backbone.items()}
+  )
   return trees
 
 
@@ -76,7 +76,7 @@ def head_variables(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
   unknown = []
   for name, value in state_dict.items():
     arrays = _head_arrays(name, np.asarray(value))
-    if not arrays and not name.endswith(_COUNTER):
+    if not arrays and not name.endswith(COUNTER):
       unknown.append(f"{name} {np.shape(value)}")
     for kind, path, array in arrays:
       found.setdefault(kind, {})[path] = array

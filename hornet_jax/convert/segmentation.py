@@ -9,22 +9,20 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from hornet_jax.convert.architecture import is_whole, misfits, other_fields, read_fields
+from hornet_jax.convert.architecture import misfits
 from hornet_jax.convert.converted import NO_TASK, Converted, in_words, listed
+from hornet_jax.convert.dense_backbone import COUNTER, PREFIX, read_backbone
 from hornet_jax.convert.mmseg import variables_from_mmseg
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import zeros_of
 from hornet_jax.dense import attach_uper_net
 from hornet_jax.errors import MismatchError
-from hornet_jax.models import VARIANTS, HorNet, create_model
+from hornet_jax.models import create_model
 
 _TASK = "segmentation"
 _HEADS = ("decode_head.", "auxiliary_head.")
-_BACKBONE = "backbone."
 _LEVEL_NORM = re.compile(r"(backbone\.)?norm[0-2]\.(weight|bias)")
-_COUNTER = ".num_batches_tracked"
-# Source: official semantic_segmentation/configs. Filters of the GF models for crops of 512 or 640.
-_GF_FILTERS = ("7x7", "7x7", (24, 13), (12, 7))
+# Source: official semantic_segmentation/configs.
 _NUM_CLASSES = 150
 _CROPS = {192: 640}  # width of the stem -> side of the crops, where it is not 512
 _CROP = 512
@@ -61,24 +59,16 @@ def network_from_mmseg(
       or of another shape is listed by its name in mmseg.
     InputError: if an array is unknown.
   """
-  whole = any(name.startswith((_BACKBONE, *_HEADS)) for name, _ in tensors.values())
-  prefix = "" if whole else _BACKBONE  # the state of a backbone itself
+  whole = any(name.startswith((PREFIX, *_HEADS)) for name, _ in tensors.values())
+  prefix = "" if whole else PREFIX  # the state of a backbone itself
   sources = {f"{prefix}{name}": source for source, (name, _) in tensors.items()}
   given = {
     f"{prefix}{name}": np.asarray(value)
     for name, value in tensors.values()
-    if not name.endswith(_COUNTER)
+    if not name.endswith(COUNTER)
   }
-  backbone = {
-    name.removeprefix(_BACKBONE): value
-    for name, value in given.items()
-    if name.startswith(_BACKBONE) and not re.fullmatch(r"backbone\.norm\d\..*", name)
-  }
-  fields = read_fields(backbone)
-  variant = _nearest(fields)
-  others = other_fields(variant, fields)
-  known = others.keys() <= {"filters"} and tuple(others.get("filters", ())) in ((), _GF_FILTERS)
-  overrides = others if known or (any_architecture and is_whole(fields)) else {}
+  backbone = read_backbone(given, any_architecture=any_architecture)
+  variant, overrides = backbone.variant, backbone.overrides
   settings = _read_heads(given)
   num_classes = settings.pop("num_classes", 0)
   model = create_model(variant, num_classes=0, **overrides)
@@ -88,25 +78,20 @@ def network_from_mmseg(
   wanted = {
     name: value.shape
     for name, value in mmseg_from_variables(variables).items()
-    if not name.endswith(_COUNTER) and (num_classes or name.startswith(_BACKBONE))
+    if not name.endswith(COUNTER) and (num_classes or name.startswith(PREFIX))
   }
   if problems := misfits(given, wanted):
     found = in_words(variant, overrides)
     what = f"UperNet on {found}" if num_classes else f"the backbone {found} with its level norms"
-    hint = ""
-    if not known and not overrides and is_whole(fields):
-      hint = (
-        f" Hint: it looks like {in_words(variant, others)}; where that is meant, "
-        "`hornet convert --any_architecture` makes a file of it that the other commands read."
-      )
     raise MismatchError(
-      f"{path} must hold {what}, whole and nothing else: {listed(problems)}.{hint}", problems
+      f"{path} must hold {what}, whole and nothing else: {listed(problems)}.{backbone.hint}",
+      problems,
     )
   found = jax.tree.map(
     lambda leaf: np.ascontiguousarray(leaf, np.float32), variables_from_mmseg(given)
   )
   params = found.pop("params")
-  crop = _CROPS.get(fields["base_dim"], _CROP)
+  crop = _CROPS.get(backbone.base_dim or 0, _CROP)
   if num_classes and crop != _CROP:
     settings |= {"long_side": 4 * crop, "short_side": crop}  # of the images that it was tested on
   return Converted(
@@ -121,24 +106,6 @@ def network_from_mmseg(
     state=found if num_classes else {},
     class_names=tuple(class_names) if len(class_names) == num_classes else (),
   )
-
-
-def _nearest(fields: Mapping[str, Any]) -> str:
-  """Returns the published model that agrees with most fields; filters count last, by their kind."""
-  published = [
-    name
-    for name, variant in VARIANTS.items()
-    if variant.constructor is HorNet and variant.origin == "paper"
-  ]
-  kinds = [isinstance(size, str) for size in fields.get("filters", ())]
-
-  def distance(name: str) -> tuple[int, bool, int]:
-    others = other_fields(name, fields)
-    filters = getattr(create_model(name), "filters", ())
-    own = [isinstance(size, str) for size in filters]
-    return len(others.keys() - {"filters"}), own != kinds, len(others)
-
-  return min(published, key=distance)
 
 
 def _read_heads(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -38,13 +38,17 @@ class ParamInfo:
       the end, such as -2 of a kernel [in, out]; None for anything else. FSDP cuts the array along
       it.
     head: whether it belongs to a layer that makes classes, which is computed in float32 and
-      replaced where the classes are others; its last axis is that of the classes.
+      replaced where the classes are others; its last axis is that of the classes, see
+      `columns_of`.
     neck: whether it belongs to what a task has between backbone and such layers: it stays where
       the classes are others.
     layer: number of its layer for layer decay, from 0; None where the architecture has none.
     num_layers: number of layers for layer decay; 0 where the architecture has none.
     stage: number of its stage, from 1; 0 for what lies before and between stages; None for what
       lies behind them, such as a head.
+    per_class: entries that the last axis of a head has for each class, side by side, such as the
+      four numbers of a box.
+    of_no_class: entries that it has behind them, such as that of the background.
   """
 
   role: Role
@@ -54,11 +58,23 @@ class ParamInfo:
   layer: int | None = None
   num_layers: int = 0
   stage: int | None = None
+  per_class: int = 1
+  of_no_class: int = 0
 
   @property
   def of_task(self) -> bool:
     """Tells whether a task put it on the backbone, so that another task has no such parameter."""
     return self.head or self.neck
+
+  def columns_of(self, classes: Sequence[int], count: int) -> list[int]:
+    """Lists the entries on the last axis of a head that are of some classes, and those of no class.
+
+    Args:
+      classes: numbers of the classes.
+      count: number K of classes that the head has.
+    """
+    of_classes = [k * self.per_class + i for k in classes for i in range(self.per_class)]
+    return of_classes + [count * self.per_class + i for i in range(self.of_no_class)]
 
 
 ParamInfoOf = Callable[[str], ParamInfo]

@@ -10,7 +10,7 @@ from flax import traverse_util
 from hornet_jax.convert.converted import differences, listed
 from hornet_jax.errors import MismatchError
 from hornet_jax.models import Architecture, adapt_stem
-from hornet_jax.models.param_info import Role
+from hornet_jax.models.param_info import ParamInfo, Role
 from hornet_jax.pretrained.class_map import check_class_map, map_by_name
 
 _NAMED = 5  # classes
@@ -70,7 +70,8 @@ def initialize_from(
       notes.append(f"head: {len(missing)} classes are not there and start anew: {few}{more}")
     for path in heads:
       if path in given:  # else it is named below
-        given[path] = _columns(wanted[path], given[path], class_map)
+        info, count = model.param_info(path), len(source_names)
+        given[path] = _columns(info, wanted[path], given[path], class_map, count)
   elif list(class_names) != source_names:
     notes.append("new head: the classes are others")
     given |= {path: wanted[path] for path in heads}
@@ -96,13 +97,26 @@ def initialize_from(
   return traverse_util.unflatten_dict(in_order, sep="/"), sorted(notes)
 
 
-def _columns(wanted: Any, given: np.ndarray, class_map: np.ndarray) -> Any:
-  """Takes a head's columns from `given` by the class map, from `wanted` where the map has none."""
-  found = class_map >= 0
-  if found.all():
-    return given[..., class_map]
+def _columns(
+  info: ParamInfo, wanted: Any, given: np.ndarray, class_map: np.ndarray, count: int
+) -> Any:
+  """Takes a head's columns from `given` by the class map, from `wanted` where the map has none.
+
+  Args:
+    info: what the parameter is.
+    wanted: initial values of the run's K classes.
+    given: those of the source.
+    class_map: number of each of the run's classes in the source, int [K]; -1 for none.
+    count: number of classes of the source.
+  """
+  if given.shape[-1] != len(info.columns_of(range(count), count)):
+    return given  # of a shape that is named below
+  numbers = np.flatnonzero(class_map >= 0)
+  taken = given[..., info.columns_of(class_map[numbers].tolist(), count)]
+  if len(numbers) == len(class_map):
+    return taken
   if isinstance(wanted, jax.ShapeDtypeStruct):
     return wanted
   columns = np.array(wanted)
-  columns[..., found] = given[..., class_map[found]]
+  columns[..., info.columns_of(numbers.tolist(), len(class_map))] = taken
   return columns

@@ -9,6 +9,7 @@ from etils import epath
 from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.config.build import build_eval_view, build_model
 from hornet_jax.convert.checkpoint import SUFFIXES, read_checkpoint
+from hornet_jax.convert.mmdet import mmdet_from_variables
 from hornet_jax.convert.published import is_published, locate, variant_of
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import official_from_params
@@ -31,6 +32,7 @@ from hornet_jax.runs.workdir import load_class_names, load_config
 from hornet_jax.tasks import get_task
 from hornet_jax.train.ranking import ranking_key
 
+_DETECTION = "detection"
 OFFICIAL_SUFFIX = ".pth"
 """Files that end in it have official names and layouts."""
 
@@ -158,8 +160,8 @@ def export(source: str | epath.PathLike, file: epath.Path, checkpoint: str | int
   Args:
     source: workdir of the run, or a file of weights.
     file: path of the new file. One that ends in `.safetensors` is ours, see `write_model`; one that
-      ends in `.pth` has the names and layouts of the official implementation, or of mmseg for
-      segmentation, for PyTorch.
+      ends in `.pth` has the names and layouts of the official implementation, or of mmseg or mmdet
+      for segmentation and detection, for PyTorch.
     checkpoint: checkpoint of the run: `"last"`, `"best"` or the number of a step.
 
   Returns:
@@ -180,6 +182,7 @@ def export(source: str | epath.PathLike, file: epath.Path, checkpoint: str | int
     content = {"model": official_from_params(params)}
   else:
     names = {"CLASSES": tuple(spec.class_names)}
-    content = {"meta": names, "state_dict": mmseg_from_variables(weights.variables)}
+    to_theirs = mmdet_from_variables if spec.task == _DETECTION else mmseg_from_variables
+    content = {"meta": names, "state_dict": to_theirs(weights.variables)}
   write_file(file, torch_file(content))
   return spec.task

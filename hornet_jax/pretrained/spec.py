@@ -72,7 +72,7 @@ def task_keys(task: str) -> list[str]:
 
 def readers(task: str) -> str:
   """Says in words what reads a file of weights of a task; of `NO_TASK` only a start does."""
-  start = "runs of segmentation, by `hornet train --init`,"
+  start = "runs of segmentation and detection, by `hornet train --init`,"
   used = "`hornet predict --workdir` and `hornet train --init`"
   return {NO_TASK: start, CLASSIFICATION: f"`hornet_jax.load`, {used}"}.get(task, used)
 

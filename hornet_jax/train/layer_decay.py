@@ -15,6 +15,8 @@ from hornet_jax.models.param_info import ParamInfo, ParamInfoOf, map_block_param
 def layer_ids(param_info: ParamInfoOf, params: Any) -> Any:
   """Tells the layer of each parameter, from 0 for the first.
 
+  What a task puts on a backbone, such as a neck, is of the last layer, that of a classifier.
+
   Args:
     param_info: description of the architecture's parameters.
     params: arrays, or what describes them; blocks apart or stacked.
@@ -25,19 +27,27 @@ def layer_ids(param_info: ParamInfoOf, params: Any) -> Any:
   Raises:
     InputError: if the architecture has no layers.
   """
+  numbers = map_params(lambda info, _: info.num_layers, param_info, params)
+  last = max(jax.tree.leaves(numbers)) - 1
 
   def layer_id(infos: list[ParamInfo], leaf: Any) -> int | np.ndarray:
-    layers = [info.layer for info in infos if info.layer is not None]
-    if len(layers) < len(infos):
+    layers = [last if _is_behind(info) else info.layer for info in infos]
+    found = [layer for layer in layers if layer is not None]
+    if last < 0 or len(found) < len(infos):
       raise InputError(
         "`optimizer.layer_decay` must be 1 for this model: expected an architecture whose "
         "parameters have layers, as those of four stages do, got one without."
       )
-    if len(layers) == 1:
-      return layers[0]
-    return np.reshape(layers, (-1, *[1] * (leaf.ndim - 1)))
+    if len(found) == 1:
+      return found[0]
+    return np.reshape(found, (-1, *[1] * (leaf.ndim - 1)))
 
   return map_block_params(layer_id, param_info, params)
+
+
+def _is_behind(info: ParamInfo) -> bool:
+  """Tells whether a task put a parameter behind all layers of a backbone."""
+  return info.of_task and info.layer is None
 
 
 def check_layers(param_info: ParamInfoOf, params: Any, by: str) -> None:
@@ -59,10 +69,21 @@ def check_layers(param_info: ParamInfoOf, params: Any, by: str) -> None:
     )
 
 
-def scale_by_layer(param_info: ParamInfoOf, decay: float) -> optax.GradientTransformation:
+def scale_by_layer(
+  param_info: ParamInfoOf, decay: float, assumed_layers: int = 0
+) -> optax.GradientTransformation:
   """Scales the updates of layer i of n by decay^(n - 1 - i), weight decay included.
 
-  Source: official optim_factory.py, `LayerDecayValueAssigner`; the paper fine-tunes with 0.7.
+  Source: official optim_factory.py, `LayerDecayValueAssigner`; the paper fine-tunes with 0.7. The
+  official learning-rate constructor for detection, `layer_wise`, where its `num_layers` is n - 2.
+
+  Args:
+    param_info: description of the architecture's parameters.
+    decay: factor from a layer to the one before it.
+    assumed_layers: number a of layers that stands for the model's, without the one before and the
+      one behind them: layer i is scaled by decay^(a + 1 - i), which is above 1 for i > a + 1, and
+      the last one by 1. So do the official configs of HorFPN for detection, with 6 for models of
+      12. 0 for the model's own, n - 2.
   """
 
   def scale(updates: Any, params: Any) -> Any:
@@ -70,7 +91,12 @@ def scale_by_layer(param_info: ParamInfoOf, decay: float) -> optax.GradientTrans
     layers = layer_ids(param_info, updates)
 
     def scaled(infos: list[ParamInfo], update: Array, layer: int | np.ndarray) -> Array:
-      return update * jnp.asarray(decay ** (infos[0].num_layers - 1 - layer), update.dtype)
+      if _is_behind(infos[0]):
+        return update
+      last = infos[0].num_layers - 1
+      behind = assumed_layers + 1 if assumed_layers else last
+      powers = np.where(np.equal(layer, last), 0, behind - np.asarray(layer))
+      return update * jnp.asarray(float(decay) ** powers, update.dtype)
 
     return map_block_params(scaled, param_info, updates, layers)
 

@@ -48,6 +48,7 @@ def adamw(
   layer_decay: float = 1.0,
   layer_decay_by: str = "layer",
   stage_decay_layers: int = 12,
+  assumed_layers: int = 0,
   trainable: Callable[[Any], Any] | None = None,
   scaling: WidthScaling = UNSCALED,
 ) -> optax.GradientTransformation:
@@ -71,6 +72,7 @@ def adamw(
       `scale_by_layer`; 1 for none.
     layer_decay_by: `"layer"`, or `"stage"` for `scale_by_stage`.
     stage_decay_layers: see `scale_by_stage`.
+    assumed_layers: see `scale_by_layer`.
     trainable: params -> tree of bools; the others get no update and need no moments. None
       for all.
     scaling: factors of the learning rates, which leave learning rate times decay as it is.
@@ -92,4 +94,4 @@ def adamw(
     return optax.chain(*clip, tx)
   if layer_decay_by == "stage":
     return optax.chain(*clip, tx, scale_by_stage(param_info, layer_decay, stage_decay_layers))
-  return optax.chain(*clip, tx, scale_by_layer(param_info, layer_decay))
+  return optax.chain(*clip, tx, scale_by_layer(param_info, layer_decay, assumed_layers))

@@ -1,4 +1,6 @@
-"""The learning rate warms up, then falls by a cosine or a power, or stays until a cool-down."""
+"""The learning rate warms up, then falls by a cosine, a power or in steps, or stays for a while."""
+
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import optax
@@ -8,7 +10,9 @@ from jaxtyping import Array
 from hornet_jax.config.length import cool_down_start
 from hornet_jax.errors import InputError
 
-_FIRST_FACTOR = 1e-6  # by which the warm-up of a power multiplies at step 0
+# By which a warm-up that multiplies another schedule does so at step 0.
+_FIRST_OF_POLY, _FIRST_OF_STEPS = 1e-6, 1e-3
+_FALL = 0.1  # factor of each fall of a learning rate that falls in steps
 
 
 def make_schedule(
@@ -21,18 +25,20 @@ def make_schedule(
   decay_fraction: float,
   decay_shape: str,
   poly_power: float,
+  falls: Sequence[int],
 ) -> optax.Schedule:
   """Makes the schedule of a run.
 
   Args:
     total_steps: steps of the whole run.
     warmup_steps: steps in which the learning rate grows.
-    schedule: `"cosine"`, `"poly"` or `"warmup_stable_decay"`.
+    schedule: `"cosine"`, `"poly"`, `"steps"` or `"warmup_stable_decay"`.
     learning_rate: highest value; of `"poly"` the one that it falls from.
-    final_learning_rate: value that the run tends to.
+    final_learning_rate: value that the run tends to; of `"steps"` the least one.
     decay_fraction: share of the steps that a cool-down takes.
     decay_shape: shape of a cool-down, see `warmup_stable_decay`.
     poly_power: power of `"poly"`.
+    falls: steps at which `"steps"` falls.
 
   Raises:
     InputError: if warm-up and cool-down are longer than the run.
@@ -43,6 +49,8 @@ def make_schedule(
     return warmup_poly(
       learning_rate, final_learning_rate, total_steps, warmup_steps, power=poly_power
     )
+  if schedule == "steps":
+    return warmup_steps_down(learning_rate, final_learning_rate, warmup_steps, falls)
   decay_start = cool_down_start(total_steps, decay_fraction)
   if warmup_steps > decay_start:
     raise InputError(
@@ -98,14 +106,37 @@ def warmup_poly(
     A function of the step, as optax wants it.
   """
   poly = optax.polynomial_schedule(peak, final, power, total_steps)
-  if warmup_steps == 0:
-    return poly
+  return _multiplied(poly, warmup_steps, _FIRST_OF_POLY)
 
-  def warmed_up(step: ArrayLike) -> Array:
-    done = jnp.clip(step / warmup_steps, 0.0, 1.0)
-    return poly(step) * (_FIRST_FACTOR + (1 - _FIRST_FACTOR) * done)
 
-  return warmed_up
+def warmup_steps_down(
+  peak: float, least: float, warmup_steps: int, falls: Sequence[int]
+) -> optax.Schedule:
+  """Makes a constant that falls to a tenth several times, times a linear warm-up.
+
+  Step i: max(least, 0.1^n peak) with n the number of `falls` that are at most i, in the first W
+  steps times r + (1 - r) i / W with r = 1e-3. So step W is the first with the peak.
+
+  Source: mmcv's `StepLrUpdaterHook` with linear warm-up and `warmup_ratio=0.001`, of the official
+  configs for detection.
+
+  Args:
+    peak: value before the first fall.
+    least: value that it does not fall below; mmcv's `min_lr`.
+    warmup_steps: W; 0 for none.
+    falls: steps from which on the value is a tenth of the one before.
+
+  Returns:
+    A function of the step, as optax wants it.
+  """
+  starts = jnp.asarray(sorted(falls), jnp.int32)
+  # Tenths are rounded once here, and not once a fall on the device.
+  values = jnp.asarray([max(least, peak * _FALL**n) for n in range(len(falls) + 1)], jnp.float32)
+
+  def constants(step: ArrayLike) -> Array:
+    return values[jnp.sum(starts <= step)]
+
+  return _multiplied(constants, warmup_steps, _FIRST_OF_STEPS)
 
 
 def warmup_stable_decay(
@@ -153,3 +184,15 @@ def _warmed_up(peak: float, warmup_steps: int, schedule: optax.Schedule) -> opta
     return schedule
   warmup = optax.linear_schedule(0.0, peak, max(warmup_steps - 1, 1))
   return optax.join_schedules([warmup, schedule], [warmup_steps])
+
+
+def _multiplied(schedule: optax.Schedule, warmup_steps: int, first: float) -> optax.Schedule:
+  """Multiplies a schedule's first steps by factors that grow from `first` towards 1."""
+  if warmup_steps == 0:
+    return schedule
+
+  def warmed_up(step: ArrayLike) -> Array:
+    done = jnp.clip(step / warmup_steps, 0.0, 1.0)
+    return schedule(step) * (first + (1 - first) * done)
+
+  return warmed_up

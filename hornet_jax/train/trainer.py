@@ -102,7 +102,8 @@ class Trainer:
     self._trainable = head if optimizer.pop("freeze_backbone") else None
     warmup_steps = self.steps_of(optimizer.pop("warmup_epochs"))
     of_schedule = {name: optimizer.pop(name) for name in _OF_SCHEDULE}
-    self._schedule = make_schedule(self.total_steps, warmup_steps, **of_schedule)
+    falls = [self.steps_of(epochs) for epochs in optimizer.pop("step_epochs")]
+    self._schedule = make_schedule(self.total_steps, warmup_steps, **of_schedule, falls=falls)
     self.branch_steps = branch_steps(config, num_examples)
     self._check_branch_steps(warmup_steps)
     self._scaling = make_width_scaling(config, model, self._image_shape, num_classes)

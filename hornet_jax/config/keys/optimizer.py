@@ -27,9 +27,10 @@ OPTIMIZER: dict[str, Key] = {
   "optimizer.schedule": later(
     "cosine",
     "Learning rate behind the warm-up: a cosine, or a constant and a cool-down "
-    "(warmup_stable_decay), from which runs of other lengths branch off; or a power of the steps "
-    "that are left, which the warm-up multiplies (poly).",
-    choices=("cosine", "poly", "warmup_stable_decay"),
+    "(warmup_stable_decay), from which runs of other lengths branch off; or what the warm-up "
+    "multiplies: a power of the steps that are left (poly), or a constant that falls to a tenth at "
+    "some epochs (steps).",
+    choices=("cosine", "poly", "steps", "warmup_stable_decay"),
     before="cosine",
   ),
   "optimizer.decay_fraction": later(
@@ -42,6 +43,14 @@ OPTIMIZER: dict[str, Key] = {
     before="linear",
   ),
   "optimizer.poly_power": later(1.0, "Power of poly; 1 for a straight line.", POSITIVE, before=1.0),
+  "optimizer.step_epochs": later(
+    (27.0, 33.0),
+    "Epochs after which steps falls to a tenth of what it was, any number of them; it stays at "
+    "least optimizer.final_learning_rate.",
+    POSITIVE,
+    any_length=True,
+    before=(27.0, 33.0),
+  ),
   "optimizer.weight_decay": Key(0.05, "Weight decay of AdamW.", NOT_NEGATIVE),
   "optimizer.b1": Key(0.9, "Decay of AdamW's first moment.", FRACTION),
   "optimizer.b2": Key(0.999, "Decay of AdamW's second moment.", FRACTION),
@@ -68,6 +77,15 @@ OPTIMIZER: dict[str, Key] = {
     "then has one rate, as in segmentation.",
     choices=("layer", "stage"),
     before="layer",
+  ),
+  "optimizer.assumed_layers": later(
+    0,
+    "Number of layers n that the decay by layers takes for the model's own, as the official "
+    "configs of HorFPN on COCO do with 6 for models of 12: the rate of layer i is multiplied by "
+    "layer_decay^(n + 1 - i), which is above 1 for late layers; what a task puts behind them keeps "
+    "its rate. 0 for the model's own number.",
+    NOT_NEGATIVE,
+    before=0,
   ),
   "optimizer.stage_decay_layers": later(
     12,
