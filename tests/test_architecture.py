@@ -13,6 +13,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "hornet_jax"
 # Part of the package -> the parts that it may import; beside `errors` and, where not `PURE`,
 # `SHARED`. A module of a part that other parts may import without the rest is a part of its own.
+# The modules by which the rest of the package knows every task.
+TASK_FACE = ("train.metric", "train.presentation", "train.ranking", "train.task")
 ALLOWED = {
   "errors": set(),
   "exit_status": set(),
@@ -30,11 +32,13 @@ ALLOWED = {
   "parallel": {"models"},
   "checkpoints": {"models", "parallel"},
   "train.presentation": set(),
-  "train.task": {"data", "models", "train.presentation"},
+  "train.metric": set(),
+  "train.ranking": {"train.task"},
+  "train.task": {"data", "models", "train.metric", "train.presentation"},
   "train.task_registry": {"train.task"},
   "tasks": {
     *("config", "data", "dense", "models", "ops", "report"),
-    *("train.presentation", "train.task", "train.task_registry"),
+    *(*TASK_FACE, "train.task_registry"),
   },
   "config": {"data", "models", "parallel"},
   "runs": {"config", "data", "parallel"},
@@ -46,8 +50,7 @@ ALLOWED = {
     "models",
     "runs",
     "tasks",
-    "train.presentation",
-    "train.task",
+    *TASK_FACE,
   },
   "dense": {"models", "ops"},
   "cost.operations": set(),
@@ -58,16 +61,16 @@ ALLOWED = {
     "train",
   },
   "laws": set(),
-  "report": {"cost.count", "models", "train.presentation", "train.task"},
+  "report": {"cost.count", "models", *TASK_FACE},
   "train": {
     *("checkpoints", "config", "cost.count", "cost.hardware", "data", "models", "parallel"),
     *("pretrained", "report", "runs", "tasks", "versions"),
-    *("train.presentation", "train.task", "train.task_registry"),
+    *(*TASK_FACE, "train.task_registry"),
   },
-  "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", "train.task"},
+  "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", *TASK_FACE},
   "studies": {
     *("config", "cost", "cost.count", "cost.hardware", "data", "models", "runs", "tasks"),
-    "train.task",
+    *TASK_FACE,
   },
   "sweeps": {
     *("checkpoints", "config", "data", "runs", "studies"),
@@ -90,7 +93,7 @@ ALLOWED = {
       "sweeps",
       "tasks",
       "train",
-      "train.task",
+      *TASK_FACE,
       "versions",
     ),
   },

@@ -43,11 +43,12 @@ def describe_config(config: Mapping[str, Any], as_json: bool) -> str:
     steps, missing = _steps(config, num_examples), ""
   official = {row[0]: row for row in compare(config, recipe)} if recipe else {}
   if as_json:
+    read = keys_read(config["task"])
     rows = [
       {"key": key, "config": value}
       | ({"official": official[key][2], "equal": official[key][3]} if key in official else {})
       for key, value in flatten(config).items()
-      if key in keys_read(config["task"])
+      if key in read
     ]
     return json.dumps({"keys": rows, "steps": steps}, indent=2)
   return "\n\n".join(
