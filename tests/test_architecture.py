@@ -11,10 +11,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "hornet_jax"
-# Part of the package -> the parts that it may import; beside `errors` and, where not `PURE`,
-# `SHARED`. A module of a part that other parts may import without the rest is a part of its own.
 # The modules by which the rest of the package knows every task.
 TASK_FACE = ("train.metric", "train.presentation", "train.ranking", "train.task")
+# Part of the package -> the parts that it may import; beside `errors` and, where not `PURE`,
+# `SHARED`. A module of a part that other parts may import without the rest is a part of its own.
 ALLOWED = {
   "errors": set(),
   "exit_status": set(),
