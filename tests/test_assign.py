@@ -69,6 +69,13 @@ def test_an_object_that_nothing_overlaps_enough_gets_its_best():
   assert assigned(0.7, 0.7, 0.4) == [-1, -1, -1]
 
 
+@pytest.mark.parametrize(("settings", "matched"), [((0.7, 0.5), -2), ((0.5, 0.3), 0)])
+def test_an_overlap_at_a_bound_is_not_below_it(settings, matched):
+  half, whole = jnp.array([[0.0, 0, 10, 5]]), jnp.array([[0.0, 0, 10, 10]])
+  one = jnp.ones(1, bool)
+  assert jax.jit(Assigner(*settings).assign)(half, one, whole, one).tolist() == [matched]
+
+
 def test_without_objects_all_is_background():
   candidates, none = random_boxes(0, 4), jnp.zeros((3, 4))
   for assigner in ASSIGNERS:

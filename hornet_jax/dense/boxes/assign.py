@@ -75,7 +75,7 @@ class Assigner:
     matched = jnp.where(most >= self.positive, jnp.argmax(found, axis=0), matched)
     if self.least is not None:
       best = found.max(axis=1, keepdims=True)  # [M, 1]
-      taken = real & (found == best) & (best >= self.least)
+      taken = (found == best) & (best >= self.least)  # padding, at -1, is none of these
       last = jnp.where(taken, jnp.arange(boxes.shape[0])[:, None], -1).max(axis=0)
       matched = jnp.where(last >= 0, last, matched)
     return jnp.where(valid, matched, NEITHER).astype(jnp.int32)
