@@ -13,7 +13,7 @@ from hornet_jax import create_model
 from hornet_jax.cost.xla.collectives import read_collectives
 from hornet_jax.dense import ConvBoxHead, Fpn, attach_detector
 from hornet_jax.dense.batch_mean import over_batch
-from hornet_jax.dense.boxes import Assigner, BoxCoder, grid_anchors
+from hornet_jax.dense.boxes import Assigner, BoxCoder, grid_anchors, largest
 from hornet_jax.dense.detections import Detect
 from hornet_jax.dense.image_context import read_size
 from hornet_jax.dense.mask_loss import mask_targets
@@ -367,6 +367,14 @@ def test_anchors_that_are_drawn():
     matched, drawn = rule.draw(jax.random.key(0), anchors, size, box, real)
     assert (matched[~np.asarray(allowed)] == -2).all()
     assert drawn.valid.sum() == (matched >= -1).sum() <= allowed.sum()
+
+
+def test_the_largest_of_equals_is_the_first():
+  values = jnp.array([0.5, -jnp.inf, 2, 0.5, 2, -1])
+  for found, expected in zip(largest(values, 4), jax.lax.top_k(values, 4), strict=True):
+    np.testing.assert_array_equal(found, expected)
+  with pytest.raises(InputError, match="at most 6, as many as there are: got 7"):
+    largest(values, 7)
 
 
 def test_detections_by_hand():

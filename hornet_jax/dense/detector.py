@@ -191,7 +191,7 @@ class Detector(nn.Module):
     count = self.stages[stage].positives
     logits = self._mask(stage, self._sample(maps, regions.boxes[:, :count], _MASK_POINTS))
     points = logits.shape[2]
-    targets = jax.vmap(lambda *of: mask_targets(*of, count, points))(regions, objects)
+    targets = jax.vmap(lambda *of: mask_targets(of[0], of[1], count, points))(regions, objects)
     return jax.vmap(mask_sum)(
       logits, regions.labels[:, :count], regions.positive[:, :count], targets
     )
