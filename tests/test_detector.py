@@ -13,7 +13,7 @@ from hornet_jax import create_model
 from hornet_jax.cost.xla.collectives import read_collectives
 from hornet_jax.dense import ConvBoxHead, Fpn, attach_detector
 from hornet_jax.dense.batch_mean import over_batch
-from hornet_jax.dense.boxes import Assigner, BoxCoder, grid_anchors
+from hornet_jax.dense.boxes import Assigner, BoxCoder, grid_anchors, largest
 from hornet_jax.dense.detections import Detect
 from hornet_jax.dense.image_context import read_size
 from hornet_jax.dense.mask_loss import mask_targets
@@ -166,12 +166,20 @@ def test_a_cascade_learns_with_and_without_objects():
   assert [(stage.weight, stage.box_weight) for stage in stages] == [(1, 10), (0.5, 10), (0.25, 10)]
 
 
+@functools.cache
+def finding():
+  return jax.jit(
+    lambda variables, maps, size: detector("cascade").apply(variables, maps, context={"size": size})
+  )
+
+
+SIZES = jnp.array([[64, 64], [50, 40]])
+
+
 def test_an_image_is_found_alike_beside_any_other():
   """And within its own size; without one told it is that of the canvas."""
-  head, variables = detector("cascade"), variables_of("cascade")
-  find = jax.jit(lambda maps, size: head.apply(variables, maps, context={"size": size}))
-  size = jnp.array([[64, 64], [50, 40]])
-  found = find(maps_of(2), size)
+  find = functools.partial(finding(), variables_of("cascade"))
+  found = find(maps_of(2), SIZES)
   assert found["boxes"].shape == (2, 8, 4)
   assert found["masks"].shape == (2, 8, 28, 28)
   assert found["labels"].dtype == jnp.int32
@@ -180,11 +188,32 @@ def test_an_image_is_found_alike_beside_any_other():
   assert (found["boxes"][1] <= jnp.array([[40, 50, 40, 50]])).all()
   assert (found["scores"][:, :-1] >= found["scores"][:, 1:]).all()
   maps = {name: x.at[1].multiply(3) for name, x in maps_of(2).items()}
-  beside = find(maps, size.at[1].set(30))
+  beside = find(maps, SIZES.at[1].set(30))
   assert not jnp.array_equal(beside["boxes"][1], found["boxes"][1])
   for name, value in found.items():
     np.testing.assert_allclose(value[0], beside[name][0], rtol=1e-5, atol=1e-6, err_msg=name)
   assert read_size(None, jnp.zeros((2, 5, 7, 1)), 4).tolist() == [[20, 28]] * 2
+
+
+def test_what_stages_say_is_averaged():
+  """Of classes the logits, of masks the probabilities; layers here give their biases alone."""
+  variables = jax.tree.map(jnp.copy, variables_of("cascade"))
+  of_classes, of_masks = [[3.0, 0, 1, 0], [-1.0, 2, 0, 1]], [[1.0, 0, 0], [-3.0, 0, 0]]
+  for i in range(2):
+    for layer, bias in (
+      (variables["params"][f"box_heads_{i}"]["predict"]["logits"], of_classes[i]),
+      (variables["params"][f"mask_heads_{i}"]["logits"], of_masks[i]),
+    ):
+      layer |= {"kernel": jnp.zeros_like(layer["kernel"]), "bias": jnp.array(bias)}
+  found = finding()(variables, maps_of(2), SIZES)
+  exponents = np.exp(np.mean(of_classes, axis=0))
+  probabilities = np.mean(1 / (1 + np.exp(-np.array(of_masks))), axis=0)
+  for label in range(CLASSES):
+    taken = found["labels"] == label
+    expected = exponents[label] / exponents.sum()
+    np.testing.assert_allclose(found["scores"][taken], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["masks"][taken], probabilities[label], rtol=1e-5)
+  assert (found["labels"] == 0).any()
 
 
 @pytest.mark.slow
@@ -367,6 +396,14 @@ def test_anchors_that_are_drawn():
     matched, drawn = rule.draw(jax.random.key(0), anchors, size, box, real)
     assert (matched[~np.asarray(allowed)] == -2).all()
     assert drawn.valid.sum() == (matched >= -1).sum() <= allowed.sum()
+
+
+def test_the_largest_of_equals_is_the_first():
+  values = jnp.array([0.5, -jnp.inf, 2, 0.5, 2, -1])
+  for found, expected in zip(largest(values, 4), jax.lax.top_k(values, 4), strict=True):
+    np.testing.assert_array_equal(found, expected)
+  with pytest.raises(InputError, match="at most 6, as many as there are: got 7"):
+    largest(values, 7)
 
 
 def test_detections_by_hand():

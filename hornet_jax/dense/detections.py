@@ -4,9 +4,9 @@ import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from hornet_jax.dense.boxes.largest import largest
 from hornet_jax.dense.boxes.nms import best
 
 
@@ -58,7 +58,7 @@ class Detect:
     """
     num_classes = scores.shape[1]
     flat = jnp.where(valid[:, None], scores, 0).reshape(-1)
-    likeliest, pairs = lax.top_k(flat, min(self.candidates, len(flat)))
+    likeliest, pairs = largest(flat, min(self.candidates, len(flat)))
     labels = (pairs % num_classes).astype(jnp.int32)
     found = boxes.reshape(-1, 4)[pairs]
     indices, taken = best(

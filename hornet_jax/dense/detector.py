@@ -191,9 +191,7 @@ class Detector(nn.Module):
     count = self.stages[stage].positives
     logits = self._mask(stage, self._sample(maps, regions.boxes[:, :count], _MASK_POINTS))
     points = logits.shape[2]
-    targets = jax.vmap(lambda seen, there: mask_targets(seen, there, count, points))(
-      regions, objects
-    )
+    targets = jax.vmap(lambda *of: mask_targets(of[0], of[1], count, points))(regions, objects)
     return jax.vmap(mask_sum)(
       logits, regions.labels[:, :count], regions.positive[:, :count], targets
     )
@@ -250,12 +248,7 @@ class Detector(nn.Module):
   def param_info(self, path: str) -> ParamInfo:
     """Tells what a parameter is, by its path in this module: layers of classes are head."""
     is_head = not path.startswith("rpn/") and any(layer in path for layer in _OF_CLASSES)
-    info = dataclasses.replace(layer_param_info(path), head=is_head, neck=not is_head)
-    if "/predict/deltas/" in path:
-      return dataclasses.replace(info, per_class=4)
-    if "/predict/logits/" in path:
-      return dataclasses.replace(info, of_no_class=1)
-    return info
+    return dataclasses.replace(layer_param_info(path), head=is_head, neck=not is_head)
 
 
 def _per_region(head: Callable[[Array], Any], features: Float[Array, "B R P P C"]) -> Any:

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from hornet_jax.dense.boxes.coder import BoxCoder
+from hornet_jax.dense.boxes.largest import largest
 from hornet_jax.dense.boxes.nms import best
 
 _MULTIPLE = 32  # pixels: an image's own sides are taken to be filled up to a multiple of this
@@ -67,7 +68,7 @@ class Proposer:
     for level, (of, codes, references) in enumerate(zip(logits, deltas, anchors, strict=True)):
       of, codes = lax.stop_gradient((of, codes))
       stands = covered(references, size)
-      chosen, indices = lax.top_k(jnp.where(stands, of, -jnp.inf), min(self.before, len(of)))
+      chosen, indices = largest(jnp.where(stands, of, -jnp.inf), min(self.before, len(of)))
       found = self.coder.decode(codes[indices], jnp.asarray(references)[indices], size)
       boxes.append(found)
       valid.append(jnp.isfinite(chosen) & jnp.all(found[:, 2:] > found[:, :2], axis=-1))

@@ -13,6 +13,7 @@ from hornet_jax.dense.boxes.box_losses import (
   softmax_cross_entropy,
 )
 from hornet_jax.dense.boxes.coder import BoxCoder
+from hornet_jax.dense.boxes.largest import largest
 from hornet_jax.dense.boxes.nms import best, suppress
 from hornet_jax.dense.boxes.overlap import area, clip_boxes, generalized_overlap, overlaps
 from hornet_jax.dense.boxes.paste import paste_mask
@@ -32,6 +33,7 @@ __all__ = [
   "generalized_overlap",
   "giou_loss",
   "grid_anchors",
+  "largest",
   "level_of",
   "overlaps",
   "paste_mask",

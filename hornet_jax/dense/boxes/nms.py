@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from hornet_jax.dense.boxes.largest import largest
 from hornet_jax.dense.boxes.overlap import overlaps
 from hornet_jax.errors import InputError
 
@@ -63,7 +64,7 @@ def best(
   if count < 1:
     raise InputError(f"`count` must be at least 1: got {count}.")
   remaining = _remaining(boxes, scores, groups, valid, threshold)
-  _, indices = lax.top_k(jnp.where(remaining, scores, -jnp.inf), min(count, scores.shape[0]))
+  _, indices = largest(jnp.where(remaining, scores, -jnp.inf), min(count, scores.shape[0]))
   missing = count - indices.shape[0]
   taken = jnp.pad(remaining[indices], (0, missing))
   return jnp.where(taken, jnp.pad(indices, (0, missing)), 0), taken

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Int, Key
 
 from hornet_jax.dense.boxes.assign import BACKGROUND
+from hornet_jax.dense.boxes.largest import largest
 from hornet_jax.errors import InputError
 
 
@@ -71,5 +71,5 @@ def sample(
 def _first(draw: Array, of_kind: Array, most: int) -> tuple[Array, Array]:
   """Indices of the largest draws of a kind, and how many of them are of that kind."""
   most = min(most, draw.shape[0])
-  _, indices = lax.top_k(jnp.where(of_kind, draw, -1.0), most)
+  _, indices = largest(jnp.where(of_kind, draw, -1.0), most)
   return indices, jnp.minimum(of_kind.sum(), most)
