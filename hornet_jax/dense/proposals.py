@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hornet_jax.dense.boxes.coder import BoxCoder
 from hornet_jax.dense.boxes.largest import largest
-from hornet_jax.dense.boxes.nms import best
+from hornet_jax.dense.boxes.nms import suppress
 
 _MULTIPLE = 32  # pixels: an image's own sides are taken to be filled up to a multiple of this
 _CODER = BoxCoder()
@@ -64,26 +64,23 @@ class Proposer:
       size: height and width of the image within the canvas. Anchors of positions beyond it, filled
         up to a multiple of 32, are left out: so the canvas makes no difference.
     """
-    boxes, scores, groups, valid = [], [], [], []
-    for level, (of, codes, references) in enumerate(zip(logits, deltas, anchors, strict=True)):
+    boxes, scores = [], []
+    for of, codes, references in zip(logits, deltas, anchors, strict=True):
       of, codes = lax.stop_gradient((of, codes))
       stands = covered(references, size)
       chosen, indices = largest(jnp.where(stands, of, -jnp.inf), min(self.before, len(of)))
       found = self.coder.decode(codes[indices], jnp.asarray(references)[indices], size)
+      valid = jnp.isfinite(chosen) & jnp.all(found[:, 2:] > found[:, :2], axis=-1)
+      # Level by level: boxes of different levels are not compared, which all pairs would be.
+      left = suppress(found, jnp.where(valid, chosen, 0), valid, self.threshold)
       boxes.append(found)
-      valid.append(jnp.isfinite(chosen) & jnp.all(found[:, 2:] > found[:, :2], axis=-1))
-      scores.append(jnp.where(jnp.isfinite(chosen), chosen, 0))
-      groups.append(jnp.full(chosen.shape, level, jnp.int32))
-    joined = jnp.concatenate(boxes)
-    indices, taken = best(
-      joined,
-      jnp.concatenate(scores),
-      jnp.concatenate(groups),
-      jnp.concatenate(valid),
-      self.threshold,
-      self.count,
-    )
-    return Proposals(jnp.where(taken[:, None], joined[indices], 0), taken)
+      scores.append(jnp.where(left, chosen, -jnp.inf))
+    likeliest = jnp.concatenate(scores)
+    likeliest, indices = largest(likeliest, min(self.count, len(likeliest)))
+    taken = jnp.isfinite(likeliest)
+    found = jnp.where(taken[:, None], jnp.concatenate(boxes)[indices], 0)
+    missing = self.count - len(indices)
+    return Proposals(jnp.pad(found, ((0, missing), (0, 0))), jnp.pad(taken, (0, missing)))
 
 
 def covered(anchors: Float[np.ndarray, "N 4"], size: Int[Array, "2"]) -> Bool[Array, "N"]:
