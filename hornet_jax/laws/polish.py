@@ -9,6 +9,7 @@ from hornet_jax.laws.minimise import Minima, from_search, minimise, to_search
 
 _TOLERANCE, _EVALUATIONS = 1e-15, 5000
 _LEAST = 1e-300  # of a parameter that is searched by its logarithm
+_TRACE = 1e-100  # a parameter that has fallen to this is 0
 
 
 def polish(
@@ -48,5 +49,6 @@ def polish(
     found = from_search(end, is_positive)
   if not np.isfinite(found).all():
     return on
+  found = np.where(is_positive & (found < _TRACE), 0.0, found)
   further = minimise(law, x, losses, criterion, found[None], steps=0)
-  return further if further.objective[0] < on.objective[0] else on
+  return further if further.objective[0] <= on.objective[0] else on
