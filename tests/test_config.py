@@ -176,7 +176,7 @@ def test_shipped_configs_go_by_name_and_by_path(monkeypatch, tmp_path, capfd):
   assert main(["configs"]) == 0
   listed = capfd.readouterr().out.splitlines()
   assert [line.split()[0] for line in listed] == list(shipped_configs())
-  assert "digits               HorNet on scikit-learn's handwritten digits" in listed[2]
+  assert "digits               HorNet on scikit-learn's handwritten digits" in listed[3]
 
 
 def test_every_key_can_be_looked_up(capfd):

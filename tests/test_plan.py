@@ -333,3 +333,19 @@ def test_collectives_of_fsdp_on_cpu(variant, monkeypatch):
   # In the forward and again in the backward pass, in bytes of float32.
   kernels = sum(leaf.size for leaf in cut) * 4
   assert by_kind["all-gather"].wire_bytes == pytest.approx(2 * 7 / 8 * kernels, rel=0.1)
+
+
+def test_a_step_is_described_before_the_mesh_is_set(monkeypatch):
+  """Under a mesh of devices that are not there nothing can run, not even the draw of a key."""
+  config = config_flag.load("digits:variant=nano_7x7,runlocal", [])
+  trainer = Trainer(config, make_mesh(jax.devices()[:1], 1), num_classes=10, num_examples=1437)
+  under_mesh, describe = [], trainer.abstract_state
+
+  def seen():
+    under_mesh.append(not jax.sharding.get_abstract_mesh().empty)
+    return describe()
+
+  monkeypatch.setattr(trainer, "abstract_state", seen)
+  trainer.lower_train_step()
+  assert under_mesh
+  assert not any(under_mesh)

@@ -285,6 +285,19 @@ def test_chips_whose_devices_the_compiler_has_to_be_told(
 
 
 @pytest.mark.plan
+def test_a_cascade_on_the_largest_canvas_fits(capsys, monkeypatch, tmp_path):
+  """The official Cascade Mask R-CNN with HorNet-T: two images of 800x1344 on each of 8 chips."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  arguments = ["--config=coco:variant=tiny_7x7", "--topology=v5e:2x4", "--time_limit=3600"]
+  assert main(["plan", *arguments]) == 0
+  printed = capsys.readouterr().out
+  assert "mesh 8x1, 2 images" in printed
+  assert re.search(r"^fits: [\d.]+ of 15.75 GiB$", printed, re.MULTILINE)
+  assert "all-to-all" not in printed
+  assert "collective-permute" not in printed
+
+
+@pytest.mark.plan
 def test_models_and_tasks_of_the_users_own(capsys, data_dir, monkeypatch, tmp_path):
   """The compiler's process imports the modules that the config names."""
   (tmp_path / "my_modules.py").write_text(

@@ -257,9 +257,10 @@ def make_plan(
   plan = Plan(scenario, lowered, compiled, None, None)
   if compiled is None or plan.wire_bytes is None:
     return plan
-  data, settings = config["data"], config["model"]
-  image_size, channels = data["image_size"], data["channels"]
-  _, model = build_task(config, num_classes)
+  settings = config["model"]
+  task, model = build_task(config, num_classes)
+  height, width, channels = task.schema["image"].shape
+  image_size = height, width
   # What was compiled to the end were classifiers: a head on feature maps is work of another kind.
   scale = None
   if model.num_classes:

@@ -228,8 +228,10 @@ class Trainer:
 
   def lower_train_step(self) -> jax.stages.Lowered:
     """Lowers (state, batch) -> (state, metrics) for the devices and the largest kind of batches."""
+    # Made before the mesh is set: a device that is only described cannot even draw a key.
+    step, state = self._jitted_step(), self.abstract_state()
     with jax.set_mesh(self.mesh):
-      return self._jitted_step().lower(self.abstract_state(), self.abstract_batch())
+      return step.lower(state, self.abstract_batch())
 
   def _jitted_step(self) -> Any:
     """Makes the step, which reuses the memory of the state that it is given."""
