@@ -248,7 +248,12 @@ class Detector(nn.Module):
   def param_info(self, path: str) -> ParamInfo:
     """Tells what a parameter is, by its path in this module: layers of classes are head."""
     is_head = not path.startswith("rpn/") and any(layer in path for layer in _OF_CLASSES)
-    return dataclasses.replace(layer_param_info(path), head=is_head, neck=not is_head)
+    info = dataclasses.replace(layer_param_info(path), head=is_head, neck=not is_head)
+    if "/predict/deltas/" in path:
+      return dataclasses.replace(info, per_class=4)
+    if "/predict/logits/" in path:
+      return dataclasses.replace(info, of_no_class=1)
+    return info
 
 
 def _per_region(head: Callable[[Array], Any], features: Float[Array, "B R P P C"]) -> Any:
