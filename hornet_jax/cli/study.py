@@ -15,7 +15,7 @@ from hornet_jax.cost.plan import Limits
 from hornet_jax.cost.xla.compile import check_compiler, results_folder
 from hornet_jax.errors import InputError
 from hornet_jax.studies.figure import draw_arms
-from hornet_jax.studies.price import chip_hours, describe_total
+from hornet_jax.studies.price import chip_hours, describe_hours, describe_total
 from hornet_jax.studies.run_study import Runner, arm_trials, run_study, tuning_trials
 from hornet_jax.studies.study import Study, load_study
 from hornet_jax.studies.summary import arm_results, learning_rates_table, results_table
@@ -81,7 +81,7 @@ def _dry_run(study: Study, runner: Runner, topology: str | None) -> int:
     limits = Limits(_PLAN_SECONDS, results_folder())
     hours = chip_hours(left, parse_topology(topology), limits, _tell)
   for (label, trial), of_trial in zip(left, hours, strict=True):
-    cost = f", {of_trial.low:,.0f} to {of_trial.high:,.0f} chip-hours" if of_trial else ""
+    cost = f", {describe_hours(of_trial)}" if topology else ""
     print(f"{trial.name} {label}{cost}: {shlex.join(trial.arguments())}")
   total = f": {describe_total(hours, topology)}" if topology else ""
   print(f"{len(left)} of {len(trials)} trials are left, or more where learning rates go on{total}")

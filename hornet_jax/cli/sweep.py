@@ -19,7 +19,7 @@ from hornet_jax.errors import InputError
 from hornet_jax.exit_status import COMPLETE, PERSON
 from hornet_jax.files import write_file
 from hornet_jax.paths import absolute
-from hornet_jax.studies.price import chip_hours, describe_total
+from hornet_jax.studies.price import chip_hours, describe_hours, describe_total
 from hornet_jax.sweeps.queue import AFTER, Queue
 from hornet_jax.sweeps.results import results_csv
 from hornet_jax.sweeps.status import Status, describe_status, read_status
@@ -141,7 +141,7 @@ def _dry_run(trials: Sequence[SweepTrial], topology: str | None) -> int:
       for of_trial, trial in zip(whole_hours, trials, strict=True)
     ]
     for row, of_trial in zip(rows, hours, strict=True):
-      row["chip-hours"] = f"{of_trial.low:.3g} to {of_trial.high:.3g}" if of_trial else "too large"
+      row["chip-hours"] = describe_hours(of_trial).removesuffix(" chip-hours")
     total += f", {describe_total(hours, topology)}"
   print(tabulate(rows, headers="keys", disable_numparse=True, colalign=_alignment(rows)))
   print(f"{total}; parameters without the head")

@@ -58,6 +58,15 @@ def chip_hours(
   return found
 
 
+def describe_hours(hours: Range | None) -> str:
+  """Writes the chip-hours of a trial, as far as they are known."""
+  if hours is None:
+    return "too large for a chip"
+  if math.isinf(hours.high):  # no compile of such a model was finished to count cycles in
+    return f"at least {hours.low:,.3g} chip-hours"
+  return f"{hours.low:,.3g} to {hours.high:,.3g} chip-hours"
+
+
 def describe_total(hours: Sequence[Range | None], topology: str) -> str:
   """Writes the sum of chip-hours, and how many trials are left out of it.
 
@@ -66,7 +75,7 @@ def describe_total(hours: Sequence[Range | None], topology: str) -> str:
     topology: name of the slice.
   """
   fitting = [of_trial for of_trial in hours if of_trial]
-  low, high = sum(h.low for h in fitting), sum(h.high for h in fitting)
-  text = f"{low:,.3g} to {high:,.3g} chip-hours on {topology}"
+  total = Range(sum(h.low for h in fitting), sum(h.high for h in fitting))
+  text = f"{describe_hours(total)} on {topology}"
   left_out = len(hours) - len(fitting)
   return f"{text}, {left_out} left out for want of memory" if left_out else text
