@@ -25,5 +25,6 @@ def get_study() -> Study:
       "data.train_split": "train[:1268000]",
       "data.eval_split": "train[1268000:]",
     },
+    settings={"model.dtype": "bfloat16"},
     seeds=(0,),
   )
