@@ -10,6 +10,8 @@ from hornet_jax.report import figures
 from hornet_jax.report.template import render_template
 from hornet_jax.train.presentation import Captions
 
+_SIDE_WITH_TARGETS = 320  # pixels of a picture
+
 
 @dataclasses.dataclass(frozen=True)
 class ShownBatch:
@@ -35,6 +37,8 @@ def render_batches(
   batches: Sequence[ShownBatch],
 ) -> str:
   """Makes the page as HTML text that needs no other file and no network."""
+  # What lies where in an image takes more pixels to see than what it shows.
+  side = _SIDE_WITH_TARGETS if batches[0].captions.targets else figures.MAX_PICTURE_SIDE
   return render_template(
     "batches.html.j2",
     title=title,
@@ -48,8 +52,8 @@ def render_batches(
         "note": batch.captions.note,
         "images": [
           {
-            "picture": figures.picture(image),
-            "target": None if target is None else figures.picture(target),
+            "picture": figures.picture(image, side),
+            "target": None if target is None else figures.picture(target, side),
             "labels": [
               {"name": name, "weight": value, "colour": batch.captions.colours.get(name)}
               for name, value in labels
