@@ -264,8 +264,10 @@ def test_what_is_told_of_an_image(measured):
   assert (answer.pictures["objects"] != 128).any()
   document = json.loads(coco_results([("a/b.png", answer)], NAMES))
   assert document["images"] == [
-    {"id": 1, "file_name": "a/b.png", "height": found.size[0], "width": found.size[1]}
+    {"id": 1, "file_name": "b.png", "height": found.size[0], "width": found.size[1]}
   ]
+  several = json.loads(coco_results([("a/b.png", answer), ("a/c/d.png", answer)], NAMES))
+  assert [image["file_name"] for image in several["images"]] == ["b.png", "c/d.png"]
   coco = COCO()
   coco.dataset = document
   coco.createIndex()

@@ -1,6 +1,7 @@
 """What was found in some images, in the format of COCO's annotations."""
 
 import json
+import os
 from collections.abc import Sequence
 
 from hornet_jax.train.presentation import Answer
@@ -10,7 +11,8 @@ def coco_results(answers: Sequence[tuple[str, Answer]], class_names: Sequence[st
   """Writes images, categories and annotations with scores as JSON.
 
   Images and annotations are numbered from 1, categories as the classes, from 1 too. Masks are
-  compressed run lengths. `hornet prepare instances` reads it.
+  compressed run lengths. Names of files are those within the folder that all images have in
+  common, which `hornet prepare instances` takes as `--images`.
 
   Args:
     answers: path of each image and what `object_answer` says of it.
@@ -18,9 +20,12 @@ def coco_results(answers: Sequence[tuple[str, Answer]], class_names: Sequence[st
   """
   images: list[dict[str, object]] = []
   annotations: list[dict[str, object]] = []
+  folders = {os.path.dirname(os.path.abspath(path)) for path, _ in answers}
+  shared = os.path.commonpath(folders) if folders else ""
   for number, (path, answer) in enumerate(answers, start=1):
     height, width = answer.record["size"]
-    images.append({"id": number, "file_name": path, "height": height, "width": width})
+    name = os.path.relpath(os.path.abspath(path), shared)
+    images.append({"id": number, "file_name": name, "height": height, "width": width})
     for one, row in zip(answer.record["objects"], answer.rows, strict=False):
       x0, y0, x1, y1 = one["box"]
       annotations.append(
