@@ -5,9 +5,9 @@ Command:  ./hornet train --config=shapes_detection
           ./hornet train --config=shapes_detection:overfit
           ./hornet train --config=shapes_detection:variant=convnext_micro,kind=cascade,neck=7x7
 Hardware: 2 CPU cores.
-Measured: the first command, 64.7 % mask AP and 80.2 % mask AP50 on the 100 scenes it has not seen (36
-minutes beside other jobs); the second, 97.4 % mask AP on its eight images (17 minutes beside other
-jobs, 84.2 % after a quarter of the steps).
+Measured: the first command, 64.7 % mask AP and 80.2 % mask AP50 on the 100 scenes it has not seen
+(36 minutes beside other jobs); the second, 97.4 % mask AP on its eight images (17 minutes beside
+other jobs, 84.2 % after a quarter of the steps).
 
 Arguments: `variant` (`micro_7x7` is hornet_micro_7x7; other models of several levels by their whole
 names), `kind` (`mask_rcnn` or `cascade`), `neck` (`conv`, or `7x7` or `gf` for gnConvs, as HorFPN),
