@@ -148,6 +148,7 @@ def test_the_batch_is_normalised_as_a_whole():
   np.testing.assert_allclose(over_batch(jnp.zeros(2), jnp.zeros(2, jnp.int32)), [0, 0])
 
 
+@pytest.mark.slow
 def test_a_cascade_learns_with_and_without_objects():
   """Losses, gradients and statistics are finite, and all stages learn classes."""
   maps, context = maps_of(2), context_of(2)
