@@ -7,13 +7,13 @@ import pytest
 from faster_coco_eval.core import mask as masks
 from PIL import Image
 
-from hornet_jax.data.detection_view import DetectionView, bucket_of
+from hornet_jax.data.detection_view import DetectionView, canvas_of
 from hornet_jax.data.instances import Instances, bitmap, read_instances, whole_mask
 from hornet_jax.data.paired_view import scaled_size
 from hornet_jax.errors import InputError
 
 SMALL = DetectionView(
-  buckets=((128, 160), (160, 128)),
+  canvases=((128, 160), (160, 128)),
   long_side=150,
   short_side=120,
   short_sides=(60, 90, 120),
@@ -159,7 +159,7 @@ def test_a_view_is_that_of_its_generator():
 @pytest.mark.parametrize("size", [(101, 137), (137, 101), (300, 40), (5, 9), (1, 1), (3000, 2000)])
 def test_views_fit_their_canvas(size):
   pixels = np.zeros((*size, 3), np.uint8)
-  canvas = SMALL.buckets[SMALL.bucket(size)]
+  canvas = SMALL.canvases[SMALL.canvas(size)]
   none = instances_of([np.ones(size, bool)]).taken(np.array([False]))
   for seed in range(5):
     view = SMALL.training(pixels, none, np.random.default_rng(seed))
@@ -180,7 +180,7 @@ def test_an_evaluated_image_is_scaled_to_the_limits_of_both_sides():
 
 
 @pytest.mark.parametrize(
-  ("size", "bucket"),
+  ("size", "canvas"),
   [
     ((480, 640), (800, 1088)),
     ((640, 480), (1088, 800)),
@@ -190,32 +190,32 @@ def test_an_evaluated_image_is_scaled_to_the_limits_of_both_sides():
     ((100, 1000), (800, 1344)),
   ],
 )
-def test_an_image_belongs_to_the_smallest_canvas_that_it_fits(size, bucket):
+def test_an_image_belongs_to_the_smallest_canvas_that_it_fits(size, canvas):
   view = DetectionView()
-  assert view.buckets[view.bucket(size)] == bucket
+  assert view.canvases[view.canvas(size)] == canvas
 
 
 def test_where_none_fits_the_image_is_scaled_down_the_least():
-  buckets = [(32, 32), (64, 96), (64, 64)]
-  assert bucket_of((100, 150), buckets, 150, 100) == 1
-  assert bucket_of((100, 100), buckets, 150, 100) == 2
+  canvases = [(32, 32), (64, 96), (64, 64)]
+  assert canvas_of((100, 150), canvases, 150, 100) == 1
+  assert canvas_of((100, 100), canvases, 150, 100) == 2
 
 
 def test_every_size_fits_a_canvas_of_the_default():
   view = DetectionView()
   sizes = np.random.default_rng(0).integers(30, 2000, (100, 2)).repeat(2, axis=0)
-  found = view.buckets_of(sizes)
+  found = view.canvases_of(sizes)
   assert set(found.tolist()) == set(range(4))
-  for size, bucket in zip(sizes.tolist(), found.tolist(), strict=True):
-    assert bucket == view.bucket(size)
-    canvas = view.buckets[bucket]
+  for size, canvas in zip(sizes.tolist(), found.tolist(), strict=True):
+    assert canvas == view.canvas(size)
+    canvas = view.canvases[canvas]
     scaled = scaled_size(size, view.long_side, view.short_side)
     assert scaled[0] <= canvas[0]
     assert scaled[1] <= canvas[1]
 
 
 def test_no_images_belong_to_no_canvas():
-  assert DetectionView().buckets_of(np.zeros((0, 2), np.int32)).shape == (0,)
+  assert DetectionView().canvases_of(np.zeros((0, 2), np.int32)).shape == (0,)
 
 
 def test_crowds_and_what_is_under_a_pixel_are_not_trained_on():
@@ -244,9 +244,9 @@ def test_more_things_than_there_is_room_for_are_refused():
 @pytest.mark.parametrize(
   ("changed", "message"),
   [
-    ({"buckets": ()}, "`buckets` must be"),
-    ({"buckets": ((800, 1000),)}, "multiples of 32"),
-    ({"buckets": ((0, 32),)}, "multiples of 32"),
+    ({"canvases": ()}, "`canvases` must be"),
+    ({"canvases": ((800, 1000),)}, "multiples of 32"),
+    ({"canvases": ((0, 32),)}, "multiples of 32"),
     ({"max_objects": 0}, "must be at least 1"),
     ({"short_sides": (0,)}, "must be at least 1"),
     ({"short_sides": ()}, "must name at least one side"),

@@ -10,7 +10,7 @@ from etils import epath
 from pair_files import photo, write
 
 from hornet_jax.cli.main import main
-from hornet_jax.data.category_ids import read_category_ids
+from hornet_jax.data.category_ids import CATEGORIES
 from hornet_jax.data.coco import find_coco
 from hornet_jax.data.coco_values import BrokenEntryError
 from hornet_jax.data.datasets import (
@@ -107,7 +107,7 @@ def test_from_annotations_to_exact_things(tmp_path, capfd):
   assert default_splits("mine", data_dir) == ("train", "validation")
   opened = open_split("mine", "train", data_dir, OBJECTS)
   assert opened.class_names == ["cat", "dog"]
-  assert read_category_ids(path, opened.class_names) == [3, 7]
+  assert json.loads((path / CATEGORIES).read_text()) == {"cat": 3, "dog": 7}
   assert opened.largest_size == (8, 7)
   examples = by_name(opened)
   assert sorted(image_sizes(opened).tolist()) == [[5, 7], [8, 4]]
@@ -364,7 +364,8 @@ def test_shapes_thing_by_thing_are_the_scenes_of_shapes(tmp_path):
   assert opened.class_names == ["circle", "box", "triangle"]
   assert len(opened.source) == 100
   path = epath.Path(tmp_path / "data" / "shapes_coco" / "1.0.0")
-  assert read_category_ids(path, opened.class_names) == [1, 3, 4]
+  numbers = json.loads((path / CATEGORIES).read_text())
+  assert numbers == {"circle": 1, "box": 3, "triangle": 4}
   for example in by_name(opened).values():
     scene = make_scene(1, int(example["file_name"].decode().partition(".")[0]))
     np.testing.assert_array_equal(decode_pixels(example["image"])[..., :3], scene.image)

@@ -31,7 +31,7 @@ def read_labels(split: Split) -> np.ndarray:
     if LABEL not in example:
       raise InputError(
         f"`data.class_balance`, `data.unique_images` and `loss.class_weighting` need one label an "
-        f"image: {split.name} has masks. Hint: leave them at 0, 0 and none."
+        f"image: {split.name} has none. Hint: leave them at 0, 0 and none."
       )
     return int(example[LABEL])
 

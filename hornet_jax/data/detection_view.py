@@ -16,8 +16,8 @@ Window = tuple[float, float, float, float]
 """Corners (x0, y0, x1, y1) of a part of an image, in its pixels."""
 
 
-def bucket_of(
-  size: Sequence[int], buckets: Sequence[tuple[int, int]], long_side: int, short_side: int
+def canvas_of(
+  size: Sequence[int], canvases: Sequence[tuple[int, int]], long_side: int, short_side: int
 ) -> int:
   """Finds the canvas that an image belongs to, by its own size alone.
 
@@ -26,20 +26,20 @@ def bucket_of(
 
   Args:
     size: height and width of the image as stored.
-    buckets: heights and widths of the canvases.
+    canvases: heights and widths of the canvases.
     long_side: limit of the longer side of the scaled image.
     short_side: limit of its shorter side.
 
   Returns:
-    The position in `buckets`.
+    The position in `canvases`.
   """
   height, width = scaled_size(size, long_side, short_side)
 
   def rank(k: int) -> tuple[float, int]:
-    factor = min(1.0, buckets[k][0] / height, buckets[k][1] / width)
-    return -factor, buckets[k][0] * buckets[k][1]
+    factor = min(1.0, canvases[k][0] / height, canvases[k][1] / width)
+    return -factor, canvases[k][0] * canvases[k][1]
 
-  return min(range(len(buckets)), key=rank)
+  return min(range(len(canvases)), key=rank)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +52,12 @@ class DetectionView:
 
   Source: the official detection configs: mmdet's `Resize`, `RandomCrop` of `absolute_range` with
   crops that may be empty, `RandomFlip` and `Pad`, in the two policies of `AutoAugment`.
-  Deviation: an image is scaled down further where it does not fit the canvas of its bucket, which
+  Deviation: an image is scaled down further where it does not fit the canvas of its canvas, which
   is found from its own size, and padded up to it. It is scaled once, from the pixels as stored, and
   not before and after the crop; pixels are those of Pillow (see `PairedAugmentation`).
 
   Attributes:
-    buckets: heights and widths of the canvases in pixels, multiples of 32.
+    canvases: heights and widths of the canvases in pixels, multiples of 32.
     long_side: limit of the longer side in pixels.
     short_side: limit of the shorter side for evaluation.
     short_sides: limits of the shorter side of which training draws one.
@@ -73,7 +73,7 @@ class DetectionView:
     InputError: if a number is out of its range.
   """
 
-  buckets: Sequence[tuple[int, int]] = ((800, 1088), (1088, 800), (800, 1344), (1344, 800))
+  canvases: Sequence[tuple[int, int]] = ((800, 1088), (1088, 800), (800, 1344), (1344, 800))
   long_side: int = 1333
   short_side: int = 800
   short_sides: Sequence[int] = tuple(range(480, 801, 32))
@@ -86,13 +86,13 @@ class DetectionView:
   fill: tuple[int, ...] = (124, 116, 104)
 
   def __post_init__(self) -> None:
-    if not self.buckets or any(
-      len(bucket) != 2 or min(bucket) < _MULTIPLE or any(side % _MULTIPLE for side in bucket)
-      for bucket in self.buckets
+    if not self.canvases or any(
+      len(canvas) != 2 or min(canvas) < _MULTIPLE or any(side % _MULTIPLE for side in canvas)
+      for canvas in self.canvases
     ):
       raise InputError(
-        f"`buckets` must be heights and widths that are multiples of {_MULTIPLE}: expected such as "
-        f"(800, 1088), got {tuple(self.buckets)}."
+        f"`canvases` must be heights and widths that are multiples of {_MULTIPLE}: expected such "
+        f"as 800x1088, got {', '.join('x'.join(map(str, one)) for one in self.canvases) or 'none'}."
       )
     sides = (self.long_side, self.short_side, *self.short_sides, *self.crop_short_sides)
     if min(*sides, *self.crop_sides, self.max_objects, self.mask_side) < 1:
@@ -110,14 +110,14 @@ class DetectionView:
       if not 0 <= rate <= 1:
         raise InputError(f"`{key}` must be a probability, from 0 to 1: got {rate}.")
 
-  def bucket(self, size: Sequence[int]) -> int:
-    """Finds the canvas of an image by its height and width as stored, see `bucket_of`."""
-    return bucket_of(size, self.buckets, self.long_side, self.short_side)
+  def canvas(self, size: Sequence[int]) -> int:
+    """Finds the canvas of an image by its height and width as stored, see `canvas_of`."""
+    return canvas_of(size, self.canvases, self.long_side, self.short_side)
 
-  def buckets_of(self, sizes: np.ndarray) -> np.ndarray:
+  def canvases_of(self, sizes: np.ndarray) -> np.ndarray:
     """Finds the canvases of many images, int32 [N], by their heights and widths, int [N, 2]."""
     kinds, inverse = np.unique(sizes.reshape(-1, 2), axis=0, return_inverse=True)
-    found = np.array([self.bucket(size) for size in kinds.tolist()], np.int32)
+    found = np.array([self.canvas(size) for size in kinds.tolist()], np.int32)
     return found[inverse.reshape(-1)]
 
   def evaluation(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -131,7 +131,7 @@ class DetectionView:
       width of the image as stored, int32 [2].
     """
     own = pixels.shape[:2]
-    canvas = self.buckets[self.bucket(own)]
+    canvas = self.canvases[self.canvas(own)]
     size = _fitted(scaled_size(own, self.long_side, self.short_side), canvas)
     image = _scaled(pixels, _whole(own), size)
     return {
@@ -170,7 +170,7 @@ class DetectionView:
         f"an image must have at most {self.max_objects} things to learn from: got "
         f"{len(instances)}. Hint: raise detection.max_objects."
       )
-    canvas = self.buckets[self.bucket(own)]
+    canvas = self.canvases[self.canvas(own)]
     window, size = self._drawn(own, rng)
     size = _fitted(size, canvas)
     flipped = rng.random() < self.flip_rate

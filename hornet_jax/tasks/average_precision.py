@@ -40,6 +40,7 @@ class AveragePrecision:
     """
     self._split = split
     self._found: dict[int, FoundObjects] = {}
+    self._truth: dict[int, Instances] = {}
 
   @property
   def count(self) -> int:
@@ -72,8 +73,10 @@ class AveragePrecision:
     return sorted(self._found)
 
   def truth(self, index: int) -> Instances:
-    """Reads the objects of an image, by its number in the split."""
-    return read_instances(self._split.source[index])
+    """Gives the objects of an image, by its number in the split; they are read once."""
+    if index not in self._truth:
+      self._truth[index] = read_instances(self._split.source[index])
+    return self._truth[index]
 
   def compute(self) -> dict[str, float]:
     """Computes the numbers.

@@ -118,7 +118,7 @@ class Detection(Task):
     size = Field((2,), np.int32)
     return [
       {"image": Field((*canvas, 3), np.uint8), "size": size, **objects}
-      for canvas in self.view.buckets
+      for canvas in self.view.canvases
     ]
 
   @property
@@ -132,7 +132,7 @@ class Detection(Task):
     size = Field((2,), np.int32)
     return [
       {"image": Field((*canvas, 3), np.uint8), "size": size, "own": size}
-      for canvas in self.view.buckets
+      for canvas in self.view.canvases
     ]
 
   @property
@@ -142,11 +142,9 @@ class Detection(Task):
 
   def kinds(self, split: Split) -> np.ndarray | None:
     """Finds the canvas of each image by its own size; None for one canvas."""
-    if len(self.view.buckets) == 1:
+    if len(self.view.canvases) == 1:
       return None
-    sizes, inverse = np.unique(image_sizes(split), axis=0, return_inverse=True)
-    of_sizes = np.array([self.view.bucket(size) for size in sizes.tolist()])
-    return of_sizes[inverse.reshape(-1)]
+    return self.view.canvases_of(image_sizes(split))
 
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and makes a view of it and its objects; see `Task.load`."""

@@ -40,14 +40,14 @@ class Matches:
 def match_objects(index: int, found: FoundObjects, truth: Instances) -> Matches:
   """Gives each find, the surest first, the object of its class that it overlaps most.
 
-  Crowds are no objects, and what lies on one is not false.
+  Crowds are no objects, and what lies on one by half is not false.
 
   Args:
     index: number of the image.
     found: what was found.
     truth: what is there.
   """
-  overlap = _overlaps(found.boxes, truth.boxes)
+  overlap = _overlaps(found, truth)
   same = found.labels[:, None] == truth.labels[None]
   overlap = np.where(same, overlap, 0.0)
   free = ~truth.is_crowd
@@ -57,15 +57,18 @@ def match_objects(index: int, found: FoundObjects, truth: Instances) -> Matches:
     if open_row.size and open_row.max() >= _OVERLAP:
       free[np.argmax(open_row)] = False
       hits += 1
-    elif not (row[truth.is_crowd] > 0).any():
+    elif not (row[truth.is_crowd] >= _OVERLAP).any():
       false += 1
   return Matches(index, hits, int((~truth.is_crowd).sum()) - hits, false)
 
 
-def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-  """Computes the intersection over union of boxes [n, 4] and [m, 4], [n, m]."""
-  low = np.maximum(a[:, None, :2], b[None, :, :2])
-  high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-  shared = np.prod(np.maximum(high - low, 0), axis=-1)
-  area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (a, b))
-  return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
+def _overlaps(found: FoundObjects, truth: Instances) -> np.ndarray:
+  """Gives the intersection over union of boxes, [n, m]; of a crowd, the share that is on it."""
+  from faster_coco_eval.core import mask
+
+  sides = [
+    np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(float)
+    for boxes in (found.boxes, truth.boxes)
+  ]
+  overlap = mask.iou(*sides, truth.is_crowd.astype(int).tolist())
+  return np.reshape(overlap, (len(found), len(truth)))
