@@ -135,7 +135,7 @@ def test_it_needs_masks(config, data_dir):
 )
 def test_what_counts_labels_is_refused(config, changed, tmp_path):
   settings = {**config, **{name: {**config[name], **values} for name, values in changed.items()}}
-  with pytest.raises(InputError, match=r"need one label an image: shapes/train\S* has masks"):
+  with pytest.raises(InputError, match=r"need one label an image: shapes/train\S* has none"):
     train(settings, epath.Path(tmp_path / "run"), jax.devices()[:1])
 
 

@@ -24,7 +24,7 @@ def read_labels(split: Split) -> np.ndarray:
   can be written.
 
   Raises:
-    InputError: if the examples have masks, and no labels.
+    InputError: if the examples have no label, as those of segmentation and detection.
   """
 
   def label(example: Mapping[str, Any]) -> int:
