@@ -9,10 +9,11 @@ import pytest
 from etils import epath
 from pair_files import encode, photo, write
 from PIL import Image
+from training_sizes import size_of
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.ade20k import ARCHIVE, CLASSES_FILE, Ade20k, read_class_names
-from hornet_jax.data.datasets import MASK, open_split, training_size
+from hornet_jax.data.datasets import MASK, open_split
 from hornet_jax.data.decode import UndecodableImageError, decode_pixels
 from hornet_jax.data.from_archives import is_generated
 from hornet_jax.data.generated_ade20k import write_ade20k_folder
@@ -150,13 +151,13 @@ def test_generated_scenes_are_like_the_release(tmp_path):
 
 def test_generated_from_the_command_line(tmp_path, capfd):
   data_dir = str(tmp_path / "data")
-  assert training_size("ade20k", "", data_dir) == (20_210, 150)  # planned before it is there
+  assert size_of("ade20k", "", data_dir) == (20_210, 150)  # planned before it is there
   assert main(["prepare", "ade20k", "--generated", f"--data_dir={data_dir}"]) == 0
   printed = capfd.readouterr().out
   assert "generated images, not ADE20K\n" in printed
   assert "ade20k/train: 64 images, 4 classes\n" in printed
   assert "ade20k/validation: 16 images, 4 classes\n" in printed
-  assert training_size("ade20k", "", data_dir) == (64, 4)
+  assert size_of("ade20k", "", data_dir) == (64, 4)
   split = open_split("ade20k", "train", data_dir, MASK)
   write_ade20k_folder(tmp_path / "again")
   source = Ade20k(tmp_path / "again")

@@ -55,32 +55,35 @@ ALLOWED = {
   "dense": {"models", "ops"},
   "cost.operations": set(),
   "cost.count": {"cost.operations"},
+  "cost.model_work": {"cost.count", "cost.operations"},
   "cost.hardware": set(),
   "cost": {
-    *("config", "cost.count", "cost.hardware", "cost.operations", "models", "parallel", "tasks"),
-    "train",
+    *("config", "cost.count", "cost.hardware", "cost.model_work", "cost.operations", "models"),
+    *("parallel", "tasks", "train"),
   },
   "laws": set(),
-  "report": {"cost.count", "models", *TASK_FACE},
+  "report": {"cost.model_work", "models", *TASK_FACE},
   "train": {
-    *("checkpoints", "config", "cost.count", "cost.hardware", "data", "models", "parallel"),
+    *("checkpoints", "config", "cost.count", "cost.hardware", "cost.model_work", "data", "models"),
+    "parallel",
     *("pretrained", "report", "runs", "tasks", "versions"),
     *(*TASK_FACE, "train.task_registry"),
   },
   "suite": {"data", "models", "parallel", "pretrained", "tasks", "train", *TASK_FACE},
   "studies": {
-    *("config", "cost", "cost.count", "cost.hardware", "data", "models", "runs", "tasks"),
+    *("config", "cost", "cost.model_work", "cost.hardware", "data", "models", "runs", "tasks"),
     *TASK_FACE,
   },
   "sweeps": {
     *("checkpoints", "config", "data", "runs", "studies"),
   },
   "bench": {
-    *("config", "cost", "cost.count", "cost.hardware", "data", "laws", "models", "ops"),
+    *("config", "cost", "cost.model_work", "cost.hardware", "data", "laws", "models", "ops"),
     *("parallel", "tasks", "train", "versions"),
   },
   "cli": {
-    *("bench", "checkpoints", "config", "convert", "cost", "cost.count", "cost.hardware", "data"),
+    *("bench", "checkpoints", "config", "convert", "cost", "cost.count", "cost.hardware"),
+    *("cost.model_work", "data"),
     *(
       "laws",
       "models",

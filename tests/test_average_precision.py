@@ -17,6 +17,7 @@ from hornet_jax.tasks.match_objects import match_objects
 from hornet_jax.tasks.shown_objects import object_answer
 
 NAMES = ["bird", "fish", "stone"]
+CLASSES = list(zip(NAMES, (1, 4, 9), strict=True))
 SLOTS = 12
 EMPTY = np.zeros(0, np.float32), np.zeros(0, np.int32)
 
@@ -262,12 +263,19 @@ def test_what_is_told_of_an_image(measured):
   assert len(answer.rows) == len(found)
   assert answer.pictures["objects"].shape == pixels.shape
   assert (answer.pictures["objects"] != 128).any()
-  document = json.loads(coco_results([("a/b.png", answer)], NAMES))
+  document = json.loads(coco_results([("a/b.png", answer)], CLASSES))
   assert document["images"] == [
     {"id": 1, "file_name": "b.png", "height": found.size[0], "width": found.size[1]}
   ]
-  several = json.loads(coco_results([("a/b.png", answer), ("a/c/d.png", answer)], NAMES))
+  several = json.loads(coco_results([("a/b.png", answer), ("a/c/d.png", answer)], CLASSES))
   assert [image["file_name"] for image in several["images"]] == ["b.png", "c/d.png"]
+  for names, ids in (
+    (("a/000139.jpg", "a/7.png"), [139, 7]),
+    (("a/5.jpg", "b/05.jpg"), [1, 2]),
+    (("a/5.jpg", "a/x.jpg"), [1, 2]),
+  ):
+    images = json.loads(coco_results([(name, answer) for name in names], CLASSES))["images"]
+    assert [image["id"] for image in images] == ids
   coco = COCO()
   coco.dataset = document
   coco.createIndex()
@@ -275,7 +283,8 @@ def test_what_is_told_of_an_image(measured):
     mask = coco.annToMask(annotation)
     assert mask.sum() == annotation["area"] == answer.rows[k][-1]
     assert encode_mask(mask.astype(bool)) == found.rles[k]
-    assert document["categories"][annotation["category_id"] - 1]["name"] == answer.rows[k][0]
+    assert coco.cats[annotation["category_id"]]["name"] == answer.rows[k][0]
+  assert [category["id"] for category in document["categories"]] == [n for _, n in CLASSES]
 
 
 def test_nothing_found_is_told():

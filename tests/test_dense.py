@@ -11,7 +11,8 @@ from golden_data import Golden, assert_close, names
 
 from hornet_jax import HorNet, create_model
 from hornet_jax.convert.mmseg import head_variables, variables_from_mmseg
-from hornet_jax.cost.count import count_params, forward_work
+from hornet_jax.cost.count import count_params
+from hornet_jax.cost.model_work import forward_work
 from hornet_jax.dense import FcnHead, GnConvNorm, LevelNorms, SegmentationHead, UperHead
 from hornet_jax.dense.channel_dropout import channel_dropout
 from hornet_jax.errors import InputError

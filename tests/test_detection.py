@@ -1,22 +1,34 @@
 """Detection as a task: canvases of several sizes, what devices are given, and what comes back."""
 
+import dataclasses
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 from small_tasks import TASKS
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
-from hornet_jax.data.datasets import Split, open_split
-from hornet_jax.data.image_sizes import image_sizes
+from hornet_jax.cost.model_work import forward_work, training_work
+from hornet_jax.data.category_ids import CATEGORIES as CATEGORIES_FILE
+from hornet_jax.data.category_ids import read_category_ids
+from hornet_jax.data.datasets import OBJECTS, Split, open_split
+from hornet_jax.data.generated_coco import CATEGORIES
 from hornet_jax.data.instances import read_instances
+from hornet_jax.data.seen_on_images import image_sizes, object_counts
+from hornet_jax.data.training_split import open_training_split, training_size
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
+from hornet_jax.pretrained.spec import spec_of_config
+from hornet_jax.pretrained.weights_file import read_weights_file, write_model
+from hornet_jax.runs.workdir import check_dataset, load_class_numbers, save_description
 from hornet_jax.tasks import Detection
 from hornet_jax.tasks.average_precision import AveragePrecision
+from hornet_jax.tasks.build import build_task
+from hornet_jax.train.head_context import head_context
 from hornet_jax.train.set_up import set_up
 
 SMALL = TASKS["detection"]
@@ -50,6 +62,65 @@ def config(folder):
 @pytest.fixture(scope="module")
 def task(config):
   return Detection.from_config(config, 3)
+
+
+def test_empty_images_are_left_out_of_training(config, folder, caplog):
+  """What is known of a part of the split is that of the whole, whose files alone keep it."""
+  data = config["data"]
+  with caplog.at_level("INFO"):
+    split = open_training_split(data, OBJECTS)
+  every = open_training_split({**data, "empty_images": True}, OBJECTS)
+  assert "coco/train: 1 of 64 images have nothing on them" in caplog.text
+  counts = [len(example["objects"]["label"]) for example in every.source]
+  np.testing.assert_array_equal(object_counts(every), counts)
+  showing = np.flatnonzero(counts)
+  assert len(showing) == 63 == training_size(data)[0]
+  names = [every.source[k]["file_name"] for k in showing]
+  assert [example["file_name"] for example in split.source] == names
+  np.testing.assert_array_equal(image_sizes(split), image_sizes(every)[showing])
+  kept = [path.name for path in epath.Path(every.files[0]).parent.glob("*.npy")]
+  assert sorted(kept) == ["seen_train.npy", "seen_validation.npy"]
+  inputs = set_up(config, jax.devices()[:1])[1]
+  assert len(inputs.splits.train.source) == 63
+  assert len(inputs.splits.eval.source) == 16  # all that there are
+
+
+def test_a_dataset_of_empty_images(config, folder, monkeypatch):
+  monkeypatch.setattr("hornet_jax.data.training_split.object_counts", lambda _: np.zeros(64, int))
+  with pytest.raises(InputError, match=r"coco/train must have .* things on them: all of its 64 "):
+    open_training_split(config["data"], OBJECTS)
+
+
+def test_numbers_of_the_classes_are_those_of_the_annotations(config, folder, tmp_path):
+  """A run, and a file of its weights, know them."""
+  split = open_split("coco", "train", str(folder), OBJECTS)
+  assert dict(zip(split.class_names, split.class_numbers, strict=True)) == CATEGORIES
+  workdir = epath.Path(tmp_path)
+  save_description(config, split, workdir)
+  assert load_class_numbers(workdir) == list(split.class_numbers)
+  check_dataset(split, workdir)
+  with pytest.raises(InputError, match="expected class_numbers"):
+    check_dataset(dataclasses.replace(split, class_numbers=(1, 2, 3)), workdir)
+  spec = spec_of_config(config, split.class_names, split.class_numbers)
+  write_model(workdir / "a.safetensors", spec, {"head": {"bias": np.zeros(3)}}, {})
+  assert read_weights_file(workdir / "a.safetensors").spec.class_numbers == [*CATEGORIES.values()]
+  (workdir / CATEGORIES_FILE).write_text('{"circle": 1}')
+  with pytest.raises(InputError, match="must tell the number of each class"):
+    read_category_ids(workdir, split.class_names)
+
+
+def test_what_a_step_costs_is_what_it_learns_from(config):
+  """Samples cost in training alone."""
+
+  def works(**changed):
+    settings = {**config, "detection": {**config["detection"], **changed}}
+    task, model = build_task(settings, 3)
+    told, size = head_context(task), task.schema["image"].shape[:2]
+    return training_work(model, size, 3, told).macs, forward_work(model, size).macs
+
+  (train, find), (more_train, same_find) = works(), works(samples=32)
+  assert more_train > 1.1 * train
+  assert same_find == find
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from hornet_jax.data.datasets import open_split
 from hornet_jax.data.decode import decode
 from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import eval_batches, train_batches
-from hornet_jax.errors import StorageError
+from hornet_jax.errors import InputError, StorageError
 from hornet_jax.tasks import Classification
 from hornet_jax.train import input_pipeline
 from hornet_jax.train.set_up import set_up
@@ -193,6 +193,16 @@ class Failing(collections.abc.Sequence):
       self.failures -= 1
       raise RuntimeError("UNAVAILABLE: the store does not answer")
     return self.source[index]
+
+
+def test_what_is_refused_is_named(splits):
+  def refuse(example, rng):
+    raise InputError("too much on it")
+
+  examples = [{**splits["train"].source[0], "file_name": b"b/c.png"}]
+  source = dataclasses.replace(splits["train"], source=examples)
+  with pytest.raises(InputError, match=r"^example 0 of digits/train \(b/c.png\): too much on it"):
+    next(train_batches(source, refuse, TASK.schema, batch_size=1, seed=0))
 
 
 def test_a_store_is_asked_again_for_an_example(splits, monkeypatch, untyped):

@@ -12,12 +12,13 @@ from postcard import Postcard
 from hornet_jax import create_model
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cost import finished
-from hornet_jax.cost.count import count_params, training_work
+from hornet_jax.cost.count import count_params
 from hornet_jax.cost.estimate import estimate_step, scaled_basis
 from hornet_jax.cost.finished import FINISHED, Finished, find_scale
 from hornet_jax.cost.hardware import CHIPS, PEAK_FLOPS, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.memory import Memory, read_exceeded, read_memory
+from hornet_jax.cost.model_work import training_work
 from hornet_jax.cost.plan import Plan, make_scenario
 from hornet_jax.cost.xla.collectives import read_collectives, totals
 from hornet_jax.cost.xla.compile import Compiled, Lowered

@@ -8,6 +8,7 @@ import pytest
 from coco_files import annotation, coco, image, write_set
 from etils import epath
 from pair_files import photo, write
+from training_sizes import size_of
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.category_ids import CATEGORIES
@@ -19,15 +20,14 @@ from hornet_jax.data.datasets import (
   OBJECTS,
   default_splits,
   open_split,
-  training_size,
 )
 from hornet_jax.data.decode import decode_pixels
 from hornet_jax.data.find_instances import find_in_files, find_instances
 from hornet_jax.data.generated_coco import write_coco_folder
 from hornet_jax.data.image_places import ImagePlaces, read_place
-from hornet_jax.data.image_sizes import image_sizes
 from hornet_jax.data.instances import read_instances, whole_mask
 from hornet_jax.data.own_instances import check_and_split_instances
+from hornet_jax.data.seen_on_images import image_sizes
 from hornet_jax.data.shapes import make_scene
 from hornet_jax.errors import InputError
 
@@ -342,7 +342,7 @@ def test_coco_of_archives_is_that_of_what_they_unpack_to(tmp_path, capfd):
       pixels = decode_pixels(example["image"])
       assert pixels.shape[:2] == (example["height"], example["width"]) == found.size
   assert not (epath.Path(data_dir) / "coco" / "1.0.0" / "left_out.txt").exists()
-  assert training_size("coco", "", data_dir) == (10, 3)
+  assert size_of("coco", "", data_dir, empty_images=True) == (10, 3)
   assert prepare(tmp_path, "coco", f"--archives={archives}") == 2
   assert "must have the 118,287 images of coco/train: it has 10" in capfd.readouterr().err
   (archives / "val2017.zip").unlink()
@@ -352,10 +352,6 @@ def test_coco_of_archives_is_that_of_what_they_unpack_to(tmp_path, capfd):
     write(tmp_path / "damaged" / name, b"PK")
   with pytest.raises(InputError, match=r"train2017.zip must be a whole zip archive"):
     find_coco(tmp_path / "damaged")
-
-
-def test_the_published_sizes_are_known_without_the_dataset(tmp_path):
-  assert training_size("coco", "", str(tmp_path)) == (118_287, 80)
 
 
 def test_shapes_thing_by_thing_are_the_scenes_of_shapes(tmp_path):

@@ -9,11 +9,13 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
+from training_sizes import size_of
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.data.class_balance import read_labels
-from hornet_jax.data.datasets import Split, open_split, training_size
-from hornet_jax.data.subset import Subset, nested_order, take_subset
+from hornet_jax.data.datasets import Split, open_split
+from hornet_jax.data.part import Part
+from hornet_jax.data.subset import nested_order, take_subset
 from hornet_jax.errors import InputError
 from hornet_jax.runs.records import read_records
 from hornet_jax.runs.result import read_result
@@ -82,7 +84,7 @@ def test_subsets_are_nested_whatever_the_order_on_disk(digits):
 
 
 def test_readers_in_other_processes_get_it(digits):
-  subset = Subset([{"image": b"a"}, {"image": b"b"}], np.array([1, 0]))
+  subset = Part(Split("x", [{"image": b"a"}, {"image": b"b"}], []), np.array([1, 0]))
   assert pickle.loads(pickle.dumps(subset))[0] == {"image": b"b"}
   with pytest.raises(InputError, match="expected at most 1437 for digits/train, got 1438"):
     take_subset(digits, 1438)
@@ -107,7 +109,7 @@ def test_what_a_run_has_seen_is_recorded(load, data_dir, tmp_path):
   result = read_result(workdir)
   assert (result.images_seen, result.unique_images) == (96, 48)
   assert json.loads((workdir / "dataset.json").read_text())["examples"] == 48
-  assert training_size("digits", "", data_dir, 48) == (48, 10)
+  assert size_of("digits", "", data_dir, unique_images=48) == (48, 10)
   known = dataclasses.asdict(result)
   del known["images_seen"], known["unique_images"]  # as earlier versions wrote it
   (workdir / "result.json").write_text(json.dumps(known))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hornet_jax.bench.result import Result
-from hornet_jax.cost.count import training_work
+from hornet_jax.cost.model_work import training_work
 from hornet_jax.models.execution import REMAT
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.trainer import Trainer

@@ -13,10 +13,10 @@ from etils import epath
 from hornet_jax.bench.result import Result
 from hornet_jax.bench.rounds import ratio, time_interleaved
 from hornet_jax.bench.step import make_forward
-from hornet_jax.cost.count import stage_costs, training_work
 from hornet_jax.cost.estimate import FOURIER_PASSES, Step, estimate_step
 from hornet_jax.cost.finished import find_scale
 from hornet_jax.cost.hardware import parse_topology
+from hornet_jax.cost.model_work import stage_costs, training_work
 from hornet_jax.errors import InputError, StorageError
 from hornet_jax.files import read_file
 from hornet_jax.models import create_model, get_variant

@@ -15,7 +15,7 @@ from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
 from hornet_jax.cli.info_config import describe_config
 from hornet_jax.config.build import build_model
-from hornet_jax.cost.count import stage_costs
+from hornet_jax.cost.model_work import stage_costs
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, Architecture, create_model, get_variant
 from hornet_jax.models.stacking import any_block

@@ -12,7 +12,8 @@ from hornet_jax.config.flat import flatten
 from hornet_jax.config.official_recipes import find_recipe
 from hornet_jax.config.recipe import Recipe, compare
 from hornet_jax.config.schema import keys_read
-from hornet_jax.data.datasets import find_image_info, training_size
+from hornet_jax.data.datasets import find_image_info
+from hornet_jax.data.training_split import training_size
 from hornet_jax.errors import InputError
 
 _WIDTH = 50  # of a meaning
@@ -32,9 +33,7 @@ def describe_config(config: Mapping[str, Any], as_json: bool) -> str:
   recipe = find_recipe(config)
   data = config["data"]
   try:
-    num_examples, _ = training_size(
-      data["dataset"], data["train_split"], data["data_dir"], data["unique_images"]
-    )
+    num_examples, _ = training_size(data)
   except InputError as error:
     steps, missing = {}, str(error)
   else:

@@ -15,7 +15,8 @@ from hornet_jax.cost.hardware import CHIPS, Topology, parse_topology
 from hornet_jax.cost.largest_batch import largest_batch
 from hornet_jax.cost.plan import Limits, Plan, Scenario, make_plan, make_scenario
 from hornet_jax.cost.xla.compile import check_compiler, results_folder
-from hornet_jax.data.datasets import find_image_info, training_size
+from hornet_jax.data.datasets import find_image_info
+from hornet_jax.data.training_split import training_size
 from hornet_jax.errors import InputError
 from hornet_jax.models.execution import check_remat
 
@@ -193,9 +194,7 @@ def _size(args: argparse.Namespace, data: dict[str, Any]) -> tuple[int, int]:
   if args.num_examples and args.num_classes:
     return args.num_examples, args.num_classes
   try:
-    known = training_size(
-      data["dataset"], data["train_split"], data["data_dir"], data["unique_images"]
-    )
+    known = training_size(data)
   except InputError as error:
     raise InputError(
       f"{error} Or give --num_examples and --num_classes: planning needs no images."

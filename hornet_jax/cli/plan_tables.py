@@ -17,8 +17,8 @@ UNKNOWN_END = "not known"
 
 def title(scenario: Scenario) -> str:
   """Names what is planned, in one line."""
-  model, data = scenario.config["model"], scenario.config["data"]
-  dtype, size = model["dtype"], data["image_size"]
+  model, (height, width) = scenario.config["model"], scenario.image_size
+  dtype, size = model["dtype"], height if height == width else f"{height}x{width}"
   rolled = "" if model["scan"] else ", no scan"
   slices = f"{scenario.slices} slices of " if scenario.slices > 1 else ""
   return (

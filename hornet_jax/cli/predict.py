@@ -22,7 +22,7 @@ from hornet_jax.data.image_files import find_images
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
 from hornet_jax.paths import absolute
-from hornet_jax.pretrained.task_model import load_task_model, predict_files
+from hornet_jax.pretrained.task_model import TaskModel, load_task_model, predict_files
 from hornet_jax.train.presentation import Answer
 
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
       if args.out:
         _write_pictures(epath.Path(args.out), names[path], answer.pictures)
         answers.append((path, dataclasses.replace(answer, pictures={})))
-  documents = loaded.task.documents(answers, loaded.class_names) if answers else {}
+  documents = _documents(loaded, answers)
   for name, text in documents.items():
     write_file(epath.Path(args.out) / name, text.encode())
   if args.out and unreadable < len(paths):
@@ -91,6 +91,13 @@ def run(args: argparse.Namespace) -> int:
       f"above{written}."
     )
   return 0
+
+
+def _documents(loaded: TaskModel, answers: Sequence[tuple[str, Answer]]) -> dict[str, str]:
+  """Writes what lies beside the pictures; nothing where no image could be read."""
+  numbers = loaded.class_numbers or range(1, len(loaded.class_names) + 1)
+  classes = list(zip(loaded.class_names, numbers, strict=True))
+  return loaded.task.documents(answers, classes) if answers else {}
 
 
 def _picture_names(paths: Sequence[str]) -> dict[str, str]:

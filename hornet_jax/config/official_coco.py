@@ -4,10 +4,8 @@ from typing import Any
 
 from hornet_jax.config.recipe import ON_IMAGENET_1K, ON_IMAGENET_22K, TRANSFORMS, Recipe
 
-_STEPS_PER_EPOCH = 7392  # floor(118,287 / 16), of ours
+_STEPS_PER_EPOCH = 7329  # floor(117,266 / 16), of ours
 _DEVIATIONS = (
-  "images without objects are trained on too; officially they are left out, so that an epoch has "
-  "fewer steps",
   "an image lies on the smallest of a few canvases that it fits in evaluation, and is scaled down "
   "further where a training view does not fit; officially batches are as large as their "
   "largest image",
@@ -22,7 +20,8 @@ _DEVIATIONS = (
   "batch normalization stores the biased variance, officially the unbiased one",
   "the gnConvs of a neck start from a normal distribution, officially from Xavier's uniform one",
   "the 1,000 likeliest boxes and classes are compared to choose what is found; officially all are",
-  "the shuffled stream runs on across epochs; officially what is left of an epoch is filled up",
+  "the shuffled stream runs on across epochs; officially what is left of an epoch is filled up, so "
+  "that it has 7,330 steps",
   "an update that is not finite is skipped, officially it is made",
   "one stream of random numbers for the global batch, by seed; officially one for each GPU, of "
   "no fixed seed",
@@ -36,6 +35,7 @@ _EVERYWHERE: dict[str, Any] = {
   "data.train_split": "",  # all of it
   "data.batch_size": 16,
   "data.flip_rate": 0.5,
+  "data.empty_images": False,
   "data.mean": [123.675 / 255, 116.28 / 255, 103.53 / 255],
   "data.std": [58.395 / 255, 57.12 / 255, 57.375 / 255],
   "detection.channels": 256,

@@ -6,10 +6,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from hornet_jax.cost.count import forward_work, training_work
 from hornet_jax.cost.estimate import FOURIER_PASSES, Range, Step, estimate_step, mfu
 from hornet_jax.cost.finished import find_scale
 from hornet_jax.cost.hardware import CHIPS, Topology
+from hornet_jax.cost.model_work import forward_work, training_work
 from hornet_jax.cost.xla.compile import (
   Compiled,
   Lowered,
@@ -20,6 +20,7 @@ from hornet_jax.cost.xla.compile import (
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import get_task
 from hornet_jax.tasks.build import build_task
+from hornet_jax.train.head_context import head_context
 
 _ELEMENT_BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -44,6 +45,13 @@ class Scenario:
   def images(self) -> int:
     """Gives the number of images of a step on each chip."""
     return self.config["data"]["batch_size"] // self.num_chips
+
+  @property
+  def image_size(self) -> tuple[int, int]:
+    """Gives the height and width of the largest images that are trained on."""
+    config = self.config
+    height, width, _ = get_task(config["task"]).from_config(config, 1).schema["image"].shape
+    return height, width
 
   @property
   def num_chips(self) -> int:
@@ -259,8 +267,8 @@ def make_plan(
     return plan
   settings = config["model"]
   task, model = build_task(config, num_classes)
-  height, width, channels = task.schema["image"].shape
-  image_size = height, width
+  channels = task.schema["image"].shape[-1]
+  image_size, context = scenario.image_size, head_context(task)
   # What was compiled to the end were classifiers: a head on feature maps is work of another kind.
   scale = None
   if model.num_classes:
@@ -274,7 +282,7 @@ def make_plan(
     )
   step = estimate_step(
     topology,
-    training_work(model, image_size, channels),
+    training_work(model, image_size, channels, context),
     scenario.images,
     fourier_passes=FOURIER_PASSES[settings["global_filter"]],
     element_bytes=_ELEMENT_BYTES[settings["dtype"]],
@@ -285,6 +293,6 @@ def make_plan(
     cycles=compiled.cycles,
     scale=scale,
   )
-  forward = forward_work(model, image_size, channels)
+  forward = forward_work(model, image_size, channels, context)
   utilisation = mfu(topology, forward, scenario.images, step.seconds)
   return dataclasses.replace(plan, step=step, mfu=utilisation)

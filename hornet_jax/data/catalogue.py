@@ -19,6 +19,7 @@ class Dataset:
     needs_archives: whether a person has to get its archives.
     num_examples: size of `train_split` as published; 0 where only the prepared dataset tells.
     num_classes: number of classes; 0 likewise.
+    num_empty: number of these on which no thing lies, of a dataset of things, as published.
     may_lack_images: whether preparing it leaves out images, such as those that cannot be decoded,
       so that the prepared dataset alone has exact sizes.
   """
@@ -30,6 +31,7 @@ class Dataset:
   needs_archives: bool = False
   num_examples: int = 0
   num_classes: int = 0
+  num_empty: int = 0
   may_lack_images: bool = False
 
 
@@ -60,6 +62,7 @@ DATASETS: dict[str, Dataset] = {
     tfds_name="coco",
     needs_archives=True,
     num_examples=118_287,
+    num_empty=1_021,
     num_classes=80,
     may_lack_images=True,
   ),

@@ -9,6 +9,7 @@ from typing import Any
 from etils import epath
 
 from hornet_jax.data.catalogue import DATASETS
+from hornet_jax.data.category_ids import read_category_ids
 from hornet_jax.data.descriptors import raise_limit
 from hornet_jax.data.image_info import ImageInfo, read_image_info
 from hornet_jax.data.largest_sizes import read_largest_size
@@ -19,6 +20,10 @@ from hornet_jax.paths import check_reachable, expanded
 
 ARRAY_RECORD = "array_record"
 """The format of every prepared dataset, by TFDS's name for it."""
+
+LABEL, MASK, OBJECTS = "label", "mask", "objects"
+"""What the examples of a dataset tell of their images: the class of each, or of its pixels, or what
+is seen on it, thing by thing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +38,9 @@ class Split:
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
     largest_size: largest height and largest width of its images, in pixels; None where untold.
+    target: what the examples are opened to tell: `LABEL`, `MASK` or `OBJECTS`.
+    class_numbers: number of each class in the annotations that the dataset was made of; empty
+      where it says none.
   """
 
   name: str
@@ -41,6 +49,8 @@ class Split:
   files: Sequence[str] = ()
   image_info: ImageInfo | None = None
   largest_size: tuple[int, int] | None = None
+  target: str = LABEL
+  class_numbers: Sequence[int] = ()
 
   @property
   def num_shards(self) -> int:
@@ -92,33 +102,6 @@ def check_prepared(name: str, data_dir: str) -> epath.Path:
   raise unknown_name("dataset", name, sorted({*DATASETS, *own}))
 
 
-def training_size(name: str, split: str, data_dir: str, unique_images: int = 0) -> tuple[int, int]:
-  """Returns the numbers of examples and classes to train on.
-
-  Datasets whose sizes stand in `DATASETS` need not be prepared.
-
-  Args:
-    name: name of the dataset.
-    split: name of the split; empty for the dataset's own.
-    data_dir: folder where datasets are prepared.
-    unique_images: number of examples of the split that are taken; 0 for all.
-
-  Raises:
-    InputError: if the dataset is not prepared and its sizes are not known.
-  """
-  known = DATASETS.get(name)
-  is_counted = known and known.may_lack_images and find_prepared(name, data_dir)
-  if known and known.num_examples and not is_counted:
-    part = re.fullmatch(rf"{known.train_split}\[(\d*):(\d*)\]", split)
-    if part or split in ("", known.train_split):
-      rows = range(known.num_examples)
-      begin, end = (int(text) if text else None for text in part.groups()) if part else (None, None)
-      return unique_images or len(rows[begin:end]), known.num_classes
-  split = split or default_splits(name, data_dir)[0]
-  opened = open_split(name, split, data_dir)
-  return unique_images or len(opened.source), len(opened.class_names)
-
-
 def find_image_info(name: str, data_dir: str) -> ImageInfo | None:
   """Reads what a dataset says of its images; None where it says nothing or is not prepared."""
   prepared = find_prepared(name, data_dir)
@@ -148,9 +131,6 @@ def default_splits(name: str, data_dir: str) -> tuple[str, str]:
   return "train", held_out
 
 
-LABEL, MASK, OBJECTS = "label", "mask", "objects"
-"""What the examples of a dataset tell of their images: the class of each, or of its pixels, or what
-is seen on it, thing by thing."""
 _TASKS = {LABEL: "image classification", MASK: "segmentation", OBJECTS: "instance segmentation"}
 
 
@@ -205,8 +185,16 @@ def open_split(name: str, split: str, data_dir: str, target: str = "") -> Split:
   ]
   check_shards(f"{name}/{split}", files)
   folder = epath.Path(builder.data_dir)
-  info, largest = read_image_info(folder), read_largest_size(folder, split)
-  return Split(f"{name}/{split}", source, class_names, files, info, largest)
+  return Split(
+    f"{name}/{split}",
+    source,
+    class_names,
+    files,
+    read_image_info(folder),
+    read_largest_size(folder, split),
+    target,
+    read_category_ids(folder, class_names) if target == OBJECTS else (),
+  )
 
 
 def _class_names(features: Mapping[str, Any], target: str) -> list[str] | None:

@@ -237,7 +237,7 @@ class _Loader:
     if isinstance(schema, Kinds):
       schema = schema.schemas[schema.of[index]]
     try:
-      loaded = self._load(example, rng)
+      loaded = self._loaded(example, rng)
       check_loaded(loaded, schema, f"example {index} of {self._split_name}")
     except UndecodableImageError as error:
       if int(index) not in self._warned:
@@ -246,3 +246,14 @@ class _Loader:
       loaded, weight = {name: field.padding() for name, field in schema.items()}, 0.0
     row = {**loaded, "weight": np.float32(weight), "index": index}
     return row | {"key": np.int32(self._key(example))} if self._key else row
+
+  def _loaded(self, example: dict[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
+    """Loads an example; where it is refused, it is named."""
+    try:
+      return self._load(example, rng)
+    except InputError as error:
+      file = bytes(example.get("file_name", b"")).decode(errors="replace")
+      named = f" ({file})" if file else ""
+      raise InputError(
+        f"example {example['index']} of {self._split_name}{named}: {error}"
+      ) from error

@@ -13,11 +13,11 @@ from hornet_jax.data.build_instances import described
 from hornet_jax.data.building import building
 from hornet_jax.data.category_ids import CATEGORIES, categories_text
 from hornet_jax.data.datasets import open_split, resolve_data_dir
-from hornet_jax.data.image_sizes import image_sizes
 from hornet_jax.data.largest_sizes import LARGEST_SIZES
 from hornet_jax.data.left_out import LEFT_OUT, left_out_text
 from hornet_jax.data.own_instances import OwnInstances
 from hornet_jax.data.prepare import build, check_name_is_free, printable
+from hornet_jax.data.seen_on_images import image_sizes
 
 VERSION = "1.0.0"
 """The version of each such dataset."""

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from tqdm import tqdm
 
 from hornet_jax.data.datasets import Split
+from hornet_jax.data.part import Part
 from hornet_jax.errors import StorageError
 from hornet_jax.files import retried, write_file
 
@@ -20,19 +21,24 @@ _THREADS = 8
 
 
 def read_once(
-  split: Split, what: str, read: Callable[[Mapping[str, Any]], int], dtype: DTypeLike
+  split: Split,
+  what: str,
+  read: Callable[[Mapping[str, Any]], int | tuple[int, ...]],
+  dtype: DTypeLike,
 ) -> np.ndarray:
-  """Reads a number of every example, [N].
+  """Reads a number of every example, [N], or a few numbers of it, [N, n].
 
   The first time the whole split is read; the numbers are then kept beside its files, where these
-  can be written.
+  can be written. Of a part of a split, see `Part`, the whole is read.
 
   Args:
     split: split to read.
     what: name of the numbers, such as `"labels"`, which is that of their file too.
-    read: function from an example as stored to its number.
-    dtype: type of the numbers.
+    read: function from an example as stored to its number, or to a tuple of them.
+    dtype: type of what it gives, such as `np.dtype((np.int32, 2))` for two numbers.
   """
+  if isinstance(split.source, Part):
+    return read_once(split.source.whole, what, read, dtype)[split.source.indices]
   file = _kept(split, what)
   if file is not None and retried(f"looking for {file}", file.exists):
     numbers = np.load(io.BytesIO(retried(f"reading {file}", file.read_bytes)))

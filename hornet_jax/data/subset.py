@@ -1,8 +1,7 @@
 """Subsets of the training images are balanced, and each is contained in every larger one."""
 
-import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,29 +9,11 @@ from jaxtyping import Int, UInt64
 
 from hornet_jax.data.class_balance import read_labels
 from hornet_jax.data.datasets import Split
+from hornet_jax.data.part import take_part
 from hornet_jax.data.reading_once import read_once
 from hornet_jax.errors import InputError
 
 _DIGEST_BYTES = 8
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Subset(Sequence[dict[str, Any]]):
-  """A `Subset` is some examples of a source, in an order of its own.
-
-  Attributes:
-    source: examples to choose from.
-    indices: their numbers in the source, in the order of the subset.
-  """
-
-  source: Sequence[dict[str, Any]]
-  indices: Int[np.ndarray, "n"]
-
-  def __len__(self) -> int:
-    return len(self.indices)
-
-  def __getitem__(self, index: Any) -> Any:
-    return self.source[int(self.indices[index])]
 
 
 def take_subset(split: Split, size: int) -> Split:
@@ -52,8 +33,7 @@ def take_subset(split: Split, size: int) -> Split:
     )
   digests = read_once(split, "digests", _digest, np.uint64)
   indices = nested_order(read_labels(split), digests)[:size]
-  source = Subset(split.source, indices)
-  return dataclasses.replace(split, name=f"{split.name}, {size} images", source=source)
+  return take_part(split, indices, f"{size} images")
 
 
 def nested_order(labels: Int[np.ndarray, "N"], digests: UInt64[np.ndarray, "N"]) -> np.ndarray:

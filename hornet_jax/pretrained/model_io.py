@@ -28,7 +28,7 @@ from hornet_jax.pretrained.weights_file import (
   weights_of_checkpoint,
   write_model,
 )
-from hornet_jax.runs.workdir import load_class_names, load_config
+from hornet_jax.runs.workdir import load_class_names, load_class_numbers, load_config
 from hornet_jax.tasks import get_task
 from hornet_jax.train.ranking import ranking_key
 
@@ -132,7 +132,7 @@ def read_weights(
     return weights_of_checkpoint(read_checkpoint(pathlib.Path(path)))
   check_is_weights(path)
   config = load_config(path)
-  spec = spec_of_config(config, load_class_names(path))
+  spec = spec_of_config(config, load_class_names(path), load_class_numbers(path))
   ranked_by = ranking_key(get_task(config["task"]))
   step, raw_variables, averaged = load_variables(path / "checkpoints", checkpoint, ranked_by)
   state = dict(raw_variables if raw else averaged)

@@ -29,6 +29,7 @@ class ModelSpec(NamedTuple):
     task: name of the task that it was trained for; `NO_TASK` for a backbone and its level norms.
     settings: settings of that task, with the keys of the config's section of its name; empty
       where there is none.
+    class_numbers: number of each class in the annotations of its dataset; empty where untold.
   """
 
   model: Mapping[str, Any]
@@ -36,6 +37,7 @@ class ModelSpec(NamedTuple):
   class_names: Sequence[str]
   task: str = CLASSIFICATION
   settings: Mapping[str, Any] = {}
+  class_numbers: Sequence[int] = ()
 
 
 class Weights(NamedTuple):
@@ -77,16 +79,19 @@ def readers(task: str) -> str:
   return {NO_TASK: start, CLASSIFICATION: f"`hornet_jax.load`, {used}"}.get(task, used)
 
 
-def spec_of_config(config: Mapping[str, Any], class_names: Sequence[str]) -> ModelSpec:
+def spec_of_config(
+  config: Mapping[str, Any], class_names: Sequence[str], class_numbers: Sequence[int] = ()
+) -> ModelSpec:
   """Describes the model of a run.
 
   Args:
     config: nested config of the run.
     class_names: names of the dataset's classes.
+    class_numbers: their numbers in its annotations; empty where untold.
   """
   task = config["task"]
   settings = {key: config[task][key] for key in task_keys(task)}
-  return ModelSpec(config["model"], config["data"], class_names, task, settings)
+  return ModelSpec(config["model"], config["data"], class_names, task, settings, class_numbers)
 
 
 def spec_of_checkpoint(

@@ -17,7 +17,7 @@ from hornet_jax.models.apply import apply
 from hornet_jax.paths import expanded
 from hornet_jax.pretrained.model_io import check_is_weights, is_one_file, read_weights
 from hornet_jax.pretrained.spec import build_spec
-from hornet_jax.runs.workdir import load_class_names, load_config
+from hornet_jax.runs.workdir import load_class_names, load_class_numbers, load_config
 from hornet_jax.tasks.build import build_task
 from hornet_jax.tasks.settings_of_test import with_test_settings
 from hornet_jax.train.presentation import Answer
@@ -35,12 +35,14 @@ class TaskModel(NamedTuple):
     model: module with the task's head.
     variables: parameters, and the collections of the model's state, on the host.
     class_names: names of the dataset's classes.
+    class_numbers: their numbers in its annotations; empty where untold.
   """
 
   task: Task
   model: Architecture
   variables: Mapping[str, Any]
   class_names: Sequence[str]
+  class_numbers: Sequence[int] = ()
 
 
 def load_task_model(
@@ -59,15 +61,16 @@ def load_task_model(
   """
   if is_one_file(path):
     weights = read_weights(path, checkpoint=checkpoint)
-    task, model = build_spec(weights.spec, test_settings)
-    return TaskModel(task, model, weights.variables, weights.spec.class_names)
+    spec = weights.spec
+    task, model = build_spec(spec, test_settings)
+    return TaskModel(task, model, weights.variables, spec.class_names, spec.class_numbers)
   workdir = epath.Path(expanded(path, "a path of weights"))
   check_is_weights(workdir)
   class_names = load_class_names(workdir)
   config = with_test_settings(load_config(workdir), test_settings or {})
   task, model = build_task(config, len(class_names))
   _, _, averaged = load_variables(workdir / "checkpoints", checkpoint, ranking_key(task))
-  return TaskModel(task, model, averaged, class_names)
+  return TaskModel(task, model, averaged, class_names, load_class_numbers(workdir))
 
 
 def predict_files(

@@ -48,8 +48,8 @@ def write_model(
   The tensors are named by their paths in the parameter tree, such as
   `stage_0/block_0/gnconv/proj_in/kernel`; those of other collections have the name of theirs
   before it, as `batch_stats/head/decode/fusion/bn/mean`. The metadata hold the model, the
-  preprocessing, the task with its settings, the names of the collections and those of the classes
-  as JSON.
+  preprocessing, the task with its settings, the names of the collections, and the names of the
+  classes and their numbers in annotations, as JSON.
 
   Args:
     file: path of the new file.
@@ -63,6 +63,7 @@ def write_model(
     "model": json.dumps(spec.model),
     "data": json.dumps(evaluation_settings(spec)),
     "class_names": json.dumps(list(spec.class_names)),
+    "class_numbers": json.dumps(list(spec.class_numbers)),
     "task": json.dumps(spec.task),
     "settings": json.dumps(spec.settings),
     "collections": json.dumps(sorted(state)),
@@ -112,7 +113,12 @@ def _spec(metadata: Mapping[str, str]) -> ModelSpec:
   settings = json.loads(metadata.get("settings", "{}"))
   if names := task_keys(task):
     settings = upgrade_section(task, settings, names)
-  return described._replace(data=evaluation_settings(described), task=task, settings=settings)
+  return described._replace(
+    data=evaluation_settings(described),
+    task=task,
+    settings=settings,
+    class_numbers=json.loads(metadata.get("class_numbers", "[]")),
+  )
 
 
 def weights_of_checkpoint(checkpoint: Converted, image_size: int | None = None) -> Weights:

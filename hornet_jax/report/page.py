@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hornet_jax.cost.count import StageCost, stage_costs
+from hornet_jax.cost.model_work import StageCost, stage_costs
 from hornet_jax.models import Architecture
 from hornet_jax.models.api import Picture
 from hornet_jax.report import figures

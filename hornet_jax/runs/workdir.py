@@ -138,7 +138,9 @@ def check_dataset(train_split: Split, workdir: epath.Path) -> None:
 
 
 def _short(value: Any) -> str:
-  return f"{len(value)} ({', '.join(value[:3])}, ...)" if isinstance(value, list) else f"{value:,}"
+  if not isinstance(value, list):
+    return f"{value:,}"
+  return f"{len(value)} ({', '.join(map(str, value[:3]))}, ...)"
 
 
 def save_description(config: Mapping[str, Any], train_split: Split, workdir: epath.Path) -> None:
@@ -151,7 +153,9 @@ def save_description(config: Mapping[str, Any], train_split: Split, workdir: epa
 
 
 def _describe(train_split: Split) -> dict[str, Any]:
-  return {"examples": len(train_split.source), "class_names": list(train_split.class_names)}
+  described = {"examples": len(train_split.source), "class_names": list(train_split.class_names)}
+  numbers = list(train_split.class_numbers)
+  return {**described, "class_numbers": numbers} if numbers else described
 
 
 def load_config(workdir: epath.Path) -> dict[str, Any]:
@@ -172,6 +176,11 @@ def load_config(workdir: epath.Path) -> dict[str, Any]:
 def load_class_names(workdir: epath.Path) -> list[str]:
   """Reads the names of the classes, in the order of the logits."""
   return _load_dataset(workdir)["class_names"]
+
+
+def load_class_numbers(workdir: epath.Path) -> list[int]:
+  """Reads the numbers of the classes in the annotations of the dataset; empty where untold."""
+  return _load_dataset(workdir).get("class_numbers", [])
 
 
 def load_num_examples(workdir: epath.Path) -> int:

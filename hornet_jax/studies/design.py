@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from hornet_jax.config.model_fields import parse_fields, write_fields
-from hornet_jax.cost.count import stage_costs
+from hornet_jax.cost.model_work import stage_costs
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model, get_variant
 

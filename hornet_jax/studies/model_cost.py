@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hornet_jax.config.build import build_model
-from hornet_jax.cost.count import stage_costs
+from hornet_jax.cost.model_work import stage_costs
 
 _FORWARD_AND_BACKWARD = 3  # the backward pass has the products of the forward pass twice
 

@@ -8,7 +8,7 @@ from hornet_jax.config.flat import nest
 from hornet_jax.cost.estimate import Range
 from hornet_jax.cost.hardware import Topology
 from hornet_jax.cost.plan import Limits, Plan, make_plan, make_scenario
-from hornet_jax.data.datasets import training_size
+from hornet_jax.data.training_split import training_size
 from hornet_jax.studies.trial import Trial
 
 # What changes how long a run is, or its numbers, and not the program of a step.
@@ -44,9 +44,7 @@ def chip_hours(
     program = json.dumps(settings, sort_keys=True)
     config = nest(trial.settings)
     data = config["data"]
-    images, num_classes = training_size(
-      data["dataset"], data["train_split"], data["data_dir"], data["unique_images"]
-    )
+    images, num_classes = training_size(data)
     if program not in plans:
       tell(f"planning {label} ...")
       scenario = make_scenario(config, topology)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from hornet_jax.config.flat import nest
-from hornet_jax.data.datasets import training_size
+from hornet_jax.data.training_split import training_size
 from hornet_jax.studies.model_cost import ModelCost, count_model, train_flops
 from hornet_jax.studies.trial import Trial
 
@@ -63,5 +63,5 @@ def read_setting(trial: Trial) -> Setting:
   """
   config = nest(trial.settings)
   data = config["data"]
-  images, num_classes = training_size(data["dataset"], data["train_split"], data["data_dir"])
+  images, num_classes = training_size({**data, "unique_images": 0})
   return Setting(count_model(config["model"], data, num_classes), data["batch_size"], images)

@@ -11,11 +11,11 @@ from jaxtyping import Array, Float, Key
 
 from hornet_jax.data.datasets import OBJECTS, Split
 from hornet_jax.data.detection_view import DetectionView
-from hornet_jax.data.image_sizes import image_sizes
 from hornet_jax.data.imaging import get_imaging
 from hornet_jax.data.instances import read_instances
 from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.schema import Field, Schema
+from hornet_jax.data.seen_on_images import image_sizes
 from hornet_jax.dense import attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
@@ -209,10 +209,10 @@ class Detection(Task):
     return object_answer(read_found(inferred), pixels, class_names, top)
 
   def documents(
-    self, answers: Sequence[tuple[str, Answer]], class_names: Sequence[str]
+    self, answers: Sequence[tuple[str, Answer]], classes: Sequence[tuple[str, int]]
   ) -> dict[str, str]:
     """Writes what was found in all images in COCO's format, see `coco_results`."""
-    return {"annotations.json": coco_results(answers, class_names)}
+    return {"annotations.json": coco_results(answers, classes)}
 
   def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
     """Names the objects of training views, and draws them."""

@@ -11,7 +11,7 @@ from hornet_jax.data.descriptors import check_limit
 from hornet_jax.data.kinds import join_kinds
 from hornet_jax.data.pipeline import Batch, eval_batches, train_batches
 from hornet_jax.data.schema import Schema
-from hornet_jax.data.subset import take_subset
+from hornet_jax.data.training_split import open_training_split
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, process_rows
 from hornet_jax.train.eval_rows import eval_rows
@@ -44,13 +44,8 @@ def open_splits(config: Mapping[str, Any]) -> Splits:
   """
   data, target = config["data"], get_task(config["task"]).target
   name, data_dir = data["dataset"], data["data_dir"]
-  train_split, eval_split = data["train_split"], data["eval_split"]
-  if not (train_split and eval_split):
-    defaults = default_splits(name, data_dir)
-    train_split, eval_split = train_split or defaults[0], eval_split or defaults[1]
-  train = open_split(name, train_split, data_dir, target)
-  if data["unique_images"]:
-    train = take_subset(train, data["unique_images"])
+  train = open_training_split(data, target)
+  eval_split = data["eval_split"] or default_splits(name, data_dir)[1]
   others = (_open_like(train, full_name, data_dir, target) for full_name in config["eval"]["also"])
   return Splits(train, open_split(name, eval_split, data_dir, target), tuple(others))
 

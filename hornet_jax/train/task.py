@@ -241,13 +241,13 @@ class Task(abc.ABC):
     ...
 
   def documents(
-    self, answers: Sequence[tuple[str, Answer]], class_names: Sequence[str]
+    self, answers: Sequence[tuple[str, Answer]], classes: Sequence[tuple[str, int]]
   ) -> dict[str, str]:
     """Writes what a folder of answers holds beside pictures: texts by the names of their files.
 
     Args:
       answers: path of each image, and what `answer` said of it.
-      class_names: names of the dataset's classes.
+      classes: name of each class of the dataset, and its number in the annotations.
     """
     return {}  # nothing, unless a task says otherwise
 

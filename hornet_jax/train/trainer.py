@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.config.build import on_mesh
 from hornet_jax.config.length import branch_steps, cool_down_start, count_steps
-from hornet_jax.cost.count import forward_work
 from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
+from hornet_jax.cost.model_work import forward_work
 from hornet_jax.data.schema import Schema
 from hornet_jax.errors import InputError
 from hornet_jax.models.stacking import stack_blocks
@@ -29,6 +29,7 @@ from hornet_jax.parallel.mesh import (
 from hornet_jax.tasks.build import build_task
 from hornet_jax.train.by_shape import AbstractBatch, ByShape, abstract_batch, compile_by_shape
 from hornet_jax.train.ema import fitted_decay
+from hornet_jax.train.head_context import head_context
 from hornet_jax.train.optimizer import adamw, head_only
 from hornet_jax.train.parametrization import make_width_scaling
 from hornet_jax.train.schedule import make_schedule
@@ -196,7 +197,7 @@ class Trainer:
     if self.config["optimizer"]["freeze_backbone"] or kind not in PEAK_FLOPS:
       return None
     height, width, channels = self.task.schema["image"].shape
-    macs = forward_work(self.model, (height, width), channels).macs
+    macs = forward_work(self.model, (height, width), channels, head_context(self.task)).macs
     return peak_training_rate(macs, kind, len(devices))
 
   def step_settings(self) -> StepSettings:

@@ -30,6 +30,11 @@ DETECTION: dict[str, Key] = {
     choices=("conv", "7x7", "gf"),
     before="conv",
   ),
+  "data.empty_images": later(
+    False,
+    "Whether images on which no thing lies are trained on too, in a dataset of things.",
+    before=False,
+  ),
   "detection.channels": later(
     256, "Width of the neck and of the convolutions behind it.", AT_LEAST_ONE, before=256
   ),

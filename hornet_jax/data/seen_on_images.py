@@ -1,0 +1,42 @@
+"""What is known of the images of a split before they are read: sizes, and numbers of things."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hornet_jax.data.datasets import OBJECTS, Split
+from hornet_jax.data.reading_once import read_once
+from hornet_jax.errors import InputError
+
+_NEEDED = {"height", "width", OBJECTS}
+
+
+def image_sizes(split: Split) -> np.ndarray:
+  """Reads the height and width of every image in pixels, int32 [N, 2].
+
+  They are those that the examples tell, of the image turned as its EXIF data say. The first time
+  the whole split is read; what was found is then kept beside its files, where these can be written.
+
+  Raises:
+    InputError: if the examples tell no sizes.
+  """
+  return _read(split)[:, :2]
+
+
+def object_counts(split: Split) -> np.ndarray:
+  """Reads how many things lie on every image, crowds included, int32 [N]; likewise."""
+  return _read(split)[:, 2]
+
+
+def _read(split: Split) -> np.ndarray:
+  def seen(example: Mapping[str, Any]) -> tuple[int, int, int]:
+    if not example.keys() >= _NEEDED:
+      raise InputError(
+        f"{split.name} must tell the sizes of its images, and what lies on them: expected "
+        f"{', '.join(sorted(_NEEDED))}, got {', '.join(sorted(example))}. Hint: `hornet prepare "
+        "instances` makes such datasets."
+      )
+    return int(example["height"]), int(example["width"]), len(example[OBJECTS]["label"])
+
+  return read_once(split, "seen", seen, np.dtype((np.int32, 3)))
