@@ -111,7 +111,7 @@ def test_from_annotations_to_exact_things(tmp_path, capfd):
   assert opened.largest_size == (8, 7)
   examples = by_name(opened)
   assert sorted(image_sizes(opened).tolist()) == [[5, 7], [8, 4]]
-  assert (path / "sizes_train.npy").exists()
+  assert (path / "seen_train.npy").exists()
   first, second = examples["a b/1.jpg"], examples["2.jpg"]
   assert first["image"] == (mine / "images" / "train" / "a b" / "1.jpg").read_bytes()
   assert (first["image_id"], first["height"], first["width"]) == (11, 5, 7)
