@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from compiling import QUICK_FLAGS
 from etils import epath
 from processes import ROOT
 from small_tasks import TASKS
@@ -97,7 +98,7 @@ def command(prepared, tmp_path_factory):
       env={
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # to compile sooner
+        "XLA_FLAGS": QUICK_FLAGS,
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
