@@ -95,6 +95,7 @@ def test_every_official_run_has_its_config(recipe):
     ("convnext_iso_small", 16, 0.1, 0.0, "convnext_iso_micro"),
     ("swin_small", 4, 0.3, 5.0, "swin_micro"),
     ("deit_small", 16, 0.1, 0.0, "deit_micro"),
+    ("vit_base", 16, 0.1, 0.0, None),
     ("iso_small_gf", 16, 0.1, 1.0, "hornet_iso_micro_gf"),
     ("ladder_g1111", 4, 0.2, 100.0, "ladder_micro_g1111"),
   ],
@@ -117,6 +118,10 @@ def test_baselines_differ_by_what_their_own_runs_have(
   assert {k: v for k, v in config.items() if k not in others} == {
     k: v for k, v in of_hornet.items() if k not in others
   }
+  if small is None:
+    with pytest.raises(InputError, match="`runlocal` needs a small model of the family"):
+      config_flag.load(f"imagenet1k:variant={variant},runlocal", [])
+    return
   shrunk = config_flag.load(f"imagenet1k:variant={variant},runlocal", [])
   assert shrunk["model"]["variant"] == small
   check_config(shrunk)
