@@ -444,8 +444,10 @@ def test_what_a_detector_asks_for():
   with pytest.raises(InputError, match="`keys` must be given to train a detector"):
     jax.eval_shape(lambda: head.apply(variables, maps_of(1), True, None, context_of(1)))
   size = {"size": jnp.array([[64, 64]])}
-  with pytest.raises(InputError, match="got none of boxes, labels, masks"):
+  with pytest.raises(InputError, match="missing boxes, labels, masks"):
     jax.eval_shape(lambda: head.apply(variables, maps_of(1), True, KEYS[:1], size))
+  with pytest.raises(InputError, match="must tell the objects to train a detector"):
+    jax.eval_shape(lambda: head.apply(variables, maps_of(1), True, KEYS[:1]))
   with pytest.raises(InputError, match="must tell the `size` of each image: got boxes"):
     jax.eval_shape(lambda: head.apply(variables, maps_of(1), context={"boxes": jnp.zeros(1)}))
   with pytest.raises(InputError, match="unknown kind 'cascades'"):

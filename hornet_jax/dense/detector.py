@@ -89,14 +89,17 @@ class Detector(nn.Module):
       train: whether the detector is trained.
       keys: one random key for each example; needed in training.
       context: arrays that tell of the images: `size` int32 [B, 2], height and width of each within
-        the canvas, which `out` covers; in training also `boxes` float32 [B, M, 4], corners in
-        pixels, `labels` int32 [B, M], -1 for padding, and `masks` [B, M, m, m] of 0 and 1, whose
-        extents are the boxes. None for images as large as the canvas, without objects.
+        the canvas, which `out` covers; in training also `boxes` float32 [B, M, 4], corners
+        (x0, y0, x1, y1) in pixels of the canvas, `labels` int32 [B, M], -1 for padding, and
+        `masks` [B, M, m, m] of 0 and 1, whose extents are the boxes. None, but in training, for
+        images as large as the canvas.
 
     Returns:
-      In training `losses`, name -> [B], weighted; their means over the batch are the losses of
-      mmdet. Otherwise `boxes` [B, D, 4], `scores` [B, D], `labels` [B, D], -1 in empty slots, and
-      `masks` [B, D, 28, 28], probabilities.
+      In training `losses`, name -> float32 [B], weighted, the share of each image; their means over
+      the batch are the losses to minimise. Otherwise what was found in each image, the surest
+      first: `boxes` float32 [B, D, 4], corners in pixels of the canvas, `scores` float32 [B, D],
+      `labels` int32 [B, D], -1 in empty slots, and `masks` float32 [B, D, 28, 28], probabilities of
+      the object within its box.
 
     Raises:
       InputError: if `keys` or objects are missing in training.
@@ -124,7 +127,7 @@ class Detector(nn.Module):
         "`keys` must be given to train a detector: expected one random key per example, got None. "
         "Hint: jax.random.split(key, batch_size)."
       )
-    objects = read_objects(context, len(size))
+    objects = read_objects(context)
     losses = self._train_rpn(
       jnp.concatenate(logits, axis=1),
       jnp.concatenate(deltas, axis=1),
