@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+from hornet_jax.dense.backbone_levels import backbone_levels
 from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.boxes.assign import Assigner
 from hornet_jax.dense.boxes.coder import BoxCoder
@@ -14,7 +15,7 @@ from hornet_jax.dense.proposals import Proposer
 from hornet_jax.dense.rpn import RpnHead
 from hornet_jax.dense.rpn_loss import RpnLoss
 from hornet_jax.dense.stage import Stage
-from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.errors import unknown_name
 from hornet_jax.models import Architecture, attach_head
 from hornet_jax.models.gnconv import GnConv
 
@@ -77,7 +78,7 @@ def attach_detector(
   (arXiv 2207.14284, section 3.3).
 
   Args:
-    backbone: architecture without a head.
+    backbone: architecture of several levels; its last norm and its classifier are left out.
     num_classes: number K of classes.
     kind: `"cascade"` of three stages, whose box heads have convolutions and batch normalization,
       or `"mask_rcnn"`, with one stage of two linear layers.
@@ -95,14 +96,10 @@ def attach_detector(
     least_score: score that is exceeded by what is reported.
 
   Raises:
-    InputError: if the backbone has one level alone, or a name is unknown.
+    InputError: if the backbone has one level alone or is no whole architecture, or a name is
+      unknown.
   """
-  features = backbone.features()
-  if len(features) < 2:
-    raise InputError(
-      "detection needs a backbone of several levels: expected feature maps on ever coarser "
-      f"grids, got {', '.join(feature.name for feature in features)} alone."
-    )
+  features = backbone_levels(backbone, "detection")
   if kind not in _KINDS:
     raise unknown_name("kind", kind, _KINDS)
   if neck not in _NECKS:
