@@ -39,16 +39,23 @@ class _Kind:
 _KINDS = {
   "mask_rcnn": _Kind(
     TwoLayerBoxHead,
-    (Stage(Assigner(0.5, 0.5, 0.5), BoxCoder((0.1, 0.1, 0.2, 0.2)), 1.0, "smooth_l1", 1.0),),
+    (
+      Stage(
+        Assigner(0.5, 0.5, least=0.5),
+        BoxCoder((0.1, 0.1, 0.2, 0.2)),
+        box_loss="smooth_l1",  # L1, as its `beta` is 0
+        box_weight=1.0,
+      ),
+    ),
     RpnLoss(),
     1000,
   ),
   "cascade": _Kind(
     ConvBoxHead,
     (
-      Stage(Assigner(0.5, 0.5), BoxCoder((0.1, 0.1, 0.2, 0.2)), 1.0),
-      Stage(Assigner(0.6, 0.6), BoxCoder((0.05, 0.05, 0.1, 0.1)), 0.5),
-      Stage(Assigner(0.7, 0.7), BoxCoder((0.033, 0.033, 0.067, 0.067)), 0.25),
+      Stage(Assigner(0.5, 0.5), BoxCoder((0.1, 0.1, 0.2, 0.2)), weight=1.0),
+      Stage(Assigner(0.6, 0.6), BoxCoder((0.05, 0.05, 0.1, 0.1)), weight=0.5),
+      Stage(Assigner(0.7, 0.7), BoxCoder((0.033, 0.033, 0.067, 0.067)), weight=0.25),
     ),
     RpnLoss(beta=1 / 9, whole=True),
     2000,
@@ -119,9 +126,9 @@ def attach_detector(
     mask_heads=tuple(MaskHead(num_classes, channels, execution=how) for _ in range(count)),
     stages=tuple(dataclasses.replace(stage, count=samples) for stage in of_kind.stages),
     rpn_loss=dataclasses.replace(of_kind.rpn_loss, count=anchor_samples),
-    train_proposer=Proposer(compared, train_proposals or of_kind.train_proposals),
-    proposer=Proposer(proposals, proposals),
-    detect=Detect(least_score, count=detections),
+    train_proposer=Proposer(before=compared, count=train_proposals or of_kind.train_proposals),
+    proposer=Proposer(before=proposals, count=proposals),
+    detect=Detect(least_score=least_score, count=detections),
     execution=how,
   )
   return attach_head(backbone, head)
