@@ -24,7 +24,7 @@ from hornet_jax.pretrained.model_io import is_one_file
 from hornet_jax.pretrained.task_model import load_task_model
 from hornet_jax.runs.workdir import check_dataset, load_config
 from hornet_jax.tasks.settings_of_test import with_test_settings
-from hornet_jax.train.evaluate import evaluate_split
+from hornet_jax.train.evaluate import evaluate_weights
 from hornet_jax.train.evaluate_model import evaluate_model
 from hornet_jax.train.metric import Metric
 from hornet_jax.train.ranking import ranking_key
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="prepared dataset with the model's classes (default: the run's own)",
   )
   parser.add_argument(
-    "--tables", metavar="FOLDER", help="also write classes and confusions there, as CSV and JSON"
+    "--tables",
+    metavar="FOLDER",
+    help="also write tables there, of classes and confusions or images, as CSV and JSON",
   )
   parser.add_argument("--json", action="store_true", help="for programs")
   parser.set_defaults(takes_test_settings=True)
@@ -89,8 +91,7 @@ def _run(args: argparse.Namespace) -> int:
   weights = {"ema": trainer.place(averaged), "raw": trainer.place(raw)}
   measured = {}
   for split in (inputs.splits.eval, *inputs.splits.other_evals):
-    metrics = evaluate_split(trainer, inputs, eval_step, list(weights.values()), split)
-    measured[split.name] = dict(zip(weights, metrics, strict=True))
+    measured[split.name] = evaluate_weights(trainer, inputs, eval_step, weights, split)
   _tell(args, trainer.task, measured, inputs.splits.eval, step)
   return 0
 

@@ -1,4 +1,4 @@
-"""The examples of a split may be of several kinds, such as upright and level images.
+"""The examples of a split may be of several kinds, such as portrait and landscape images.
 
 A batch has examples of one kind alone, so that each kind has arrays of its own shape, for which
 programs are compiled once.

@@ -22,12 +22,12 @@ _Scored = Mapping[str, Any]
 class AveragePrecision:
   """The metric of detection: it compares what was found with the objects of a split.
 
-  The numbers are those of COCO: `mask_ap` is the mean, over classes and over intersections over
-  union of 0.5, 0.55, ..., 0.95, of the precision at 101 recalls, with at most 100 detections an
-  image; `mask_ap50` and `mask_ap75` are those of one intersection; `mask_ap_small`, of objects
-  under 32 x 32 pixels, `mask_ap_medium` and `mask_ap_large`, over 96 x 96; `mask_ar` the recall
-  that is reached at most, likewise averaged; the same of boxes. What no object of the split has the
-  size for has no number.
+  The numbers are those of COCO, from 0 to 1. `mask_ap` is the mean, over classes and over ten
+  intersections over union (0.5, 0.55, ..., 0.95), of the precision at 101 recalls, with at most 100
+  detections an image. `mask_ap50` and `mask_ap75` are those of one intersection. `mask_ap_small` is
+  that of objects under 32 x 32 pixels, `mask_ap_large` of those over 96 x 96, `mask_ap_medium` of
+  those between. `mask_ar` is the largest recall that is reached, likewise averaged. `box_ap` and
+  the others are the same of boxes. A size that no object of the split has gets no number.
 
   Source: `COCOeval` of pycocotools, computed by faster-coco-eval.
   """

@@ -33,14 +33,17 @@ from hornet_jax.train.metric import Metric
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 from hornet_jax.train.task import Forward, Outputs, Task
 
+# Keys of the section `detection` of a config that are fields of `DetectionView`, ...
 _VIEW = (
   *("long_side", "short_side", "short_sides", "crop_short_sides", "crop_sides", "crop_rate"),
   *("max_objects", "mask_side"),
 )
+# ... arguments of `attach_detector`, ...
 _NETWORK = (
   *("kind", "neck", "channels", "hidden", "proposals", "compared", "anchor_samples", "samples"),
   *("detections", "least_score"),
 )
+# ... and fields of an example, its objects.
 _LEARNED = ("boxes", "labels", "masks")
 
 
@@ -82,21 +85,21 @@ class Detection(Task):
   @classmethod
   def from_config(cls, config: Mapping[str, Any], num_classes: int) -> "Detection":
     """Makes the task that a config describes, see `Task.from_config`."""
-    data, own = config["data"], config["detection"]
+    data, settings = config["data"], config["detection"]
     if data["channels"] != 3:
       raise InputError(
         f"`data.channels` must be 3 for detection: expected RGB, got {data['channels']}."
       )
     # The largest first: what fits in memory for it fits for the others.
-    canvases = sorted(map(_read_canvas, own["canvases"]), key=lambda size: -size[0] * size[1])
+    canvases = sorted(map(_read_canvas, settings["canvases"]), key=lambda size: -size[0] * size[1])
     view = DetectionView(
       canvases,
       flip_rate=data["flip_rate"],
       fill=tuple(round(255 * value) for value in data["mean"]),
-      **{name: _tuple(own[name]) for name in _VIEW},
+      **{name: _tuple(settings[name]) for name in _VIEW},
     )
-    network = {name: own[name] for name in _NETWORK}
-    network["train_proposals"] = own["train_proposals"] or None
+    network = {name: settings[name] for name in _NETWORK}
+    network["train_proposals"] = settings["train_proposals"] or None  # 0 is what is published
     return cls(
       num_classes,
       view,
@@ -108,7 +111,7 @@ class Detection(Task):
 
   @property
   def schemas(self) -> Sequence[Schema]:
-    """Fields of an example to train on, for each canvas: the image, and its objects."""
+    """Fields of an example to train on, for each canvas, see `DetectionView.training`."""
     room, side = self.view.max_objects, self.view.mask_side
     objects = {
       "boxes": Field((room, 4), np.float32),
@@ -128,7 +131,7 @@ class Detection(Task):
 
   @property
   def eval_schemas(self) -> Sequence[Schema]:
-    """Fields of an example that is evaluated, for each canvas: the image, and its sizes."""
+    """Fields of an example that is evaluated, for each canvas, see `DetectionView.evaluation`."""
     size = Field((2,), np.int32)
     return [
       {"image": Field((*canvas, 3), np.uint8), "size": size, "own": size}

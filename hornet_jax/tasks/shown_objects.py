@@ -160,8 +160,8 @@ def class_section(metric: AveragePrecision, name: str, class_names: Sequence[str
   values = {
     "name": "classes",
     "title": "Classes",
-    "text": f"Average precision on {name} of each class, over all sizes. AP50 counts what overlaps "
-    "by half.",
+    "text": f"Average precision on {name} of each class, over all sizes. AP50 is that at an "
+    "intersection over union of 0.5, AP the mean over 0.5 to 0.95.",
     "headings": ["class", "objects", "mask AP", "mask AP50", "box AP", "box AP50"],
     "rows": [
       [
@@ -227,8 +227,9 @@ def picture_section(
   values = {
     "name": "objects",
     "title": "Finds and misses",
-    "text": f"Of {name}: objects with a score of at least {DRAWN_SCORE:g}. One is found where "
-    "a box of its class overlaps its own by half.",
+    "text": f"Of {name}: what was found with a score of at least {DRAWN_SCORE:g}. An object counts "
+    "as found where such a box of its class overlaps its box by an intersection over union of at "
+    "least 0.5; what is left over, and lies on no crowd, is false.",
     "groups": groups,
   }
   return Section("overlays.html.j2", values)
