@@ -258,7 +258,7 @@ def test_what_is_told_of_an_image(measured):
   index = next(k for k in metric.indices() if len(metric.found(k)) > 3)
   found = metric.found(index)
   pixels = np.full((*found.size, 3), 128, np.uint8)
-  answer = object_answer(found, pixels, NAMES, top=2)
+  answer = object_answer(found, pixels, NAMES, top=2, drawn_score=0.5)
   assert answer.line.endswith(f"  and {len(found) - 2} more")
   assert len(answer.rows) == len(found)
   assert answer.pictures["objects"].shape == pixels.shape
@@ -289,7 +289,7 @@ def test_what_is_told_of_an_image(measured):
 
 def test_nothing_found_is_told():
   nothing = FoundObjects((8, 9), np.zeros((0, 4), np.float32), *EMPTY, [])
-  answer = object_answer(nothing, np.zeros((8, 9, 3), np.uint8), NAMES, top=3)
+  answer = object_answer(nothing, np.zeros((8, 9, 3), np.uint8), NAMES, top=3, drawn_score=0.5)
   assert answer.line == "nothing found"
   assert answer.rows == [[""] * 7]
   assert answer.record["objects"] == []

@@ -126,7 +126,9 @@ def _tell(
     return
   if args.tables:
     metric = measured[split.name]["ema"]
-    _write_tables(epath.Path(args.tables), task.tables(metric, split.class_names), metric)
+    tables = task.tables(metric, split.class_names)
+    named = {name: _with_files(rows, split) for name, rows in tables.items()}
+    _write_tables(epath.Path(args.tables), named, metric)
     print(f"hornet: tables are in {absolute(args.tables)}", file=sys.stderr)
   computed = {
     name: {weights: metric.compute() for weights, metric in by_weights.items()}
@@ -142,6 +144,7 @@ def _tell(
     [name, weights, f"{metric.count:,}", *(score.text(computed[name][weights]) for score in scores)]
     for name, by_weights in measured.items()
     for weights, metric in by_weights.items()
+    if weights == "ema" or metric is not by_weights["ema"]  # the same one where none are averaged
   ]
   if step is not None:
     print(f"step {step:,}")
@@ -150,6 +153,15 @@ def _tell(
   headers = ["split", "weights", "images", *(score.title for score in scores)]
   right = ["left"] * 2 + ["right"] * (len(headers) - 2)
   print(tabulate(rows, headers=headers, disable_numparse=True, colalign=right))
+
+
+def _with_files(rows: Sequence[Mapping[str, Any]], split: Split) -> list[Mapping[str, Any]]:
+  """Names the file of each image that a table tells of by its index, where examples tell it."""
+
+  def file_of(index: int) -> str:
+    return bytes(split.source[index].get("file_name", b"")).decode(errors="replace")
+
+  return [{**row, "file": file_of(row["index"])} if "index" in row else row for row in rows]
 
 
 def _write_tables(

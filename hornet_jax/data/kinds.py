@@ -30,6 +30,15 @@ def join_kinds(schemas: Sequence[Schema], of: np.ndarray | None) -> Schema | Kin
   return schemas[0] if of is None else Kinds(schemas, of)
 
 
+def shares(schemas: Sequence[Schema], of: np.ndarray) -> str:
+  """Says which part of the examples is of each kind, by height and width of its images."""
+  counts = np.bincount(of, minlength=len(schemas))
+  sizes = ["{}x{}".format(*schema["image"].shape) for schema in schemas]
+  return ", ".join(
+    f"{count / len(of):.1%} on {size}" for size, count in zip(sizes, counts, strict=True)
+  )
+
+
 class KindOrder:
   """A `KindOrder` is an endless order of examples in which every batch is of one kind.
 

@@ -62,6 +62,7 @@ class Detection(Task):
     std: standard deviation likewise.
     network: settings of the detector, see `attach_detector`.
     imaging: name of the library that decodes, see `IMAGING`.
+    drawn_score: least score of what is drawn, and counts as found in pictures.
   """
 
   primary: ClassVar[str] = "mask_ap"
@@ -81,6 +82,7 @@ class Detection(Task):
   std: Sequence[float] = IMAGENET_STD
   network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   imaging: str = "turbo"
+  drawn_score: float = 0.5
 
   @classmethod
   def from_config(cls, config: Mapping[str, Any], num_classes: int) -> "Detection":
@@ -107,6 +109,7 @@ class Detection(Task):
       std=data["std"],
       network=network,
       imaging=data["imaging"],
+      drawn_score=settings["drawn_score"],
     )
 
   @property
@@ -209,7 +212,7 @@ class Detection(Task):
     top: int,
   ) -> Answer:
     """Says which objects are in the image, and draws them on it; see `Task.answer`."""
-    return object_answer(read_found(inferred), pixels, class_names, top)
+    return object_answer(read_found(inferred), pixels, class_names, top, self.drawn_score)
 
   def documents(
     self, answers: Sequence[tuple[str, Answer]], classes: Sequence[tuple[str, int]]
@@ -239,7 +242,7 @@ class Detection(Task):
 
     return [
       class_section(metric, split.name, split.class_names),
-      picture_section(metric, split.name, split.class_names, picture_of),
+      picture_section(metric, split.name, split.class_names, picture_of, self.drawn_score),
     ]
 
   def tables(
@@ -247,7 +250,7 @@ class Detection(Task):
   ) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Makes tables of the classes and of the images."""
     assert isinstance(metric, AveragePrecision)
-    return object_tables(metric, class_names)
+    return object_tables(metric, class_names, self.drawn_score)
 
   def metric(self, split: Split) -> AveragePrecision:
     """Makes a metric that has gathered nothing of a split."""

@@ -76,7 +76,7 @@ def evaluate_weights(
     Name -> metric; without an average it is the same one.
   """
   names, variables = list(weights), list(weights.values())
-  if trainer.step_settings().ema_decay == 0:
+  if not trainer.step_settings().averages:
     [metric] = evaluate_split(trainer, inputs, eval_step, variables[:1], split)
     return dict.fromkeys(names, metric)
   metrics = evaluate_split(trainer, inputs, eval_step, variables, split)

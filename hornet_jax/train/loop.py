@@ -184,6 +184,6 @@ def _log_evaluation(step: int, metrics: Mapping[str, float], run: Run) -> None:
   run.log.write(step, metrics)
   score = run.trainer.task.scores[0]
   averaged = ""
-  if run.trainer.step_settings().ema_decay > 0:
+  if run.trainer.step_settings().averages:
     averaged = f", with averaged weights {score.text(metrics, EVAL_EMA)}"
   _logger.info("step %d: %s %s%s", step, score.meaning, score.text(metrics, EVAL), averaged)
