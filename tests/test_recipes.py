@@ -32,9 +32,7 @@ OF_DETECTION = {
   *("optimizer.schedule", "optimizer.step_epochs"),
   *("optimizer.layer_decay_by", "optimizer.assumed_layers"),
   *(name for name in SCHEMA if name.startswith("detection.")),
-} - {
-  f"detection.{name}" for name in ("canvases", "max_objects", "mask_side", "drawn_score")
-}  # not theirs
+} - {f"detection.{name}" for name in ("canvases", "max_objects", "mask_side", "drawn_score")}
 OF_SEGMENTATION = {
   *("optimizer.schedule", "optimizer.poly_power"),
   *("optimizer.layer_decay_by", "optimizer.stage_decay_layers"),

@@ -180,7 +180,7 @@ def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypa
   split = set_up(config, jax.devices()[:1])[1].splits.train
   source = [{**example, "image": b"broken"} for example in split.source]
   broken = dataclasses.replace(split, source=source)
-  monkeypatch.setattr("hornet_jax.train.input_pipeline.open_split", lambda *_: broken)
+  monkeypatch.setattr("hornet_jax.train.input_pipeline.open_training_split", lambda *_: broken)
   with pytest.raises(ValueError, match=r"64 images of digits/train .* stands at step 1\."):
     train(config, epath.Path(tmp_path), jax.devices()[:1])
   assert (tmp_path / "checkpoints" / "1").exists()
