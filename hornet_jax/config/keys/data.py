@@ -8,7 +8,6 @@ from hornet_jax.config.key import (
   PROBABILITY,
   SHARE,
   Key,
-  Range,
   later,
   operation,
 )
@@ -129,7 +128,7 @@ DATA: dict[str, Key] = {
   "data.mean": Key(
     (0.485, 0.456, 0.406),
     "Mean of each channel, of pixels in [0, 1].",
-    Range(),
+    PROBABILITY,
     fits=True,
     evaluation=True,
     per="data.channels",
