@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import multiprocessing.pool
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from jax.typing import DTypeLike
 from tqdm import tqdm
 
 from hornet_jax.data.datasets import Split
+from hornet_jax.data.threads import thread_pool
 from hornet_jax.errors import StorageError
 from hornet_jax.files import retried, write_file
 
@@ -40,7 +40,7 @@ def read_once(
       return numbers
 
   count = len(split.source)
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with thread_pool(_THREADS) as pool:
     found = pool.imap(lambda index: read(split.source[index]), range(count), chunksize=64)
     numbers = np.fromiter(
       tqdm(found, f"reading {what}", count, unit="image", disable=None), dtype, count
