@@ -17,11 +17,15 @@ def test_a_pool_that_is_left_early_has_no_thread_at_work():
     ended.append(number)
     return number
 
+  def stop_at_two():
+    with thread_pool(3) as pool:
+      for number in pool.imap(work, range(1000)):
+        if number == 2:
+          raise KeyboardInterrupt
+
   before = threading.active_count()
-  with pytest.raises(KeyboardInterrupt), thread_pool(3) as pool:
-    for number in pool.imap(work, range(1000)):
-      if number == 2:
-        raise KeyboardInterrupt
+  with pytest.raises(KeyboardInterrupt):
+    stop_at_two()
   assert sorted(begun) == sorted(ended)
   assert 3 <= len(begun) < 20
   assert threading.active_count() == before

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import urllib.parse
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def read_once(
   """Reads a number of every example, [N].
 
   The first time the whole split is read; the numbers are then kept beside its files, where these
-  can be written.
+  can be written. A kept file that is damaged or of other numbers is written anew.
 
   Args:
     split: split to read.
@@ -35,8 +36,8 @@ def read_once(
   """
   file = _kept(split, what)
   if file is not None and retried(f"looking for {file}", file.exists):
-    numbers = np.load(io.BytesIO(retried(f"reading {file}", file.read_bytes)))
-    if len(numbers) == len(split.source):
+    numbers = _loaded(retried(f"reading {file}", file.read_bytes))
+    if numbers is not None and (numbers.shape, numbers.dtype) == ((len(split.source),), dtype):
       return numbers
 
   count = len(split.source)
@@ -52,6 +53,14 @@ def read_once(
     with contextlib.suppress(OSError, StorageError):
       write_file(file, content.getvalue())
   return numbers
+
+
+def _loaded(content: bytes) -> np.ndarray | None:
+  """Reads an array from the content of a file; None where it is damaged."""
+  try:
+    return np.asarray(np.load(io.BytesIO(content)))
+  except (ValueError, EOFError, zipfile.BadZipFile):
+    return None
 
 
 def _kept(split: Split, what: str) -> epath.Path | None:
