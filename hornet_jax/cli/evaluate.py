@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
 def _run_on(args: argparse.Namespace) -> int:
   """Evaluates averaged weights on a dataset that is named."""
   name, _, split_name = args.data.partition("/")
-  data_dir = args.data_dir or ""
+  data_dir = args.data_dir or _data_dir_of(args.workdir)
   settings = config_flag.load_test_settings(args.overrides)
   loaded = load_task_model(args.workdir, args.checkpoint, settings)
   split_name = split_name or default_splits(name, data_dir)[1]
@@ -112,6 +112,13 @@ def _run_on(args: argparse.Namespace) -> int:
   )
   _tell(args, loaded.task, {split.name: {"ema": metric}}, split, None)
   return 0
+
+
+def _data_dir_of(workdir: str) -> str:
+  """Returns the folder of prepared datasets that a run has; for one file that of TFDS, as ""."""
+  if is_one_file(workdir):
+    return ""
+  return str(load_config(epath.Path(workdir))["data"]["data_dir"])
 
 
 def _tell(

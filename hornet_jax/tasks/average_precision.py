@@ -1,7 +1,7 @@
 """How well a detector finds objects: the average precision of COCO, of boxes and of masks."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class AveragePrecision:
     """Computes the numbers.
 
     Raises:
-      InputError: if no image has an object.
+      InputError: if no image has an object that counts.
     """
     numbers: dict[str, float] = {}
     for kind, scored in self._evaluated.items():
@@ -140,11 +140,7 @@ class AveragePrecision:
             "segmentation": {"size": list(truth.size), "counts": truth.rles[k]},
           }
         )
-    if not objects:
-      raise InputError(
-        f"{self._split.name} must have objects to be evaluated on: none of its {len(images)} "
-        "images that could be read has one."
-      )
+    check_counts(self._split.name, (self.truth(index) for index in self.indices()))
     categories = [{"id": k, "name": name} for k, name in enumerate(self._split.class_names)]
     truth_of_all = COCO({"images": images, "annotations": objects, "categories": categories})
     return {kind: self._evaluate(truth_of_all, kind, how) for kind, how in _KINDS.items()}
@@ -176,6 +172,20 @@ class AveragePrecision:
       "precision": np.reshape(evaluation.eval["precision"], shape),
       "recall": np.reshape(evaluation.eval["recall"], [shape[0], *shape[2:]]),
     }
+
+
+def check_counts(name: str, images: Iterable[Instances]) -> None:
+  """Raises `InputError` unless an object counts: what was found within crowds is not counted.
+
+  Args:
+    name: name of the split of the images.
+    images: objects of each image; they are looked at up to the first that counts.
+  """
+  if all(truth.is_crowd.all() for truth in images):
+    raise InputError(
+      f"{name} must have objects to be evaluated on: none of its images that can be read has one, "
+      "or they are crowds alone. Hint: evaluate on another split."
+    )
 
 
 def _sides(corners: np.ndarray) -> list[float]:

@@ -19,7 +19,7 @@ from hornet_jax.data.seen_on_images import image_sizes
 from hornet_jax.dense import attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
-from hornet_jax.tasks.average_precision import AveragePrecision
+from hornet_jax.tasks.average_precision import AveragePrecision, check_counts
 from hornet_jax.tasks.coco_results import coco_results
 from hornet_jax.tasks.found_objects import read_found
 from hornet_jax.tasks.shown_objects import (
@@ -151,6 +151,17 @@ class Detection(Task):
     if len(self.view.canvases) == 1:
       return None
     return self.view.canvases_of(image_sizes(split))
+
+  def for_evaluation(self, splits: Sequence[Split]) -> "Detection":
+    """Looks for an object in each split, without which there is nothing to compare with.
+
+    Raises:
+      InputError: if a split has none, or crowds alone.
+    """
+    for split in splits:
+      examples = (split.source[index] for index in range(len(split.source)))
+      check_counts(split.name, map(read_instances, examples))
+    return self
 
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and makes a view of it and its objects; see `Task.load`."""

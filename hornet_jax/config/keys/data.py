@@ -6,7 +6,6 @@ from hornet_jax.config.key import (
   POSITIVE,
   PROBABILITY,
   Key,
-  Range,
   operation,
 )
 from hornet_jax.data.pixel_format import MAX_PIXELS
@@ -75,7 +74,7 @@ DATA: dict[str, Key] = {
   "data.mean": Key(
     (0.485, 0.456, 0.406),
     "Mean of each channel, of pixels in [0, 1].",
-    Range(),
+    PROBABILITY,
     fits=True,
     evaluation=True,
     per="data.channels",
