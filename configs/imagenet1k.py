@@ -57,8 +57,9 @@ _MODELS = {
   "swin_tiny": (0.2, 5.0, 128, _RAND_AUGMENT),
   "swin_small": (0.3, 5.0, 128, _RAND_AUGMENT),
   "swin_base": (0.5, 5.0, 128, _RAND_AUGMENT),
-  # Source: official DeiT, main.py.
+  # Source: official DeiT, main.py; its base model is ViT-B/16.
   "deit_small": (0.1, 0.0, 128, _RAND_AUGMENT),
+  "vit_base": (0.1, 0.0, 128, _RAND_AUGMENT),
 }
 
 

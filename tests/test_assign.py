@@ -127,6 +127,17 @@ def test_a_sample_of_fewer_candidates_than_slots():
   assert nothing.indices.tolist() == [0] * 4
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_smallest_samples_have_a_slot_for_an_object(count):
+  assert positive_slots(count, 0.25) == 1
+  drawn = sample(jax.random.key(0), MATCHED, count, 0.25)
+  assert drawn.positive.tolist() == [True, False][:count]
+  assert drawn.valid.all()
+  background = sample(jax.random.key(0), jnp.full(3, -1), count, 0.25)
+  assert background.valid.all()
+  assert not background.positive.any()
+
+
 @pytest.mark.parametrize(
   "call",
   [
@@ -134,6 +145,7 @@ def test_a_sample_of_fewer_candidates_than_slots():
     lambda: Assigner(0.7, 0.3, 1.5),
     lambda: sample(jax.random.key(0), MATCHED, 0, 0.5),
     lambda: sample(jax.random.key(0), MATCHED, 4, 1.5),
+    lambda: sample(jax.random.key(0), MATCHED, 4, 0.0),
   ],
 )
 def test_impossible_settings_are_refused(call):

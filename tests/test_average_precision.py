@@ -8,8 +8,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hornet_jax.data.datasets import Split
+from hornet_jax.data.detection_view import DetectionView
 from hornet_jax.data.instances import read_instances
 from hornet_jax.errors import InputError
+from hornet_jax.tasks import Detection
 from hornet_jax.tasks.average_precision import AveragePrecision
 from hornet_jax.tasks.coco_results import coco_results
 from hornet_jax.tasks.found_objects import FoundObjects, encode_mask
@@ -215,13 +217,26 @@ def test_sizes_that_do_not_occur_have_no_number():
   assert all((row["mask_ap"] is None) == (row["objects"] == 0) for row in rows)
 
 
-def test_a_split_without_objects_is_refused():
-  empty = {"height": 40, "width": 50, "objects": {k: [] for k in ("bbox", "label", "is_crowd")}}
-  empty["objects"] |= {"area": [], "rle": [], "id": []}
-  metric = AveragePrecision(Split("things/test", [empty], NAMES))
-  metric.update(make_results([empty], np.random.default_rng(2)))
-  with pytest.raises(InputError, match="things/test must have objects to be evaluated on"):
+@pytest.mark.parametrize("crowds", [0, 2])
+def test_a_split_without_objects_that_count_is_refused_before_anything_is_computed(crowds):
+  example = make_example(np.random.default_rng(9))
+  example["objects"] = {name: values[:crowds] for name, values in example["objects"].items()}
+  example["objects"]["is_crowd"] = [True] * crowds
+  split = Split("things/test", [example], NAMES)
+  refused = "things/test must have objects to be evaluated on"
+  metric = AveragePrecision(split)
+  metric.update(make_results([example], np.random.default_rng(2)))
+  with pytest.raises(InputError, match=refused):
     metric.compute()
+  with pytest.raises(InputError, match=refused):
+    Detection(3, DetectionView()).for_evaluation([split])
+
+
+def test_to_look_for_an_object_reads_no_more_than_one_that_counts():
+  found = make_example(np.random.default_rng(9))
+  found["objects"]["is_crowd"][0] = False
+  split = Split("things/test", [found, "unread"], NAMES)
+  Detection(3, DetectionView()).for_evaluation([split])
 
 
 def test_finds_and_misses_are_counted():
@@ -258,7 +273,7 @@ def test_what_is_told_of_an_image(measured):
   index = next(k for k in metric.indices() if len(metric.found(k)) > 3)
   found = metric.found(index)
   pixels = np.full((*found.size, 3), 128, np.uint8)
-  answer = object_answer(found, pixels, NAMES, top=2)
+  answer = object_answer(found, pixels, NAMES, top=2, drawn_score=0.5)
   assert answer.line.endswith(f"  and {len(found) - 2} more")
   assert len(answer.rows) == len(found)
   assert answer.pictures["objects"].shape == pixels.shape
@@ -289,7 +304,7 @@ def test_what_is_told_of_an_image(measured):
 
 def test_nothing_found_is_told():
   nothing = FoundObjects((8, 9), np.zeros((0, 4), np.float32), *EMPTY, [])
-  answer = object_answer(nothing, np.zeros((8, 9, 3), np.uint8), NAMES, top=3)
+  answer = object_answer(nothing, np.zeros((8, 9, 3), np.uint8), NAMES, top=3, drawn_score=0.5)
   assert answer.line == "nothing found"
   assert answer.rows == [[""] * 7]
   assert answer.record["objects"] == []

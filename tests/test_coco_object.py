@@ -75,6 +75,36 @@ def test_where_there_is_no_mask_it_is_the_box(missing):
   assert not thing.has_mask
 
 
+def test_a_box_far_out_of_its_image_is_drawn_as_far_as_the_image_goes():
+  """The whole box would take more memory to draw than there can be."""
+  far = 9e8
+  thing = read_object(annotation(bbox=[-far, 1, far + 2, far], segmentation=[]), SIZE, LABELS)
+  expected = np.zeros(SIZE, np.uint8)
+  expected[1:, :2] = 1
+  np.testing.assert_array_equal(whole_mask(thing.stored["rle"].encode(), SIZE), expected)
+  assert thing.stored["bbox"] == [-far, 1, far + 2, far]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_boxes_are_drawn_as_coco_draws_them():
+  rng = np.random.default_rng(0)
+  for _ in range(200):
+    height, width = (int(side) for side in rng.integers(1, 30, 2))
+    start, end = rng.uniform(-2, 0.9, 2), rng.uniform(0.1, 3, 2)
+    x0, y0, x1, y1 = np.round([*start, *np.maximum(end, start + 0.1)], rng.integers(0, 4)) * (
+      width,
+      height,
+      width,
+      height,
+    )
+    box = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
+    if x1 <= max(x0, 0) or y1 <= max(y0, 0) or x0 >= width or y0 >= height:
+      continue
+    thing = read_object(annotation(bbox=box, segmentation=[]), (height, width), LABELS)
+    expected = reference.frPyObjects(np.array([box]), height, width)[0]
+    assert thing.stored["rle"].encode() == expected["counts"]
+
+
 def test_where_there_is_no_box_it_is_that_of_the_mask():
   thing = read_object(annotation(bbox=None, area=0), SIZE, LABELS)
   assert (thing.stored["bbox"], thing.stored["area"]) == ([1, 1, 3, 2], 6)

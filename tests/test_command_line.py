@@ -323,16 +323,20 @@ def test_unknown_command_and_exit_status_of_the_process():
   assert output.count("\n") == 1
 
 
-def test_evaluating_on_a_set_that_is_named(run, data_dir, tmp_path, capfd):
-  """A run and its file give the same numbers there, and tables that add up to them."""
+def test_evaluating_on_a_set_that_is_named(run, data_dir, tmp_path, capfd, monkeypatch):
+  """A run and its file give the same numbers there, and tables that add up to them.
+
+  The run's own folder of datasets is looked in without being told.
+  """
+  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "other"))
   file, tables = tmp_path / "model.safetensors", tmp_path / "tables"
   assert run_main(capfd, "export", f"--workdir={run[0]}", f"--out={file}")[0] == 0
   found = []
-  for place in (run[0], file):
+  for place, told in ((run[0], []), (file, [f"--data_dir={data_dir}"])):
     status, captured = run_main(
       capfd,
       "evaluate",
-      *(f"--workdir={place}", "--data=digits/test[:50]", f"--data_dir={data_dir}"),
+      *(f"--workdir={place}", "--data=digits/test[:50]", *told),
       *("--batch_size=4096", f"--tables={tables}", "--json"),
     )
     assert status == 0, captured.err

@@ -66,6 +66,11 @@ def test_choices_are_those_of_the_code():
       "`data.mean` must have as many numbers as `data.channels` says",
     ),
     (
+      "data.mean",
+      [123.675, 116.28, 103.53],  # of pixels in [0, 255]
+      r"`data.mean` must be data.channels numbers >= 0 and <= 1, or \(\) to suit the dataset: got",
+    ),
+    (
       "data.std",
       [0.5, 0.0, 0.5],
       r"data.channels numbers > 0, or \(\) to suit the dataset: got",

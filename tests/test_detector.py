@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from hornet_jax import create_model
 from hornet_jax.cost.xla.collectives import read_collectives
 from hornet_jax.dense import ConvBoxHead, Fpn, attach_detector
+from hornet_jax.dense.backbone_levels import backbone_levels
 from hornet_jax.dense.batch_mean import over_batch
 from hornet_jax.dense.boxes import Assigner, BoxCoder, grid_anchors, largest
 from hornet_jax.dense.detections import Detect
@@ -444,8 +445,10 @@ def test_what_a_detector_asks_for():
   with pytest.raises(InputError, match="`keys` must be given to train a detector"):
     jax.eval_shape(lambda: head.apply(variables, maps_of(1), True, None, context_of(1)))
   size = {"size": jnp.array([[64, 64]])}
-  with pytest.raises(InputError, match="got none of boxes, labels, masks"):
+  with pytest.raises(InputError, match="missing boxes, labels, masks"):
     jax.eval_shape(lambda: head.apply(variables, maps_of(1), True, KEYS[:1], size))
+  with pytest.raises(InputError, match="must tell the objects to train a detector"):
+    jax.eval_shape(lambda: head.apply(variables, maps_of(1), True, KEYS[:1]))
   with pytest.raises(InputError, match="must tell the `size` of each image: got boxes"):
     jax.eval_shape(lambda: head.apply(variables, maps_of(1), context={"boxes": jnp.zeros(1)}))
   with pytest.raises(InputError, match="unknown kind 'cascades'"):
@@ -454,6 +457,8 @@ def test_what_a_detector_asks_for():
     attach_detector(backbone(), 3, neck="5x5")
   with pytest.raises(InputError, match="backbone of several levels"):
     attach_detector(create_model("hornet_iso_small_7x7", num_classes=0), 3)
+  with pytest.raises(InputError, match="leave out features_only=True"):
+    backbone_levels(create_model("hornet_tiny_7x7", features_only=True), "detection")
   with pytest.raises(InputError, match="`box_loss` must be one of giou, smooth_l1: got 'l2'"):
     Stage(Assigner(0.5, 0.5), BoxCoder(), box_loss="l2")
 

@@ -15,7 +15,12 @@ from hornet_jax import create_model
 from hornet_jax.cost import count_params, stage_costs
 from hornet_jax.models import GnConv
 
-OWN_LOOP = pathlib.Path(__file__).parents[1] / "docs" / "own_loop.md"
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+
+
+def python_of(page):
+  """The blocks of Python of a page of the docs."""
+  return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
 def test_gnconv_in_your_own_module():
@@ -68,7 +73,7 @@ def test_hornet_in_an_nnx_program():
 def test_loops_of_docs_own_loop_run_as_they_stand(tmp_path, monkeypatch):
   """Three loops from the same parameters, over the same batches, what they saved, and curvature."""
   monkeypatch.chdir(tmp_path)
-  blocks = re.findall(r"^```python\n(.*?)^```", OWN_LOOP.read_text(), re.DOTALL | re.MULTILINE)
+  blocks = python_of("own_loop.md")
   assert len(blocks) == 8
   scope = {}
   for block in blocks:
@@ -95,3 +100,32 @@ def test_loops_of_docs_own_loop_run_as_they_stand(tmp_path, monkeypatch):
   images = scope["preprocessing"]([np.zeros((40, 30, 3), np.uint8)])
   assert images.shape == (1, 32, 32, 3)
   assert scope["loaded_model"].num_classes == 10
+
+
+@pytest.mark.slow
+def test_python_of_docs_detection_runs_as_it_stands():
+  """A config of one's own, what a detector finds and learns, and RoIAlign alone."""
+  config, *blocks = python_of("detection.md")
+  scope = {}
+  exec(config, scope)
+  own = scope["get_config"]()
+  assert (own.task, own.data.dataset, own.model.variant) == (
+    "detection",
+    "my_things",
+    "hornet_tiny_7x7",
+  )
+  assert len(blocks) == 4
+  for block in blocks:
+    exec(block, scope)
+  found = scope["found"]
+  assert found["boxes"].shape == (2, 100, 4)
+  assert found["masks"].shape == (2, 100, 28, 28)
+  # Boxes lie within the image, not only within its canvas.
+  assert found["boxes"][1].reshape(-1, 2).max(axis=0).tolist() <= [80, 48]
+  assert set(scope["losses"]) == {
+    *("rpn_class", "rpn_box", "stage_0_class", "stage_0_box", "stage_0_mask")
+  }
+  assert all(jnp.all(loss > 0) for loss in scope["losses"].values())
+  assert jax.tree.structure(scope["grads"]) == jax.tree.structure(scope["params"])
+  assert optax.tree.norm(scope["grads"]["backbone"]) > 0
+  assert callable(scope["objects_of"])

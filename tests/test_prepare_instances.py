@@ -85,7 +85,8 @@ def test_from_annotations_to_exact_things(tmp_path, capfd):
     "things without a mask, for which their box is taken: 1",
     "most things on an image that are trained on: 2",
     f"left out, 7 in all, every one named in {path / 'left_out.txt'}:",
-    f"in {path}; to train on it: --config.data.dataset=mine and a config of a detector",
+    f"in {path}; to train on it: --config.data.dataset=mine and a config that learns from objects, "
+    "such as those of Mask R-CNN in `hornet configs`",
   ):
     assert line in lines, line
   left_out = dict(line.split("\t") for line in (path / "left_out.txt").read_text().splitlines())

@@ -403,6 +403,9 @@ def test_other_backbones_fit():
       model.param_info(jax.tree_util.keystr(path, simple=True, separator="/"))
   with pytest.raises(InputError, match=r"a backbone of several levels: .* got stage_0 alone"):
     TASK.build(create_model("deit_micro", num_classes=0))
+  task = dataclasses.replace(TASK, network=NETWORK | {"fusion": "5x5"})
+  with pytest.raises(InputError, match="unknown fusion '5x5': expected one of 7x7, conv, gf"):
+    task.build(create_model("hornet_micro_7x7", num_classes=0))
 
 
 def test_names():

@@ -20,7 +20,8 @@ from hornet_jax.errors import DivergedError
 from hornet_jax.parallel.mesh import batch_sharding, make_mesh, process_rows, to_devices
 from hornet_jax.tasks.classification import example_results
 from hornet_jax.tasks.predictions import Accuracy
-from hornet_jax.train.evaluate import evaluate_split
+from hornet_jax.train.by_shape import ByShape
+from hornet_jax.train.evaluate import evaluate_split, evaluate_weights
 from hornet_jax.train.input_pipeline import InputPipeline
 from hornet_jax.train.run import train
 from hornet_jax.train.set_up import set_up
@@ -179,7 +180,7 @@ def test_undecodable_images_stop_the_run_past_the_limit(load, tmp_path, monkeypa
   split = set_up(config, jax.devices()[:1])[1].splits.train
   source = [{**example, "image": b"broken"} for example in split.source]
   broken = dataclasses.replace(split, source=source)
-  monkeypatch.setattr("hornet_jax.train.input_pipeline.open_split", lambda *_: broken)
+  monkeypatch.setattr("hornet_jax.train.input_pipeline.open_training_split", lambda *_: broken)
   with pytest.raises(ValueError, match=r"64 images of digits/train .* stands at step 1\."):
     train(config, epath.Path(tmp_path), jax.devices()[:1])
   assert (tmp_path / "checkpoints" / "1").exists()
@@ -270,3 +271,18 @@ def test_metrics_merge_to_that_of_all():
   assert (merged.count, metrics[1].count) == (10, 5)
   assert merged.compute() == metrics[0].compute()
   np.testing.assert_array_equal(merged.predictions().index, np.arange(10))
+
+
+@pytest.mark.parametrize(("decay", "times"), [(0.0, 1), (0.99, 2)])
+def test_weights_without_an_average_are_measured_once(load, monkeypatch, decay, times):
+  trainer, inputs = set_up(load(**{"ema.decay": decay}), jax.devices()[:1])
+  split = inputs.splits.eval
+
+  def counted(trainer, inputs, eval_step, variables, split):
+    return [trainer.task.metric(split) for _ in variables]
+
+  monkeypatch.setattr("hornet_jax.train.evaluate.evaluate_split", counted)
+  weights = {"raw": {}, "ema": {}}
+  metrics = evaluate_weights(trainer, inputs, ByShape({}), weights, split)
+  assert list(metrics) == ["raw", "ema"]
+  assert len(set(map(id, metrics.values()))) == times

@@ -24,7 +24,7 @@ from hornet_jax.pretrained.model_io import is_one_file
 from hornet_jax.pretrained.task_model import load_task_model
 from hornet_jax.runs.workdir import check_dataset, load_config
 from hornet_jax.tasks.settings_of_test import with_test_settings
-from hornet_jax.train.evaluate import evaluate_split
+from hornet_jax.train.evaluate import evaluate_weights
 from hornet_jax.train.evaluate_model import evaluate_model
 from hornet_jax.train.metric import Metric
 from hornet_jax.train.ranking import ranking_key
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="prepared dataset with the model's classes (default: the run's own)",
   )
   parser.add_argument(
-    "--tables", metavar="FOLDER", help="also write classes and confusions there, as CSV and JSON"
+    "--tables",
+    metavar="FOLDER",
+    help="also write tables there, of classes and confusions or images, as CSV and JSON",
   )
   parser.add_argument("--json", action="store_true", help="for programs")
   parser.set_defaults(takes_test_settings=True)
@@ -89,8 +91,7 @@ def _run(args: argparse.Namespace) -> int:
   weights = {"ema": trainer.place(averaged), "raw": trainer.place(raw)}
   measured = {}
   for split in (inputs.splits.eval, *inputs.splits.other_evals):
-    metrics = evaluate_split(trainer, inputs, eval_step, list(weights.values()), split)
-    measured[split.name] = dict(zip(weights, metrics, strict=True))
+    measured[split.name] = evaluate_weights(trainer, inputs, eval_step, weights, split)
   _tell(args, trainer.task, measured, inputs.splits.eval, step)
   return 0
 
@@ -98,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
 def _run_on(args: argparse.Namespace) -> int:
   """Evaluates averaged weights on a dataset that is named."""
   name, _, split_name = args.data.partition("/")
-  data_dir = args.data_dir or ""
+  data_dir = args.data_dir or _data_dir_of(args.workdir)
   settings = config_flag.load_test_settings(args.overrides)
   loaded = load_task_model(args.workdir, args.checkpoint, settings)
   split_name = split_name or default_splits(name, data_dir)[1]
@@ -113,6 +114,13 @@ def _run_on(args: argparse.Namespace) -> int:
   return 0
 
 
+def _data_dir_of(workdir: str) -> str:
+  """Returns the folder of prepared datasets that a run has; for one file that of TFDS, as ""."""
+  if is_one_file(workdir):
+    return ""
+  return str(load_config(epath.Path(workdir))["data"]["data_dir"])
+
+
 def _tell(
   args: argparse.Namespace,
   task: Task,
@@ -125,7 +133,9 @@ def _tell(
     return
   if args.tables:
     metric = measured[split.name]["ema"]
-    _write_tables(epath.Path(args.tables), task.tables(metric, split.class_names), metric)
+    tables = task.tables(metric, split.class_names)
+    named = {name: _with_files(rows, split) for name, rows in tables.items()}
+    _write_tables(epath.Path(args.tables), named, metric)
     print(f"hornet: tables are in {absolute(args.tables)}", file=sys.stderr)
   computed = {
     name: {weights: metric.compute() for weights, metric in by_weights.items()}
@@ -141,6 +151,7 @@ def _tell(
     [name, weights, f"{metric.count:,}", *(score.text(computed[name][weights]) for score in scores)]
     for name, by_weights in measured.items()
     for weights, metric in by_weights.items()
+    if weights == "ema" or metric is not by_weights["ema"]  # the same one where none are averaged
   ]
   if step is not None:
     print(f"step {step:,}")
@@ -149,6 +160,15 @@ def _tell(
   headers = ["split", "weights", "images", *(score.title for score in scores)]
   right = ["left"] * 2 + ["right"] * (len(headers) - 2)
   print(tabulate(rows, headers=headers, disable_numparse=True, colalign=right))
+
+
+def _with_files(rows: Sequence[Mapping[str, Any]], split: Split) -> list[Mapping[str, Any]]:
+  """Names the file of each image that a table tells of by its index, where examples tell it."""
+
+  def file_of(index: int) -> str:
+    return bytes(split.source[index].get("file_name", b"")).decode(errors="replace")
+
+  return [{**row, "file": file_of(row["index"])} if "index" in row else row for row in rows]
 
 
 def _write_tables(

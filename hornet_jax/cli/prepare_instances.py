@@ -25,7 +25,10 @@ def run_instances(args: argparse.Namespace) -> int:
   instances = check_and_split_instances(_find(args), args.eval_fraction)
   path = prepare_instances(instances, args.name, args.data_dir)
   report_instances(instances, path, args.name)
-  print(f"in {path}; to train on it: --config.data.dataset={args.name} and a config of a detector")
+  print(
+    f"in {path}; to train on it: --config.data.dataset={args.name} and a config that learns from "
+    "objects, such as those of Mask R-CNN in `hornet configs`"
+  )
   return 0
 
 

@@ -119,10 +119,13 @@ def _table(outcome) -> str:
   last, primary = outcome.metrics, outcome.trainer.task.scores[0]
   loss = last.get(f"{EVAL_EMA}/loss")
   speeds = [r["train/images_per_second"] for r in outcome.records if "train/loss" in r]
+  weights = {EVAL: ""}
+  if outcome.trainer.step_settings().averages:
+    weights = {EVAL_EMA: ", averaged weights", EVAL: ", raw weights"}
+  averaged = next(iter(weights.values()))
   rows = [
-    [f"{primary.meaning}, averaged weights", primary.text(last, EVAL_EMA)],
-    [f"{primary.meaning}, raw weights", primary.text(last, EVAL)],
-    *([["loss, averaged weights", f"{loss:.4f}"]] if loss is not None else []),
+    *([f"{primary.meaning}{which}", primary.text(last, key)] for key, which in weights.items()),
+    *([[f"loss{averaged}", f"{loss:.4f}"]] if loss is not None else []),
     ["images evaluated", f"{outcome.metric.count:,}"],
     ["steps", f"{outcome.step:,}"],
     ["time", f"{outcome.seconds:.0f} s"],

@@ -9,7 +9,7 @@ _DEVIATIONS = (
   "an image lies on the smallest of a few canvases that it fits in evaluation, and is scaled down "
   "further where a training view does not fit; officially batches are as large as their "
   "largest image",
-  "a batch has images of one canvas; officially the two of a GPU are both upright or both not",
+  "a batch has images of one canvas; officially the two of a GPU are both portrait or both not",
   "images are scaled once, with Pillow's pixels; officially before and after a crop, with OpenCV's",
   "objects are learned from bitmaps of their boxes (detection.mask_side), officially from masks as "
   "large as the image",

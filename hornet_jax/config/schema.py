@@ -5,6 +5,7 @@ The defaults are the paper's recipe where it has a value, and small-machine valu
 """
 
 from hornet_jax.config.key import Key
+from hornet_jax.config.keys.classification import CLASSIFICATION
 from hornet_jax.config.keys.data import DATA
 from hornet_jax.config.keys.detection import DETECTION
 from hornet_jax.config.keys.model import MODEL
@@ -13,7 +14,12 @@ from hornet_jax.config.keys.records import RECORDS
 from hornet_jax.config.keys.run import RUN, VERSION
 from hornet_jax.config.keys.segmentation import SEGMENTATION
 
-_OF_TASKS: dict[str, dict[str, Key]] = {"segmentation": SEGMENTATION, "detection": DETECTION}
+_OF_TASKS: dict[str, dict[str, Key]] = {
+  "classification": CLASSIFICATION,
+  "segmentation": SEGMENTATION,
+  "detection": DETECTION,
+}
+_UNREAD = {"detection": {"data.image_size"}}  # it has canvases
 SCHEMA: dict[str, Key] = {
   **RUN,
   **MODEL,
@@ -25,13 +31,15 @@ SCHEMA: dict[str, Key] = {
 
 
 def keys_read(task: str) -> dict[str, Key]:
-  """Gives the keys without those that other tasks alone read.
+  """Gives the keys without those that a task does not read, as other tasks alone do.
 
   Args:
-    task: name of a task, which may be one of a user's own.
+    task: name of a task. One of a user's own may read what classification does.
   """
-  others = {name for of, keys in _OF_TASKS.items() if of != task for name in keys}
-  return {name: key for name, key in SCHEMA.items() if name not in others}
+  own = {task} if task in _OF_TASKS else {task, "classification"}
+  others = {name for of, keys in _OF_TASKS.items() if of not in own for name in keys}
+  unread = others | _UNREAD.get(task, set())
+  return {name: key for name, key in SCHEMA.items() if name not in unread}
 
 
 __all__ = ["SCHEMA", "VERSION", "keys_read"]

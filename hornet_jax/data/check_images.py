@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import multiprocessing.pool
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +12,7 @@ from hornet_jax.data.decode import UndecodableImageError, count_channels, decode
 from hornet_jax.data.image_info import ImageInfo
 from hornet_jax.data.not_kept import has_more_pages, is_clipped
 from hornet_jax.data.pixel_format import PILLOW_MODES, RGB, PixelFormat
+from hornet_jax.data.threads import thread_pool
 
 _THREADS = 4
 _SIDE = 256  # pixels, about, that are enough for the statistics of an image
@@ -91,7 +91,7 @@ def check_images(
     channels = (_unusual_channels(files[0]) if files else None) or RGB.channels
   pixel_format = PixelFormat(channels, max_value, max_pixels)
   check = functools.partial(_check, pixel_format)
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with thread_pool(_THREADS) as pool:
     checked = pool.imap(check, files, chunksize=64)  # in order
     checks = tqdm(checked, "checking", len(files), unit="image", disable=None)
     found = dict(zip(files, checks, strict=True))

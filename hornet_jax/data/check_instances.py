@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import multiprocessing.pool
 from collections.abc import Mapping
 
 from tqdm import tqdm
@@ -12,6 +11,7 @@ from hornet_jax.data.coco_object import CocoObject, read_object
 from hornet_jax.data.coco_values import BrokenEntryError, shown, whole
 from hornet_jax.data.decode import UndecodableImageError, decode_pixels, is_turned
 from hornet_jax.data.image_places import ImagePlaces, Place, read_place, told_place
+from hornet_jax.data.threads import thread_pool
 from hornet_jax.wording import counted
 
 _THREADS = 4
@@ -54,7 +54,7 @@ def check_instances(
   """
   images = sorted(file.images, key=lambda image: image.file_name)
   check = functools.partial(_check, file.name, places, labels)
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with thread_pool(_THREADS) as pool:
     checks = pool.imap(check, images, chunksize=16)  # in order
     found = list(tqdm(checks, "checking", len(images), unit="image", disable=None))
   left_out: dict[str, str] = dict(file.left_out)

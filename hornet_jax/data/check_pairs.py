@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import multiprocessing.pool
 import pathlib
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from hornet_jax.data.class_table import ClassTable
 from hornet_jax.data.decode import UndecodableImageError, is_turned
 from hornet_jax.data.found_pairs import Pair
 from hornet_jax.data.read_pair import read_pair
+from hornet_jax.data.threads import thread_pool
 
 _THREADS = 4
 
@@ -45,7 +45,7 @@ def check_pairs(
     The findings on each pair with which nothing is wrong, and each file of the others with the
     reason.
   """
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with thread_pool(_THREADS) as pool:
     checks = pool.imap(functools.partial(_check, table), pairs, chunksize=16)  # in order
     shown = tqdm(checks, "checking", len(pairs), unit="pair", disable=None)
     found = dict(zip(pairs, shown, strict=True))

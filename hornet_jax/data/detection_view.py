@@ -46,15 +46,16 @@ def canvas_of(
 class DetectionView:
   """A `DetectionView` makes what a detector learns from, and what it is evaluated on.
 
-  In training the image is scaled to a random short side; with probability `crop_rate` a random
-  rectangle of it, after another scaling, takes its place before. It is flipped by a coin, and laid
-  at the top left of its canvas. For evaluation it is scaled alone. What lies beyond is the mean.
+  In training, with probability `crop_rate`, a random rectangle is first cut out of the image, after
+  a scaling of its own. What there is then is scaled to a random short side, flipped by a coin, and
+  laid at the top left of the image's canvas; what lies beyond is `fill`. For evaluation the image
+  is scaled and laid there.
 
   Source: the official detection configs: mmdet's `Resize`, `RandomCrop` of `absolute_range` with
   crops that may be empty, `RandomFlip` and `Pad`, in the two policies of `AutoAugment`.
-  Deviation: an image is scaled down further where it does not fit the canvas of its canvas, which
-  is found from its own size, and padded up to it. It is scaled once, from the pixels as stored, and
-  not before and after the crop; pixels are those of Pillow (see `PairedAugmentation`).
+  Deviation: a view is scaled down further where it does not fit the canvas of its image, which is
+  found from the image's own size, and padded up to it. It is scaled once, from the pixels as
+  stored, and not before and after the crop; pixels are those of Pillow (see `PairedAugmentation`).
 
   Attributes:
     canvases: heights and widths of the canvases in pixels, multiples of 32.

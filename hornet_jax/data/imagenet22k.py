@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
-import multiprocessing.pool
 import pathlib
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -21,6 +20,7 @@ from hornet_jax.data.archive_members import OUTSIDE, tar_reader
 from hornet_jax.data.decode import UndecodableImageError, decode_pixels
 from hornet_jax.data.left_out import escaped
 from hornet_jax.data.synsets import is_synset
+from hornet_jax.data.threads import thread_pool
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
 
@@ -97,7 +97,7 @@ def find_archives(path: epath.Path, on_beam: bool = False) -> list[epath.Path]:
 
 def find_synsets(archives: Iterable[epath.Path]) -> list[str]:
   """Lists the synsets that hold a file, sorted; one tar of everything is read through for that."""
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with thread_pool(_THREADS) as pool:
     return sorted(set[str]().union(*pool.map(_synsets_in, archives)))
 
 
@@ -114,7 +114,7 @@ def read_images(
   Raises:
     InputError: if the archive is not whole.
   """
-  with _errors_named(archive), multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with _errors_named(archive), thread_pool(_THREADS) as pool:
     stream = _without_duplicates(archive, class_names, report)
     while chunk := list(itertools.islice(stream, _CHUNK)):
       for image, reason in zip(chunk, pool.map(_why_undecodable, chunk), strict=True):

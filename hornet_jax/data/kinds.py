@@ -1,4 +1,4 @@
-"""The examples of a split may be of several kinds, such as upright and level images.
+"""The examples of a split may be of several kinds, such as portrait and landscape images.
 
 A batch has examples of one kind alone, so that each kind has arrays of its own shape, for which
 programs are compiled once.
@@ -28,6 +28,15 @@ class Kinds(NamedTuple):
 def join_kinds(schemas: Sequence[Schema], of: np.ndarray | None) -> Schema | Kinds:
   """Joins the schemas with the kind of each example; where there is no kind it is the only one."""
   return schemas[0] if of is None else Kinds(schemas, of)
+
+
+def shares(schemas: Sequence[Schema], of: np.ndarray) -> str:
+  """Says which part of the examples is of each kind, by height and width of its images."""
+  counts = np.bincount(of, minlength=len(schemas))
+  sizes = ["{}x{}".format(*schema["image"].shape) for schema in schemas]
+  return ", ".join(
+    f"{count / len(of):.1%} on {size}" for size, count in zip(sizes, counts, strict=True)
+  )
 
 
 class KindOrder:

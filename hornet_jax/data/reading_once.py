@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import multiprocessing.pool
 import urllib.parse
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from hornet_jax.data.datasets import Split
 from hornet_jax.data.part import Part
+from hornet_jax.data.threads import thread_pool
 from hornet_jax.errors import StorageError
 from hornet_jax.files import retried, write_file
 
@@ -29,7 +30,8 @@ def read_once(
   """Reads a number of every example, [N], or a few numbers of it, [N, n].
 
   The first time the whole split is read; the numbers are then kept beside its files, where these
-  can be written. Of a part of a split, see `Part`, the whole is read.
+  can be written. A kept file that is damaged or of other numbers is written anew. Of a part of a
+  split, see `Part`, the whole is read.
 
   Args:
     split: split to read.
@@ -41,12 +43,14 @@ def read_once(
     return read_once(split.source.whole, what, read, dtype)[split.source.indices]
   file = _kept(split, what)
   if file is not None and retried(f"looking for {file}", file.exists):
-    numbers = np.load(io.BytesIO(retried(f"reading {file}", file.read_bytes)))
-    if len(numbers) == len(split.source):
+    numbers = _loaded(retried(f"reading {file}", file.read_bytes))
+    wanted = np.dtype(dtype)
+    shape = (len(split.source), *wanted.shape)
+    if numbers is not None and (numbers.shape, numbers.dtype) == (shape, wanted.base):
       return numbers
 
   count = len(split.source)
-  with multiprocessing.pool.ThreadPool(_THREADS) as pool:
+  with thread_pool(_THREADS) as pool:
     found = pool.imap(lambda index: read(split.source[index]), range(count), chunksize=64)
     numbers = np.fromiter(
       tqdm(found, f"reading {what}", count, unit="image", disable=None), dtype, count
@@ -58,6 +62,14 @@ def read_once(
     with contextlib.suppress(OSError, StorageError):
       write_file(file, content.getvalue())
   return numbers
+
+
+def _loaded(content: bytes) -> np.ndarray | None:
+  """Reads an array from the content of a file; None where it is damaged."""
+  try:
+    return np.asarray(np.load(io.BytesIO(content)))
+  except (ValueError, EOFError, zipfile.BadZipFile):
+    return None
 
 
 def _kept(split: Split, what: str) -> epath.Path | None:

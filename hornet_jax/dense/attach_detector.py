@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+from hornet_jax.dense.backbone_levels import backbone_levels
 from hornet_jax.dense.box_head import ConvBoxHead, TwoLayerBoxHead
 from hornet_jax.dense.boxes.assign import Assigner
 from hornet_jax.dense.boxes.coder import BoxCoder
@@ -14,7 +15,7 @@ from hornet_jax.dense.proposals import Proposer
 from hornet_jax.dense.rpn import RpnHead
 from hornet_jax.dense.rpn_loss import RpnLoss
 from hornet_jax.dense.stage import Stage
-from hornet_jax.errors import InputError, unknown_name
+from hornet_jax.errors import unknown_name
 from hornet_jax.models import Architecture, attach_head
 from hornet_jax.models.gnconv import GnConv
 
@@ -38,16 +39,23 @@ class _Kind:
 _KINDS = {
   "mask_rcnn": _Kind(
     TwoLayerBoxHead,
-    (Stage(Assigner(0.5, 0.5, 0.5), BoxCoder((0.1, 0.1, 0.2, 0.2)), 1.0, "smooth_l1", 1.0),),
+    (
+      Stage(
+        Assigner(0.5, 0.5, least=0.5),
+        BoxCoder((0.1, 0.1, 0.2, 0.2)),
+        box_loss="smooth_l1",  # L1, as its `beta` is 0
+        box_weight=1.0,
+      ),
+    ),
     RpnLoss(),
     1000,
   ),
   "cascade": _Kind(
     ConvBoxHead,
     (
-      Stage(Assigner(0.5, 0.5), BoxCoder((0.1, 0.1, 0.2, 0.2)), 1.0),
-      Stage(Assigner(0.6, 0.6), BoxCoder((0.05, 0.05, 0.1, 0.1)), 0.5),
-      Stage(Assigner(0.7, 0.7), BoxCoder((0.033, 0.033, 0.067, 0.067)), 0.25),
+      Stage(Assigner(0.5, 0.5), BoxCoder((0.1, 0.1, 0.2, 0.2)), weight=1.0),
+      Stage(Assigner(0.6, 0.6), BoxCoder((0.05, 0.05, 0.1, 0.1)), weight=0.5),
+      Stage(Assigner(0.7, 0.7), BoxCoder((0.033, 0.033, 0.067, 0.067)), weight=0.25),
     ),
     RpnLoss(beta=1 / 9, whole=True),
     2000,
@@ -77,7 +85,7 @@ def attach_detector(
   (arXiv 2207.14284, section 3.3).
 
   Args:
-    backbone: architecture without a head.
+    backbone: architecture of several levels; its last norm and its classifier are left out.
     num_classes: number K of classes.
     kind: `"cascade"` of three stages, whose box heads have convolutions and batch normalization,
       or `"mask_rcnn"`, with one stage of two linear layers.
@@ -95,14 +103,10 @@ def attach_detector(
     least_score: score that is exceeded by what is reported.
 
   Raises:
-    InputError: if the backbone has one level alone, or a name is unknown.
+    InputError: if the backbone has one level alone or is no whole architecture, or a name is
+      unknown.
   """
-  features = backbone.features()
-  if len(features) < 2:
-    raise InputError(
-      "detection needs a backbone of several levels: expected feature maps on ever coarser "
-      f"grids, got {', '.join(feature.name for feature in features)} alone."
-    )
+  features = backbone_levels(backbone, "detection")
   if kind not in _KINDS:
     raise unknown_name("kind", kind, _KINDS)
   if neck not in _NECKS:
@@ -122,9 +126,9 @@ def attach_detector(
     mask_heads=tuple(MaskHead(num_classes, channels, execution=how) for _ in range(count)),
     stages=tuple(dataclasses.replace(stage, count=samples) for stage in of_kind.stages),
     rpn_loss=dataclasses.replace(of_kind.rpn_loss, count=anchor_samples),
-    train_proposer=Proposer(compared, train_proposals or of_kind.train_proposals),
-    proposer=Proposer(proposals, proposals),
-    detect=Detect(least_score, count=detections),
+    train_proposer=Proposer(before=compared, count=train_proposals or of_kind.train_proposals),
+    proposer=Proposer(before=proposals, count=proposals),
+    detect=Detect(least_score=least_score, count=detections),
     execution=how,
   )
   return attach_head(backbone, head)

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from hornet_jax.dense.batch_mean import over_batch
 from hornet_jax.dense.boxes.anchors import grid_anchors
@@ -43,6 +43,8 @@ class Detector(nn.Module):
   and `CascadeRCNN` of mmdet as the official configs for detection have them. Scores are the
   probabilities of the mean of the stages' logits, boxes those of the last stage, masks the mean of
   the stages' probabilities.
+  Deviation: losses of samples are means over the whole batch (`over_batch`), not over the images of
+  one device; further ones are told by `RpnLoss`, `Detect` and `roi_align`.
 
   Attributes:
     levels: names of the feature maps, from the finest on.
@@ -69,7 +71,7 @@ class Detector(nn.Module):
   mask_heads: Sequence[MaskHead]
   stages: Sequence[Stage]
   rpn_loss: RpnLoss = RpnLoss()
-  train_proposer: Proposer = Proposer(2000, 1000)
+  train_proposer: Proposer = Proposer(before=2000, count=1000)
   proposer: Proposer = Proposer()
   detect: Detect = Detect()
   execution: Execution = Execution()
@@ -89,14 +91,17 @@ class Detector(nn.Module):
       train: whether the detector is trained.
       keys: one random key for each example; needed in training.
       context: arrays that tell of the images: `size` int32 [B, 2], height and width of each within
-        the canvas, which `out` covers; in training also `boxes` float32 [B, M, 4], corners in
-        pixels, `labels` int32 [B, M], -1 for padding, and `masks` [B, M, m, m] of 0 and 1, whose
-        extents are the boxes. None for images as large as the canvas, without objects.
+        the canvas, which `out` covers; in training also `boxes` float32 [B, M, 4], corners
+        (x0, y0, x1, y1) in pixels of the canvas, `labels` int32 [B, M], -1 for padding, and
+        `masks` [B, M, m, m] of 0 and 1, whose extents are the boxes. None, but in training, for
+        images as large as the canvas.
 
     Returns:
-      In training `losses`, name -> [B], weighted; their means over the batch are the losses of
-      mmdet. Otherwise `boxes` [B, D, 4], `scores` [B, D], `labels` [B, D], -1 in empty slots, and
-      `masks` [B, D, 28, 28], probabilities.
+      In training `losses`, name -> float32 [B], weighted, the share of each image; their means over
+      the batch are the losses to minimise. Otherwise what was found in each image, the surest
+      first: `boxes` float32 [B, D, 4], corners in pixels of the canvas, `scores` float32 [B, D],
+      `labels` int32 [B, D], -1 in empty slots, and `masks` float32 [B, D, 28, 28], probabilities of
+      the object within its box.
 
     Raises:
       InputError: if `keys` or objects are missing in training.
@@ -113,9 +118,9 @@ class Detector(nn.Module):
     ]
     logits, deltas = self.rpn(maps)
     proposer = self.train_proposer if train else self.proposer
-    proposals = jax.vmap(lambda *of: proposer.propose(of[0], of[1], anchors, of[2]))(
-      logits, deltas, size
-    )
+    proposals = jax.vmap(
+      lambda logits, deltas, size: proposer.propose(logits, deltas, anchors, size)
+    )(logits, deltas, size)
     sampled = maps[: len(self.levels)]
     if not train:
       return self._find(sampled, proposals, size)
@@ -124,7 +129,7 @@ class Detector(nn.Module):
         "`keys` must be given to train a detector: expected one random key per example, got None. "
         "Hint: jax.random.split(key, batch_size)."
       )
-    objects = read_objects(context, len(size))
+    objects = read_objects(context)
     losses = self._train_rpn(
       jnp.concatenate(logits, axis=1),
       jnp.concatenate(deltas, axis=1),
@@ -166,8 +171,8 @@ class Detector(nn.Module):
     for i, stage in enumerate(self.stages):
       salt = 1 + i
       regions = jax.vmap(
-        lambda *of, stage=stage, salt=salt: stage.draw(
-          _fold(of[0], salt), of[1], of[2], self.num_classes
+        lambda key, proposals, objects, stage=stage, salt=salt: stage.draw(
+          _fold(key, salt), proposals, objects, self.num_classes
         )
       )(keys, proposals, objects)
       logits, deltas = self._look(i, maps, regions.boxes, train=True, valid=regions.valid)
@@ -191,7 +196,9 @@ class Detector(nn.Module):
     count = self.stages[stage].positives
     logits = self._mask(stage, self._sample(maps, regions.boxes[:, :count], _MASK_POINTS))
     points = logits.shape[2]
-    targets = jax.vmap(lambda *of: mask_targets(of[0], of[1], count, points))(regions, objects)
+    targets = jax.vmap(lambda regions, objects: mask_targets(regions, objects, count, points))(
+      regions, objects
+    )
     return jax.vmap(mask_sum)(
       logits, regions.labels[:, :count], regions.positive[:, :count], targets
     )
@@ -211,7 +218,9 @@ class Detector(nn.Module):
         boxes = jax.vmap(stage.refine)(boxes, logits, deltas, size)
     scores = jax.nn.softmax(sum(of_stages) / len(of_stages))[..., :-1]  # [B, R, K]
     coder = self.stages[-1].coder
-    decoded = jax.vmap(lambda *of: coder.decode(of[0], of[1][:, None], of[2]))(deltas, boxes, size)
+    decoded = jax.vmap(  # a box for each class of each region
+      lambda deltas, boxes, size: coder.decode(deltas, boxes[:, None], size)
+    )(deltas, boxes, size)
     found = jax.vmap(self.detect.choose)(scores, decoded, proposals.valid)
     features = self._sample(maps, found.boxes, _MASK_POINTS)
     masks = [
@@ -226,13 +235,13 @@ class Detector(nn.Module):
     stage: int,
     maps: Sequence[Float[Array, "B _ _ C"]],
     boxes: Float[Array, "B R 4"],
-    **settings: Any,
+    train: bool = False,
+    valid: Bool[Array, "B R"] | None = None,
   ) -> tuple[Float[Array, "B R K1"], Float[Array, "B R K 4"]]:
     """Makes logits and encoded boxes of regions."""
     features = self._sample(maps, boxes, _BOX_POINTS)
-    if "valid" in settings:
-      settings["valid"] = settings["valid"].reshape(-1)
-    return _per_region(lambda x: self.box_heads[stage](x, **settings), features)
+    counted = None if valid is None else valid.reshape(-1)
+    return _per_region(lambda x: self.box_heads[stage](x, train, counted), features)
 
   @nn.nowrap
   def _mask(self, stage: int, features: Float[Array, "B R P P C"]) -> Float[Array, "B R Q Q K"]:
@@ -243,7 +252,7 @@ class Detector(nn.Module):
     self, maps: Sequence[Float[Array, "B _ _ C"]], boxes: Float[Array, "B R 4"], points: int
   ) -> Float[Array, "B R P P C"]:
     with jax.named_scope("roi_align"):  # by which its products are told from those of the heads
-      return jax.vmap(lambda *of: roi_align(of[0], self.strides, of[1], points))(maps, boxes)
+      return jax.vmap(lambda maps, boxes: roi_align(maps, self.strides, boxes, points))(maps, boxes)
 
   def param_info(self, path: str) -> ParamInfo:
     """Tells what a parameter is, by its path in this module: layers of classes are head."""

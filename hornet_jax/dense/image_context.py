@@ -1,4 +1,4 @@
-"""What a detector is told of the images besides their pixels: sizes, and objects to learn of."""
+"""What a detector is told of images besides their pixels: sizes, and objects to learn from."""
 
 from collections.abc import Mapping
 
@@ -34,25 +34,19 @@ def read_size(
   return context["size"]
 
 
-def read_objects(context: Mapping[str, Array] | None, batch: int) -> Objects:
-  """Gives the objects of each image; none by default.
+def read_objects(context: Mapping[str, Array] | None) -> Objects:
+  """Gives the objects of each image, which training cannot do without.
 
   Args:
     context: arrays by their names, of which `boxes`, `labels` and `masks` are read.
-    batch: number of images.
 
   Raises:
-    InputError: if there is a context without them.
+    InputError: if one of them is missing.
   """
-  if context is None:
-    return Objects(
-      jnp.zeros((batch, 1, 4)),
-      jnp.full((batch, 1), -1, jnp.int32),
-      jnp.zeros((batch, 1, 1, 1), jnp.uint8),
-    )
-  if missing := [name for name in _OBJECTS if name not in context]:
+  told = context or {}
+  if missing := [name for name in _OBJECTS if name not in told]:
     raise InputError(
-      f"`context` must tell the objects to train a detector: expected {', '.join(_OBJECTS)}, got "
-      f"none of {', '.join(missing)}."
+      f"`context` must tell the objects to train a detector: expected {', '.join(_OBJECTS)}, "
+      f"missing {', '.join(missing)}. Hint: an image without objects has labels of -1 alone."
     )
-  return Objects(*(context[name] for name in _OBJECTS))
+  return Objects(*(told[name] for name in _OBJECTS))

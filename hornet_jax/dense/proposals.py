@@ -65,10 +65,10 @@ class Proposer:
         up to a multiple of 32, are left out: so the canvas makes no difference.
     """
     boxes, scores = [], []
-    for of, codes, references in zip(logits, deltas, anchors, strict=True):
-      of, codes = lax.stop_gradient((of, codes))
-      stands = covered(references, size)
-      chosen, indices = largest(jnp.where(stands, of, -jnp.inf), min(self.before, len(of)))
+    for of_level, codes, references in zip(logits, deltas, anchors, strict=True):
+      of_level, codes = lax.stop_gradient((of_level, codes))
+      of_level = jnp.where(covered(references, size), of_level, -jnp.inf)
+      chosen, indices = largest(of_level, min(self.before, len(of_level)))
       found = self.coder.decode(codes[indices], jnp.asarray(references)[indices], size)
       valid = jnp.isfinite(chosen) & jnp.all(found[:, 2:] > found[:, :2], axis=-1)
       # Level by level: boxes of different levels are not compared, which all pairs would be.

@@ -29,7 +29,8 @@ class RpnLoss:
     positive_share: largest share of them that show objects.
     coder: code of the boxes.
     beta: distance below which the loss of a box is quadratic; 0 for none.
-    whole: whether only anchors that lie wholly within the image are drawn.
+    whole: whether only anchors that lie wholly within the image are drawn (`allowed_border=0`);
+      else all that stand at positions of it.
   """
 
   assigner: Assigner = _ASSIGNER

@@ -2,11 +2,12 @@
 
 import functools
 
+from hornet_jax.dense.backbone_levels import backbone_levels
 from hornet_jax.dense.fcn_head import FcnHead
 from hornet_jax.dense.gnconv_norm import GnConvNorm
 from hornet_jax.dense.segmentation_head import SegmentationHead
 from hornet_jax.dense.uper_head import UperHead
-from hornet_jax.errors import InputError
+from hornet_jax.errors import unknown_name
 from hornet_jax.models import Architecture, attach_head
 
 _FUSIONS = {
@@ -30,7 +31,7 @@ def attach_uper_net(
   Source: UperNet (arXiv 1807.10221); HorFPN's gnConv (arXiv 2207.14284, section 3.3).
 
   Args:
-    backbone: architecture without a head.
+    backbone: architecture of several levels; its last norm and its classifier are left out.
     num_classes: number K of classes.
     channels: width of the head.
     fusion: fusion of the head's levels: `"conv"`, or a gnConv (HorFPN) with the filter `"7x7"` or
@@ -39,14 +40,12 @@ def attach_uper_net(
     dropout_rate: probability that a channel of an example is dropped before the classifiers.
 
   Raises:
-    InputError: if the backbone has one level alone.
+    InputError: if the backbone has one level alone or is no whole architecture, or there is no such
+      fusion.
   """
-  features = backbone.features()
-  if len(features) < 2:
-    raise InputError(
-      "segmentation needs a backbone of several levels: expected feature maps on ever coarser "
-      f"grids, got {', '.join(feature.name for feature in features)} alone."
-    )
+  if fusion not in _FUSIONS:
+    raise unknown_name("fusion", fusion, _FUSIONS)
+  features = backbone_levels(backbone, "segmentation")
   how, auxiliary = backbone.execution, None
   if auxiliary_channels:
     auxiliary = FcnHead(num_classes, auxiliary_channels, dropout_rate, how)

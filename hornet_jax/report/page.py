@@ -34,9 +34,10 @@ class Report:
     device: description of the devices, such as `"1 x cpu"`.
     config: configuration as JSON text.
     model: architecture.
-    image_size: side of the evaluated images, in pixels.
+    image_size: height and width of the images that it was trained on, the largest, in pixels.
     channels: number of their channels.
     params: nested dictionary of numpy arrays, the moving average (EMA) of the weights.
+    has_average: whether this average is another than the weights themselves.
     records: logged metrics. Each has "step"; training records have "train/loss",
       "train/learning_rate", "train/grad_norm" and "train/images_per_second", evaluation
       records "eval/loss" and the scores under "eval/", and the same under "eval_ema/" (of
@@ -53,9 +54,10 @@ class Report:
   device: str
   config: str
   model: Architecture
-  image_size: int
+  image_size: tuple[int, int]
   channels: int
   params: Any
+  has_average: bool
   records: list[dict[str, Any]]
   seconds: float
   scores: Sequence[Score]
@@ -80,7 +82,7 @@ def render(report: Report) -> str:
     "page.html.j2",
     report=report,
     headline=_headline(report, total),
-    charts=_charts(report.records, report.scores[0]),
+    charts=_charts(report),
     not_finite=_not_finite(report.records),
     kernels=_kernels(pictures),
     filters=_spectra(pictures),
@@ -96,7 +98,7 @@ def _headline(report: Report, total: StageCost) -> list[dict[str, str]]:
   primary, *others = report.scores
 
   def reached(prefix: str, weights: str) -> dict[str, str]:
-    label = f"{primary.meaning[0].upper()}{primary.meaning[1:]}, {weights}"
+    label = f"{primary.meaning[0].upper()}{primary.meaning[1:]}{weights}"
     steps, values = _curve(report.records, f"{prefix}/{primary.name}")
     if not len(values):
       return {"label": label, "value": UNKNOWN, "note": "not evaluated"}
@@ -109,12 +111,12 @@ def _headline(report: Report, total: StageCost) -> list[dict[str, str]]:
     return {"label": label, "value": _shown(primary, values[-1]), "note": ", ".join(notes)}
 
   speeds = _curve(report.records, "train/images_per_second")[1]
-  size = f"at {report.image_size}\N{MULTIPLICATION SIGN}{report.image_size}"
+  size = "at {}\N{MULTIPLICATION SIGN}{}".format(*report.image_size)
   if total.spectral_macs:
     size = f"and {_compact(total.spectral_macs)} spectral, {size}"
   return [
-    reached(EVAL_EMA, "EMA"),
-    reached(EVAL, "raw"),
+    *([reached(EVAL_EMA, ", EMA")] if report.has_average else []),
+    reached(EVAL, ", raw" if report.has_average else ""),
     {"label": "Parameters", "value": _compact(total.params), "note": f"{total.params:,}"},
     {"label": "MACs per image", "value": _compact(total.macs), "note": size},
     {"label": "Training time", "value": _duration(report.seconds), "note": "over all starts"},
@@ -130,21 +132,22 @@ def _shown(score: Score, value: float) -> str:
   return percent(value) if score.is_share else f"{value:.4g}"
 
 
-def _charts(records: Sequence[dict[str, Any]], primary: Score) -> list[dict[str, str]]:
+def _charts(report: Report) -> list[dict[str, str]]:
   """Returns title and SVG of every chart; the SVG is empty where nothing was logged."""
 
-  def line(label: str, key: str, color: str) -> Line:
-    return Line(label, *_curve(records, key), color)
+  primary = report.scores[0]
 
-  loss = [
-    line("train", "train/loss", TRAIN),
-    line("eval, raw", f"{EVAL}/loss", RAW),
-    line("eval, EMA", f"{EVAL_EMA}/loss", EMA),
-  ]
-  scored = [
-    line("eval, raw", f"{EVAL}/{primary.name}", RAW),
-    line("eval, EMA", f"{EVAL_EMA}/{primary.name}", EMA),
-  ]
+  def line(label: str, key: str, color: str) -> Line:
+    return Line(label, *_curve(report.records, key), color)
+
+  def evaluated(name: str) -> list[Line]:
+    if not report.has_average:
+      return [line("eval", f"{EVAL}/{name}", RAW)]
+    averaged = line("eval, EMA", f"{EVAL_EMA}/{name}", EMA)
+    return [line("eval, raw", f"{EVAL}/{name}", RAW), averaged]
+
+  loss = [line("train", "train/loss", TRAIN), *evaluated("loss")]
+  scored = evaluated(primary.name)
   title = primary.meaning[0].upper() + primary.meaning[1:]
   learning_rate = [line("", "train/learning_rate", TRAIN)]
   grad_norm = [line("", "train/grad_norm", TRAIN)]

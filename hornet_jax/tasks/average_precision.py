@@ -1,7 +1,7 @@
 """How well a detector finds objects: the average precision of COCO, of boxes and of masks."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,12 @@ _Scored = Mapping[str, Any]
 class AveragePrecision:
   """The metric of detection: it compares what was found with the objects of a split.
 
-  The numbers are those of COCO: `mask_ap` is the mean, over classes and over intersections over
-  union of 0.5, 0.55, ..., 0.95, of the precision at 101 recalls, with at most 100 detections an
-  image; `mask_ap50` and `mask_ap75` are those of one intersection; `mask_ap_small`, of objects
-  under 32 x 32 pixels, `mask_ap_medium` and `mask_ap_large`, over 96 x 96; `mask_ar` the recall
-  that is reached at most, likewise averaged; the same of boxes. What no object of the split has the
-  size for has no number.
+  The numbers are those of COCO, from 0 to 1. `mask_ap` is the mean, over classes and over ten
+  intersections over union (0.5, 0.55, ..., 0.95), of the precision at 101 recalls, with at most 100
+  detections an image. `mask_ap50` and `mask_ap75` are those of one intersection. `mask_ap_small` is
+  that of objects under 32 x 32 pixels, `mask_ap_large` of those over 96 x 96, `mask_ap_medium` of
+  those between. `mask_ar` is the largest recall that is reached, likewise averaged. `box_ap` and
+  the others are the same of boxes. A size that no object of the split has gets no number.
 
   Source: `COCOeval` of pycocotools, computed by faster-coco-eval.
   """
@@ -82,7 +82,7 @@ class AveragePrecision:
     """Computes the numbers.
 
     Raises:
-      InputError: if no image has an object.
+      InputError: if no image has an object that counts.
     """
     numbers: dict[str, float] = {}
     for kind, scored in self._evaluated.items():
@@ -140,11 +140,7 @@ class AveragePrecision:
             "segmentation": {"size": list(truth.size), "counts": truth.rles[k]},
           }
         )
-    if not objects:
-      raise InputError(
-        f"{self._split.name} must have objects to be evaluated on: none of its {len(images)} "
-        "images that could be read has one."
-      )
+    check_counts(self._split.name, (self.truth(index) for index in self.indices()))
     categories = [{"id": k, "name": name} for k, name in enumerate(self._split.class_names)]
     truth_of_all = COCO({"images": images, "annotations": objects, "categories": categories})
     return {kind: self._evaluate(truth_of_all, kind, how) for kind, how in _KINDS.items()}
@@ -176,6 +172,20 @@ class AveragePrecision:
       "precision": np.reshape(evaluation.eval["precision"], shape),
       "recall": np.reshape(evaluation.eval["recall"], [shape[0], *shape[2:]]),
     }
+
+
+def check_counts(name: str, images: Iterable[Instances]) -> None:
+  """Raises `InputError` unless an object counts: what was found within crowds is not counted.
+
+  Args:
+    name: name of the split of the images.
+    images: objects of each image; they are looked at up to the first that counts.
+  """
+  if all(truth.is_crowd.all() for truth in images):
+    raise InputError(
+      f"{name} must have objects to be evaluated on: none of its images that can be read has one, "
+      "or they are crowds alone. Hint: evaluate on another split."
+    )
 
 
 def _sides(corners: np.ndarray) -> list[float]:

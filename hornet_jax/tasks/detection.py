@@ -19,7 +19,7 @@ from hornet_jax.data.seen_on_images import image_sizes
 from hornet_jax.dense import attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
-from hornet_jax.tasks.average_precision import AveragePrecision
+from hornet_jax.tasks.average_precision import AveragePrecision, check_counts
 from hornet_jax.tasks.coco_results import coco_results
 from hornet_jax.tasks.found_objects import read_found
 from hornet_jax.tasks.shown_objects import (
@@ -33,14 +33,17 @@ from hornet_jax.train.metric import Metric
 from hornet_jax.train.presentation import Answer, Captions, Score, Section
 from hornet_jax.train.task import Forward, Outputs, Task
 
+# Keys of the section `detection` of a config that are fields of `DetectionView`, ...
 _VIEW = (
   *("long_side", "short_side", "short_sides", "crop_short_sides", "crop_sides", "crop_rate"),
   *("max_objects", "mask_side"),
 )
+# ... arguments of `attach_detector`, ...
 _NETWORK = (
   *("kind", "neck", "channels", "hidden", "proposals", "compared", "anchor_samples", "samples"),
   *("detections", "least_score"),
 )
+# ... and fields of an example, its objects.
 _LEARNED = ("boxes", "labels", "masks")
 
 
@@ -59,6 +62,7 @@ class Detection(Task):
     std: standard deviation likewise.
     network: settings of the detector, see `attach_detector`.
     imaging: name of the library that decodes, see `IMAGING`.
+    drawn_score: least score of what is drawn, and counts as found in pictures.
   """
 
   primary: ClassVar[str] = "mask_ap"
@@ -78,25 +82,26 @@ class Detection(Task):
   std: Sequence[float] = IMAGENET_STD
   network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   imaging: str = "turbo"
+  drawn_score: float = 0.5
 
   @classmethod
   def from_config(cls, config: Mapping[str, Any], num_classes: int) -> "Detection":
     """Makes the task that a config describes, see `Task.from_config`."""
-    data, own = config["data"], config["detection"]
+    data, settings = config["data"], config["detection"]
     if data["channels"] != 3:
       raise InputError(
         f"`data.channels` must be 3 for detection: expected RGB, got {data['channels']}."
       )
     # The largest first: what fits in memory for it fits for the others.
-    canvases = sorted(map(_read_canvas, own["canvases"]), key=lambda size: -size[0] * size[1])
+    canvases = sorted(map(_read_canvas, settings["canvases"]), key=lambda size: -size[0] * size[1])
     view = DetectionView(
       canvases,
       flip_rate=data["flip_rate"],
       fill=tuple(round(255 * value) for value in data["mean"]),
-      **{name: _tuple(own[name]) for name in _VIEW},
+      **{name: _tuple(settings[name]) for name in _VIEW},
     )
-    network = {name: own[name] for name in _NETWORK}
-    network["train_proposals"] = own["train_proposals"] or None
+    network = {name: settings[name] for name in _NETWORK}
+    network["train_proposals"] = settings["train_proposals"] or None  # 0 is what is published
     return cls(
       num_classes,
       view,
@@ -104,11 +109,12 @@ class Detection(Task):
       std=data["std"],
       network=network,
       imaging=data["imaging"],
+      drawn_score=settings["drawn_score"],
     )
 
   @property
   def schemas(self) -> Sequence[Schema]:
-    """Fields of an example to train on, for each canvas: the image, and its objects."""
+    """Fields of an example to train on, for each canvas, see `DetectionView.training`."""
     room, side = self.view.max_objects, self.view.mask_side
     objects = {
       "boxes": Field((room, 4), np.float32),
@@ -128,7 +134,7 @@ class Detection(Task):
 
   @property
   def eval_schemas(self) -> Sequence[Schema]:
-    """Fields of an example that is evaluated, for each canvas: the image, and its sizes."""
+    """Fields of an example that is evaluated, for each canvas, see `DetectionView.evaluation`."""
     size = Field((2,), np.int32)
     return [
       {"image": Field((*canvas, 3), np.uint8), "size": size, "own": size}
@@ -145,6 +151,17 @@ class Detection(Task):
     if len(self.view.canvases) == 1:
       return None
     return self.view.canvases_of(image_sizes(split))
+
+  def for_evaluation(self, splits: Sequence[Split]) -> "Detection":
+    """Looks for an object in each split, without which there is nothing to compare with.
+
+    Raises:
+      InputError: if a split has none, or crowds alone.
+    """
+    for split in splits:
+      examples = (split.source[index] for index in range(len(split.source)))
+      check_counts(split.name, map(read_instances, examples))
+    return self
 
   def load(self, example: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
     """Decodes an image and makes a view of it and its objects; see `Task.load`."""
@@ -206,7 +223,7 @@ class Detection(Task):
     top: int,
   ) -> Answer:
     """Says which objects are in the image, and draws them on it; see `Task.answer`."""
-    return object_answer(read_found(inferred), pixels, class_names, top)
+    return object_answer(read_found(inferred), pixels, class_names, top, self.drawn_score)
 
   def documents(
     self, answers: Sequence[tuple[str, Answer]], classes: Sequence[tuple[str, int]]
@@ -236,7 +253,7 @@ class Detection(Task):
 
     return [
       class_section(metric, split.name, split.class_names),
-      picture_section(metric, split.name, split.class_names, picture_of),
+      picture_section(metric, split.name, split.class_names, picture_of, self.drawn_score),
     ]
 
   def tables(
@@ -244,7 +261,7 @@ class Detection(Task):
   ) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Makes tables of the classes and of the images."""
     assert isinstance(metric, AveragePrecision)
-    return object_tables(metric, class_names)
+    return object_tables(metric, class_names, self.drawn_score)
 
   def metric(self, split: Split) -> AveragePrecision:
     """Makes a metric that has gathered nothing of a split."""

@@ -15,9 +15,6 @@ from hornet_jax.tasks.match_objects import Matches, match_objects
 from hornet_jax.tasks.shown_masks import palette
 from hornet_jax.train.presentation import Answer, Captions, Section
 
-DRAWN_SCORE = 0.5
-"""Least score of an object that is drawn, and that counts as found on the pictures of a report."""
-
 _OVERLAY = 0.45  # share of the colour of an object over the image
 _SHOWN = 4  # of the best and of the worst images
 _SIDE = 256  # pixels of a picture of a report
@@ -79,6 +76,7 @@ def object_answer(
   pixels: UInt8[np.ndarray, "H W 3"],
   class_names: Sequence[str],
   top: int,
+  drawn_score: float,
 ) -> Answer:
   """Says which objects are in an image, and draws the surer ones on it.
 
@@ -87,6 +85,7 @@ def object_answer(
     pixels: the image.
     class_names: names of the K classes.
     top: largest number of objects that the line names; record and table have all.
+    drawn_score: least score of what is drawn.
   """
   records = [
     {
@@ -98,7 +97,7 @@ def object_answer(
     }
     for k in range(len(found))
   ]
-  surer = _drawn(found.surer(DRAWN_SCORE), class_names)
+  surer = _drawn(found.surer(drawn_score), class_names)
   drawn = draw_objects(pixels, surer, len(class_names))
   areas = [int(whole_mask(rle, found.size).sum()) for rle in found.rles]
   named = "  ".join(f"{one['class']} {one['score']:.2f}" for one in records[:top])
@@ -160,8 +159,8 @@ def class_section(metric: AveragePrecision, name: str, class_names: Sequence[str
   values = {
     "name": "classes",
     "title": "Classes",
-    "text": f"Average precision on {name} of each class, over all sizes. AP50 counts what overlaps "
-    "by half.",
+    "text": f"Average precision on {name} of each class, over all sizes. AP50 is that at an "
+    "intersection over union of 0.5, AP the mean over 0.5 to 0.95.",
     "headings": ["class", "objects", "mask AP", "mask AP50", "box AP", "box AP50"],
     "rows": [
       [
@@ -180,6 +179,7 @@ def picture_section(
   name: str,
   class_names: Sequence[str],
   picture_of: Callable[[int], tuple[np.ndarray, str]],
+  drawn_score: float,
 ) -> Section:
   """Makes pictures of the images with the most finds and with the most misses.
 
@@ -189,11 +189,13 @@ def picture_section(
     class_names: names of the K classes.
     picture_of: function from the number of an image in the split to its pixels, uint8 [H, W, 3],
       and its name.
+    drawn_score: least score of what is drawn, and counts as found.
   """
   from hornet_jax.report import figures
 
+  of_all = [_match(metric, index, drawn_score) for index in metric.indices()]
   ranked = sorted(
-    (matches for index in metric.indices() if (matches := _match(metric, index)).total),
+    (matches for matches in of_all if matches.total),
     key=lambda matches: (-matches.share, matches.index),
   )
   best = ranked[:_SHOWN]
@@ -208,7 +210,7 @@ def picture_section(
         DrawnObject(box, int(label), whole_mask(rle, truth.size), class_names[label])
         for box, label, rle in zip(truth.boxes, truth.labels, truth.rles, strict=True)
       ]
-      surer = _drawn(found.surer(DRAWN_SCORE), class_names)
+      surer = _drawn(found.surer(drawn_score), class_names)
       pictures = [
         (what, draw_objects(*_enlarged(pixels, objects), len(class_names)))
         for what, objects in (("true", true), ("found", surer))
@@ -227,23 +229,25 @@ def picture_section(
   values = {
     "name": "objects",
     "title": "Finds and misses",
-    "text": f"Of {name}: objects with a score of at least {DRAWN_SCORE:g}. One is found where "
-    "a box of its class overlaps its own by half.",
+    "text": f"Of {name}: what was found with a score of at least {drawn_score:g}. An object counts "
+    "as found where such a box of its class overlaps its box by an intersection over union of at "
+    "least 0.5; what is left over, and lies on no crowd, is false.",
     "groups": groups,
   }
   return Section("overlays.html.j2", values)
 
 
 def object_tables(
-  metric: AveragePrecision, class_names: Sequence[str]
+  metric: AveragePrecision, class_names: Sequence[str], drawn_score: float
 ) -> dict[str, Sequence[Mapping[str, Any]]]:
   """Makes tables of the classes, and of what was found and missed in each image.
 
   Args:
     metric: metric of a split.
     class_names: names of the K classes.
+    drawn_score: least score of what counts as found.
   """
-  of_images = [_match(metric, index) for index in metric.indices()]
+  of_images = [_match(metric, index, drawn_score) for index in metric.indices()]
   return {
     "classes": metric.per_class(class_names),
     "by_image": [
@@ -253,8 +257,8 @@ def object_tables(
   }
 
 
-def _match(metric: AveragePrecision, index: int) -> Matches:
-  return match_objects(index, metric.found(index).surer(DRAWN_SCORE), metric.truth(index))
+def _match(metric: AveragePrecision, index: int, least_score: float) -> Matches:
+  return match_objects(index, metric.found(index).surer(least_score), metric.truth(index))
 
 
 def _drawn(found: FoundObjects, class_names: Sequence[str]) -> list[DrawnObject]:

@@ -41,8 +41,8 @@ def evaluate_state(
   averaged: Metric | None = None
   for split in (*inputs.splits.other_evals, inputs.splits.eval):
     other = "" if split is inputs.splits.eval else f"{split.name}/"
-    of_weights = evaluate_split(trainer, inputs, eval_step, list(weights.values()), split)
-    for prefix, metric in zip(weights, of_weights, strict=True):
+    of_weights = evaluate_weights(trainer, inputs, eval_step, weights, split)
+    for prefix, metric in of_weights.items():
       computed = metric.compute()
       if trainer.task.primary not in computed:
         raise InputError(
@@ -51,9 +51,36 @@ def evaluate_state(
         )
       for name, value in computed.items():
         metrics[f"{prefix}/{other}{name}"] = value
-    averaged = of_weights[-1]
+    averaged = of_weights[EVAL_EMA]
   assert averaged is not None, "the evaluation split comes last"
   return metrics, averaged
+
+
+def evaluate_weights(
+  trainer: Trainer,
+  inputs: InputPipeline,
+  eval_step: ByShape,
+  weights: Mapping[str, Mapping[str, Any]],
+  split: Split,
+) -> dict[str, Metric]:
+  """Measures a run's raw and averaged weights on a split: once where there is no average.
+
+  Args:
+    trainer: trainer of the run.
+    inputs: input pipeline of the run.
+    eval_step: compiled for the batches of `inputs`.
+    weights: name -> what the model is applied with, on the devices.
+    split: one of `inputs.splits`.
+
+  Returns:
+    Name -> metric; without an average it is the same one.
+  """
+  names, variables = list(weights), list(weights.values())
+  if not trainer.step_settings().averages:
+    [metric] = evaluate_split(trainer, inputs, eval_step, variables[:1], split)
+    return dict.fromkeys(names, metric)
+  metrics = evaluate_split(trainer, inputs, eval_step, variables, split)
+  return dict(zip(names, metrics, strict=True))
 
 
 def evaluate_split(

@@ -183,10 +183,7 @@ def _record(
 def _log_evaluation(step: int, metrics: Mapping[str, float], run: Run) -> None:
   run.log.write(step, metrics)
   score = run.trainer.task.scores[0]
-  _logger.info(
-    "step %d: %s %s, with averaged weights %s",
-    step,
-    score.meaning,
-    score.text(metrics, EVAL),
-    score.text(metrics, EVAL_EMA),
-  )
+  averaged = ""
+  if run.trainer.step_settings().averages:
+    averaged = f", with averaged weights {score.text(metrics, EVAL_EMA)}"
+  _logger.info("step %d: %s %s%s", step, score.meaning, score.text(metrics, EVAL), averaged)

@@ -24,6 +24,7 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
   data = config["data"]
   devices = trainer.mesh.devices.flat
 
+  height, width, channels = trainer.task.schema["image"].shape
   report = Report(
     title=f"{config['model']['variant']} on {data['dataset']}",
     command=command,
@@ -31,9 +32,10 @@ def write_report(outcome: Outcome, path: epath.Path, command: str) -> None:
     device=f"{len(devices)} x {devices[0].device_kind}",
     config=json.dumps(config, indent=2),
     model=model.clone(execution=model.execution.off_mesh()),
-    image_size=data["image_size"],
-    channels=data["channels"],
+    image_size=(height, width),
+    channels=channels,
     params=outcome.ema_params,
+    has_average=trainer.step_settings().averages,
     records=outcome.records,
     seconds=outcome.seconds,
     scores=trainer.task.headline(),

@@ -13,6 +13,7 @@ from hornet_jax.checkpoints.manager import Checkpoints
 from hornet_jax.checkpoints.train_state import TrainState
 from hornet_jax.data.class_balance import describe, read_labels
 from hornet_jax.data.datasets import Split
+from hornet_jax.data.kinds import shares
 from hornet_jax.errors import InputError
 from hornet_jax.lock import Lock
 from hornet_jax.models.stacking import unstack_blocks
@@ -202,6 +203,9 @@ def _announce(trainer: Trainer, split: Split, workdir: epath.Path, changes: list
   if strength or weights:
     table = describe(split.class_names, read_labels(split), strength, weights)
     _logger.info("%s\n%s", split.name, table)
+  kinds = trainer.task.kinds(split)
+  if kinds is not None:
+    _logger.info("%s: images are %s pixels", split.name, shares(trainer.task.schemas, kinds))
   for change in changes:
     _logger.info("changed since the last start: %s", change)
     if change.startswith("epochs "):

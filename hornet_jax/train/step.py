@@ -38,6 +38,11 @@ class StepSettings:
   ema_decay: float
   seed: int
 
+  @property
+  def averages(self) -> bool:
+    """Whether the averaged parameters are others than the parameters."""
+    return self.ema_decay > 0
+
 
 def make_train_step(
   model: Architecture,

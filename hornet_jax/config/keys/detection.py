@@ -106,4 +106,10 @@ DETECTION: dict[str, Key] = {
   "detection.least_score": of_test(
     0.05, "Score that is exceeded by what is reported.", FRACTION, before=0.05
   ),
+  "detection.drawn_score": of_test(
+    0.5,
+    "Least score of what is drawn, and counts as found in pictures and the table of images.",
+    PROBABILITY,
+    before=0.5,
+  ),
 }

@@ -147,23 +147,6 @@ OPTIMIZER: dict[str, Key] = {
     official=False,
     before="",
   ),
-  "loss.label_smoothing": Key(
-    0.1, "Share of the target that is spread over all classes.", FRACTION
-  ),
-  "loss.class_weighting": Key(
-    "none",
-    "Weights of the classes in the loss: none, one over the number of their images (inverse) or "
-    "over its effective number.",
-    choices=("none", "inverse", "effective"),
-    official=False,
-    before="none",
-  ),
-  "loss.class_weights": Key(
-    (),
-    "Weight of each class in the loss; empty for those of loss.class_weighting.",
-    official=False,
-    before=(),
-  ),
   "ema.decay": Key(
     0.9999,
     "Decay of the moving average of the parameters, for a run of ema.reference_steps.",

@@ -26,8 +26,11 @@ class Sample(NamedTuple):
 
 
 def positive_slots(count: int, positive_share: float) -> int:
-  """How many of a sample's slots, from the first on, may hold candidates that show objects."""
-  return round(count * positive_share)
+  """How many of a sample's slots, from the first on, may hold candidates that show objects.
+
+  It is one at least: where none may, nothing is learned of objects.
+  """
+  return max(round(count * positive_share), 1)
 
 
 def sample(
@@ -47,11 +50,11 @@ def sample(
     positive_share: largest share of them that may show objects.
 
   Raises:
-    InputError: if `count` is not positive, or the share not in [0, 1].
+    InputError: if `count` is not positive, or the share not in (0, 1].
   """
-  if count < 1 or not 0 <= positive_share <= 1:
+  if count < 1 or not 0 < positive_share <= 1:
     raise InputError(
-      "a sample needs at least one slot, and a share in [0, 1] of objects: got "
+      "a sample needs at least one slot, and a share in (0, 1] of objects: got "
       f"{count} and {positive_share}."
     )
   draw = jax.random.uniform(key, matched.shape)
