@@ -250,7 +250,7 @@ def test_a_tpu_program(capsys, monkeypatch, tmp_path):
 def test_a_tpu_program_that_does_not_fit(capsys, monkeypatch, tmp_path):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
   absurd = ["--batch=1048576", "--num_examples=100000000", "--num_classes=10"]
-  command = ["plan", "--config=configs/imagenet1k.py:variant=tiny_gf", *TPU, *absurd]
+  command = ["plan", "--config=digits:variant=nano_gf", *TPU, *absurd]
   assert main(command) == 1
   printed = capsys.readouterr().out
   assert "DOES NOT FIT" in printed
