@@ -79,7 +79,7 @@ def test_from_annotations_to_exact_things(tmp_path, capfd):
     "dog 1 1 0 0",
     "all 2 2 1 1",
     "1 class without a thing in validation: dog",
-    "images without annotations, which are kept: 1",
+    "images without annotations, which are not trained on but with data.empty_images: 1",
     "images turned as their EXIF data say, whose annotations must fit what is seen then: 1",
     "crowds, which are not trained on: 1",
     "things without a mask, for which their box is taken: 1",

@@ -58,6 +58,11 @@ class Split:
     return max(len(self.files), 1)
 
 
+def file_of(example: Mapping[str, Any]) -> str:
+  """Returns the name of the file that an example's image was in; empty where it is not told."""
+  return bytes(example.get("file_name", b"")).decode(errors="replace")
+
+
 def resolve_data_dir(data_dir: str) -> epath.Path:
   """Returns `data_dir`, else $TFDS_DATA_DIR, else TFDS's own ~/tensorflow_datasets."""
   chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"

@@ -72,7 +72,9 @@ class OwnInstances:
     places = collections.Counter(image.place for image in images)
     counts = {
       "images that are in several splits": sum(count > 1 for count in places.values()),
-      "images without annotations, which are kept": sum(not image.objects for image in images),
+      "images without annotations, which are not trained on but with data.empty_images": sum(
+        not image.objects for image in images
+      ),
       "images turned as their EXIF data say, whose annotations must fit what is seen then": sum(
         image.is_turned for image in images
       ),
