@@ -131,8 +131,8 @@ def check_and_split_instances(
       reason = next(iter(wrong.values()), "there is none")
       raise InputError(
         f"{source.name} must tell of images: found none with which nothing is wrong "
-        f"({len(wrong):,} left out, the first as: {reason}). Hint: --images=FOLDER says where they "
-        "are."
+        f"({len(wrong):,} left out, the first as: {reason}). Hint: --images=FOLDER says where "
+        "files are that it does not find."
       )
   left_out |= _unnamed(found, splits, left_out)
   rule = found.rule
