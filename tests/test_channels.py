@@ -139,6 +139,20 @@ def test_values_beyond_the_range_are_seen():
     assert not is_clipped(content, PixelFormat(3))
 
 
+@pytest.mark.parametrize("channels", [3, 13])
+def test_the_first_of_pages_with_channels_is_read(channels):
+  values, buffer = bands(channels), io.BytesIO()
+  with tifffile.TiffWriter(buffer) as writer:
+    for page in (values, 255 - values, values // 2):
+      photometric = "rgb" if channels == 3 else "minisblack"
+      writer.write(page, photometric=photometric, planarconfig="contig", contiguous=True)
+  content = buffer.getvalue()
+  assert count_channels(content) == channels
+  pixels = decode_pixels(content, PixelFormat(channels))
+  np.testing.assert_array_equal(pixels[..., :channels], values)  # RGB has a fourth one
+  assert has_more_pages(content, PixelFormat(channels))
+
+
 def test_pages_that_are_not_read_are_seen():
   assert has_more_pages(tiff_pages(bands(2)), PixelFormat())  # of two grey pages the first
   assert not has_more_pages(tiff_pages(bands(13)), PixelFormat(13))

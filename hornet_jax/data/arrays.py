@@ -43,7 +43,8 @@ def array_shape(encoded: bytes) -> tuple[int, int, int]:
     if series.axes.count("Y") != 1 or series.axes.count("X") != 1:
       raise ValueError(f"a TIFF of axes {series.axes}, not an image")
     height, width = sides["Y"], sides["X"]
-    shape = (height, width, math.prod(series.shape) // max(height * width, 1))
+    channels = sides.get("S", math.prod(series.shape) // max(height * width, 1))
+    shape = (height, width, channels)
   if len(shape) != 3 or 0 in shape:
     raise ValueError(f"an array of shape {list(shape)}, expected height, width, channels")
   return shape[0], shape[1], shape[2]
@@ -98,6 +99,10 @@ def _read_tiff(encoded: bytes) -> np.ndarray:
   with tifffile.TiffFile(io.BytesIO(encoded)) as file:
     series = file.series[0]
     values, axes = series.asarray(), series.axes
+  if "S" in axes:  # pages with channels of their own are images, of which the first is read
+    others = [k for k, axis in enumerate(axes) if axis not in "YXS"]
+    values = values[tuple(0 if k in others else slice(None) for k in range(values.ndim))]
+    axes = "".join(axis for axis in axes if axis in "YXS")
   values = np.moveaxis(values, (axes.index("Y"), axes.index("X")), (0, 1))
   return values.reshape(*values.shape[:2], -1)
 

@@ -53,7 +53,8 @@ def has_more_pages(encoded: bytes, pixel_format: PixelFormat) -> bool:
   try:
     with tifffile.TiffFile(io.BytesIO(encoded)) as file:
       pages = [page for page in file.pages if not _is_part(page)]
-      read = 1 if pixel_format.mode else len(file.series[0].pages)
+      series = file.series[0]
+      read = 1 if pixel_format.mode or "S" in series.axes else len(series.pages)
   except Exception:  # likewise
     return False
   return len(pages) > read
