@@ -151,7 +151,7 @@ def _tell(
     [name, weights, f"{metric.count:,}", *(score.text(computed[name][weights]) for score in scores)]
     for name, by_weights in measured.items()
     for weights, metric in by_weights.items()
-    if weights == "ema" or metric is not by_weights["ema"]  # the same one where none are averaged
+    if weights == "raw" or metric is not by_weights.get("raw")  # where none are averaged
   ]
   if step is not None:
     print(f"step {step:,}")
