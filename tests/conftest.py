@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   COMPILED = tempfile.TemporaryDirectory(prefix="hornet_tests_compiled_")
   os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "true"
   os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
   # Nor does any dataset that this machine happens to have.
   PREPARED = tempfile.TemporaryDirectory(prefix="hornet_tests_prepared_")
   os.environ["TFDS_DATA_DIR"] = PREPARED.name
@@ -23,6 +24,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import jax
 import jaxtyping
 import pytest
+from compiling import QUICK_FLAGS
 from processes import STARTED
 
 from hornet_jax.data.prepare import prepare
@@ -35,7 +37,7 @@ def pytest_configure():
 
   Once per process, before jax makes its devices; what a test starts inherits it.
   """
-  os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+  os.environ["XLA_FLAGS"] += f" {QUICK_FLAGS}"
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,12 @@ def stall(step, batch):
   return batch
 
 
+def slow(step, batch):
+  """Leaves time to do something to a run; no step is saved in vain meanwhile."""
+  time.sleep(0.5 if step >= STEP else 0)
+  return batch
+
+
 def diverge(step, batch):
   return {**batch, "weight": np.full_like(batch["weight"], np.nan)} if step >= STEP else batch
 
@@ -63,6 +69,7 @@ RESET = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 FAULTS = {
   "none": lambda: None,
   "stall": lambda: change_batches(stall),
+  "slow": lambda: change_batches(slow),
   "diverge": lambda: change_batches(diverge),
   "bug": lambda: change_batches(bug),
   "storage": lambda: fail_saves(999, RESET),

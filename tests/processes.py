@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 
+from compiling import QUICK_FLAGS
 from waiting import wait_for
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -57,9 +58,7 @@ def start(
   environment = {
     **os.environ,
     "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
-    # Half the time to compile.
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
-    "--xla_llvm_disable_expensive_passes=true",
+    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {QUICK_FLAGS}",
     **(variables or {}),
   }
   if cache:

@@ -128,7 +128,11 @@ def test_what_breaks_down_stops_before_damage(load, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_bit_for_bit(small, folder, tmp_path):
+def test_killed_and_gone_on_bit_for_bit(prepared, tmp_path):
+  """What a kill leaves behind is of no task; how each resumes: `test_it_resumes_bit_for_bit`."""
+  small = TASKS["classification"]
+  folder = prepared(small)
+
   def end(workdir, **variables):
     settings = small.overrides(folder, epochs=8 / STEPS_PER_EPOCH, checkpoint__every_steps=2)
     arguments = [f"--config={small.config}", f"--workdir={workdir}", *settings]

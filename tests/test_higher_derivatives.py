@@ -27,7 +27,6 @@ STAGE = {
   "filters": ((4, 3),),
 }
 LABELS = np.array([0, 2])
-QUICK = {"xla_backend_optimization_level": 0}  # to compile
 
 
 def random_like(tree, seed, size):
@@ -93,7 +92,7 @@ def assert_trees_close(actual, expected, tolerance, what=""):
 
 
 def assert_derivatives_agree(loss, found, params, v):
-  by_differences = difference(jax.jit(jax.value_and_grad(loss), compiler_options=QUICK), params, v)
+  by_differences = difference(jax.jit(jax.value_and_grad(loss)), params, v)
   assert_close(found["slope"], by_differences[0], 5e-3, "slope")
   assert_close(dot(found["gradient"], v), found["slope"], 1e-4, "gradient")
   products = [found[name] for name in found if " over " in name]
@@ -117,10 +116,9 @@ def test_nothing_lacks_a_forward_derivative(images):
 @pytest.mark.parametrize("scan", [False, True])
 def test_every_mode_agrees_with_finite_differences(scan, images):
   model = create_model("hornet_nano_gf", scan=scan, num_classes=3, **NANO)
-  loss = loss_of(model, images)
+  loss = jax.jit(loss_of(model, images))  # the model is traced once for all modes
   params, v = point_and_direction(model, images)
-  run = jax.jit(lambda p, v: derivatives(loss, p, v), compiler_options=QUICK)
-  found = run(params, v)
+  found = jax.jit(lambda p, v: derivatives(loss, p, v))(params, v)
   assert_derivatives_agree(loss, found, params, v)
 
 
@@ -157,11 +155,11 @@ build = functools.partial(create_model, "hornet_nano_gf", num_classes=3, **STAGE
 
 
 def quickly(model, images):
-  """Slope, gradient and Hessian-vector products, little optimised."""
-  loss = loss_of(model, images)
+  """Slope, gradient and Hessian-vector products of a model that is traced once."""
+  loss = jax.jit(loss_of(model, images))
   gradient = jax.grad(loss)
 
-  @functools.partial(jax.jit, compiler_options=QUICK)
+  @jax.jit
   def run(params, v):
     value, slope = jax.jvp(loss, (params,), (v,))
     return {

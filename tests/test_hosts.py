@@ -9,6 +9,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from compiling import QUICK_FLAGS
 from processes import CONFIG, DEAD_PROXY, SMALL, STEPS, overrides, start
 
 from hornet_jax.cli import config as config_flag
@@ -121,7 +122,7 @@ def test_two_processes_train_are_killed_and_go_on(tmp_path, data_dir, undisturbe
       # No proxy lies between them, and one that does not answer is none of theirs.
       "http_proxy": DEAD_PROXY,
       "https_proxy": DEAD_PROXY,
-      "XLA_FLAGS": "--xla_backend_optimization_level=0",  # to compile sooner, too
+      "XLA_FLAGS": QUICK_FLAGS,
     }
     return finish(start(script, 2, cache=cache, variables=variables))
 

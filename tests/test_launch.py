@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 SCRIPTS = [
   *sorted(LAUNCH.glob("*.sh")),
   LAUNCH / "slurm.sbatch",
-  *map(ROOT.joinpath, ("hornet", ".ci/run", ".ci/beam", ".ci/launch", ".ci/plan")),
+  *map(ROOT.joinpath, ("hornet", ".ci/run", ".ci/beam", ".ci/labelled", ".ci/launch", ".ci/plan")),
 ]
 SHELLCHECK = shutil.which(
   "shellcheck", path=f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"

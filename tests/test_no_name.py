@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 import pytest
+from compiling import QUICK_FLAGS
 from etils import epath
 from PIL import Image
 from processes import CONFIG, ROOT, SMALL, overrides
@@ -94,7 +95,7 @@ def test_a_whole_job_of_nobody(folder):
   command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *caps]
   environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
   environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
-  environment["XLA_FLAGS"] = "--xla_llvm_disable_expensive_passes=true"
+  environment["XLA_FLAGS"] = QUICK_FLAGS
 
   def run(*arguments):
     return subprocess.run(

@@ -10,6 +10,7 @@ import sys
 import types
 
 import pytest
+from compiling import QUICK_FLAGS
 from etils import epath
 from waiting import wait_for
 
@@ -207,7 +208,7 @@ def test_a_study_that_is_killed_goes_on(data_dir, tmp_path):
     child = subprocess.Popen(
       command,
       cwd=ROOT,
-      env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},  # to compile sooner
+      env={**os.environ, "XLA_FLAGS": QUICK_FLAGS},
       stderr=subprocess.PIPE,
       text=True,
       start_new_session=True,

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from compiling import QUICK_FLAGS
 from waiting import wait_for
 
 from hornet_jax.cli.main import main
@@ -216,7 +217,7 @@ def command(*arguments):
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
-    env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    env={**os.environ, "XLA_FLAGS": QUICK_FLAGS},
   )
 
 

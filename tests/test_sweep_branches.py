@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from compiling import QUICK_FLAGS
 from etils import epath
 from optuna.trial import TrialState
 from waiting import wait_for
@@ -266,7 +267,7 @@ def steady(rows):
 @pytest.mark.timeout(1800)
 def test_branches_give_the_table_of_whole_runs(write_sweep, tmp_path, capsys, monkeypatch):
   """By two workers that are stopped meanwhile, with a length that is asked for later."""
-  monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+  monkeypatch.setenv("XLA_FLAGS", QUICK_FLAGS)
   branched, whole = (write_sweep(name, [1, 2], name == "yes") for name in ("yes", "no"))
   trunk, branch = load_sweep(branched).trials()
 

@@ -32,8 +32,7 @@ def abstract_state(
     mesh: the devices.
     scaling: factors of the initial values.
   """
-  shapes = jax.eval_shape(_initialiser(model, tx, image_shape, scaling), jax.random.key(0))
-  return with_shardings(shapes, model.param_info, shapes.params, mesh)
+  return _described(_initialiser(model, tx, image_shape, scaling), model, mesh)
 
 
 def create_state(
@@ -45,10 +44,11 @@ def create_state(
   scaling: WidthScaling = UNSCALED,
 ) -> TrainState:
   """Makes the state at step 0; each device computes its own part."""
-  abstract = abstract_state(model, tx, image_shape, mesh, scaling)
+  initialise = _initialiser(model, tx, image_shape, scaling)
+  abstract = _described(initialise, model, mesh)  # which JAX then does not trace again
   on_cpu = mesh.devices.flat[0].platform == "cpu"
   create = jax.jit(
-    _initialiser(model, tx, image_shape, scaling),
+    initialise,
     out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract),
     # Runs once: on CPU, optimising hundreds of random draws takes longer than drawing.
     compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
@@ -64,6 +64,13 @@ def abstract_params(model: Architecture, image_shape: Sequence[int]) -> Any:
     image_shape: (B, H, W, C) of a batch.
   """
   return jax.eval_shape(_variables(model, image_shape), jax.random.key(0))["params"]
+
+
+def _described(
+  initialise: Callable[[Key[Array, ""]], TrainState], model: Architecture, mesh: Mesh
+) -> TrainState:
+  shapes = jax.eval_shape(initialise, jax.random.key(0))
+  return with_shardings(shapes, model.param_info, shapes.params, mesh)
 
 
 def _initialiser(

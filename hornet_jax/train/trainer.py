@@ -74,6 +74,7 @@ class Trainer:
       InputError: if a setting is bad.
     """
     self.config, self.mesh, self._num_examples = config, mesh, num_examples
+    self._abstract_state: TrainState | None = None
     data = config["data"]
     self.task, model = build_task(config, num_classes)
     self.model = model if mesh.size == 1 else on_mesh(model, mesh)
@@ -165,8 +166,11 @@ class Trainer:
     return (self.config["data"]["batch_size"], *self.task.schema["image"].shape)
 
   def abstract_state(self) -> TrainState:
-    """Describes the state: shapes, types and shardings."""
-    return abstract_state(self.model, self._tx, self._image_shape, self.mesh, self._scaling)
+    """Describes the state: shapes, types and shardings. The model is traced for it once."""
+    if self._abstract_state is None:
+      what = self.model, self._tx, self._image_shape, self.mesh, self._scaling
+      self._abstract_state = abstract_state(*what)
+    return self._abstract_state
 
   def create_state(self, seed: int | None = None) -> TrainState:
     """Makes the state at step 0 on the devices.
@@ -202,8 +206,7 @@ class Trainer:
 
   def step_settings(self) -> StepSettings:
     """Reads what the config says of an update."""
-    ema = self.config["ema"]
-    clip_norm = self.config["optimizer"]["clip_norm"]
+    ema, clip_norm = self.config["ema"], self.config["optimizer"]["clip_norm"]
     return StepSettings(
       accumulation_steps=self._accumulation_steps,
       micro_step_clip_norm=clip_norm if self._clip_each_micro_step else 0.0,
