@@ -9,18 +9,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hornet_jax.data.augment import Augmentation
-from hornet_jax.data.decode import (
+from hornet_jax.data.pixels.decode import (
   UndecodableImageError,
   count_channels,
   decode_pixels,
   decode_pixels_with_pillow,
 )
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.imaging import IMAGING, get_imaging
-from hornet_jax.data.not_kept import has_more_pages, is_clipped
-from hornet_jax.data.pixel_format import PixelFormat
-from hornet_jax.data.preprocess import preprocess
+from hornet_jax.data.pixels.imaging import IMAGING, get_imaging
+from hornet_jax.data.pixels.pixel_format import PixelFormat
+from hornet_jax.data.preparing.not_kept import has_more_pages, is_clipped
+from hornet_jax.data.views.augment import Augmentation
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.preprocess import preprocess
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model
 from hornet_jax.models.stem import Stem, adapt_stem
@@ -188,7 +188,7 @@ def test_what_is_no_image_of_thirteen_channels(content, message):
 @pytest.mark.parametrize("write", [npy, tiff, tiff_pages])
 def test_size_is_checked_before_the_pixels_are_read(monkeypatch, write):
   content = write(bands(13))
-  monkeypatch.setattr("hornet_jax.data.decode.decode_array", None)
+  monkeypatch.setattr("hornet_jax.data.pixels.decode.decode_array", None)
   with pytest.raises(UndecodableImageError, match="320 pixels are more than max_pixels, 319"):
     decode_pixels(content, PixelFormat(13, max_pixels=319))
 

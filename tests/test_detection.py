@@ -16,11 +16,11 @@ from hornet_jax.cost.model_work import forward_work, training_work
 from hornet_jax.data.category_ids import CATEGORIES as CATEGORIES_FILE
 from hornet_jax.data.category_ids import read_category_ids
 from hornet_jax.data.datasets import OBJECTS, Split, open_split
-from hornet_jax.data.generated_coco import CATEGORIES
-from hornet_jax.data.instances import read_instances
 from hornet_jax.data.part import take_part
+from hornet_jax.data.preparing.coco.generated_coco import CATEGORIES
 from hornet_jax.data.seen_on_images import check_room, image_sizes, object_counts
 from hornet_jax.data.training_split import open_training_split, training_size
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
 from hornet_jax.pretrained.spec import spec_of_config

@@ -33,7 +33,7 @@ class Split:
   Attributes:
     name: name for messages, such as `digits/test`.
     source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, `mask`
-      (encoded likewise) or `objects` (see `data.instances`).
+      (encoded likewise) or `objects` (see `data.views.instances`).
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.

@@ -17,9 +17,9 @@ from absl import flags
 
 from hornet_jax.data.class_balance import BalancedOrder, ClassBalance
 from hornet_jax.data.datasets import Split, file_of
-from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.kinds import KindOrder, Kinds
 from hornet_jax.data.ordered import OrderedDataset, PaddedDataset, RowsDataset
+from hornet_jax.data.pixels.decode import UndecodableImageError
 from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded, row_bytes
 from hornet_jax.data.shards import damaged
 from hornet_jax.data.worker import follow_parent

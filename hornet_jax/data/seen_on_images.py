@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from hornet_jax.data.datasets import OBJECTS, Split, file_of
-from hornet_jax.data.instances import read_instances
 from hornet_jax.data.reading_once import read_once
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.errors import InputError
 
 _NEEDED = {"height", "width", OBJECTS}

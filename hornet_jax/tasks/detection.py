@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from hornet_jax.data.datasets import OBJECTS, Split, file_of
-from hornet_jax.data.detection_view import DetectionView
-from hornet_jax.data.imaging import get_imaging
-from hornet_jax.data.instances import read_instances
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.data.pixels.imaging import get_imaging
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.schema import Field, Schema
 from hornet_jax.data.seen_on_images import check_room, image_sizes
+from hornet_jax.data.views.detection_view import DetectionView
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.dense import attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
