@@ -31,7 +31,6 @@ def get_config(arg: str = "") -> ConfigDict:
   config.model.drop_path_rate = 0.0
 
   config.data.dataset = "shapes_coco"
-  config.data.image_size = 128
   config.data.batch_size = 8
   config.data.eval_batch_size = 20
   config.data.flip_rate = 0.5

@@ -34,7 +34,7 @@ __all__ = [
 # without.
 _LAZY = {
   "load": ("hornet_jax.pretrained.model_io", "load"),
-  "preprocess": ("hornet_jax.data.preprocess", "preprocess"),
+  "preprocess": ("hornet_jax.data.views.preprocess", "preprocess"),
   "register_task": ("hornet_jax.tasks", "register"),
   "save": ("hornet_jax.pretrained.save", "save"),
 }

@@ -27,7 +27,7 @@ import pytest
 from compiling import QUICK_FLAGS
 from processes import STARTED
 
-from hornet_jax.data.prepare import prepare
+from hornet_jax.data.preparing.prepare import prepare
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

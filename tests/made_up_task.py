@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.normalize import normalize
+from hornet_jax.data.pixels.normalize import normalize
 from hornet_jax.data.schema import Field, image_field
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.models import attach_head
 from hornet_jax.train.presentation import Answer, Score, Section
 from hornet_jax.train.task import Task

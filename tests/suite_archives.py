@@ -6,9 +6,9 @@ import zipfile
 
 from PIL import Image
 
-from hornet_jax.data.eval_archives import CORRUPTIONS, EVAL_SETS, SEVERITIES
-from hornet_jax.data.generated import tar_of
 from hornet_jax.data.imagenet_classes import synsets, validation_synsets
+from hornet_jax.data.preparing.imagenet.eval_archives import CORRUPTIONS, EVAL_SETS, SEVERITIES
+from hornet_jax.data.preparing.imagenet.generated import tar_of
 
 LABELS = [synsets().index(synset) for synset in validation_synsets()[:6]]
 

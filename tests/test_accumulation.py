@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_step import build, state  # noqa: F401
 
-from hornet_jax.data.mix import MixSettings
+from hornet_jax.data.views.mix import MixSettings
 from hornet_jax.parallel.accumulation import accumulate
 
 

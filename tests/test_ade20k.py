@@ -12,13 +12,13 @@ from PIL import Image
 from training_sizes import size_of
 
 from hornet_jax.cli.main import main
-from hornet_jax.data.ade20k import ARCHIVE, CLASSES_FILE, Ade20k, read_class_names
 from hornet_jax.data.datasets import MASK, open_split
-from hornet_jax.data.decode import UndecodableImageError, decode_pixels
-from hornet_jax.data.from_archives import is_generated
-from hornet_jax.data.generated_ade20k import write_ade20k_folder
-from hornet_jax.data.masks import decode_mask
-from hornet_jax.data.shapes import make_scene
+from hornet_jax.data.pixels.decode import UndecodableImageError, decode_pixels
+from hornet_jax.data.preparing.from_archives import is_generated
+from hornet_jax.data.preparing.masks.ade20k import ARCHIVE, CLASSES_FILE, Ade20k, read_class_names
+from hornet_jax.data.preparing.masks.generated_ade20k import write_ade20k_folder
+from hornet_jax.data.preparing.shapes import make_scene
+from hornet_jax.data.views.masks import decode_mask
 from hornet_jax.errors import InputError
 
 HEADINGS = "Idx\tRatio\tTrain\tVal\tStuff\tName\n"

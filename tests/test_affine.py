@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.affine import slide
+from hornet_jax.data.pixels.affine import slide
 
 FILL = (124, 116, 104)
 

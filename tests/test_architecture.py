@@ -12,7 +12,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "hornet_jax"
 # The modules by which the rest of the package knows every task.
-TASK_FACE = ("train.metric", "train.presentation", "train.ranking", "train.task")
+TASK_FACE = (
+  *("train.metric", "train.presentation", "train.ranking", "train.shown_task", "train.task"),
+)
 # Part of the package -> the parts that it may import; beside `errors` and, where not `PURE`,
 # `SHARED`. A module of a part that other parts may import without the rest is a part of its own.
 ALLOWED = {
@@ -34,7 +36,8 @@ ALLOWED = {
   "train.presentation": set(),
   "train.metric": set(),
   "train.ranking": {"train.task"},
-  "train.task": {"data", "models", "train.metric", "train.presentation"},
+  "train.shown_task": {"data", "train.metric", "train.presentation"},
+  "train.task": {"data", "models", "train.metric", "train.shown_task"},
   "train.task_registry": {"train.task"},
   "tasks": {
     *("config", "data", "dense", "models", "ops", "report"),
@@ -106,6 +109,13 @@ PURE = {"dense", "ops", "models"}
 # The modules of `models` by which the rest of the package knows every model.
 FACE = {"", ".api", ".apply", ".execution", ".param_info", ".parallel", ".stacking"}
 KNOWS_ARCHITECTURES = {"__init__", "bench", "convert", "dense", "models"}
+# Rooms of `data` -> the others that they may import; "" is what reads prepared datasets.
+DATA_ROOMS = {
+  "pixels": set(),
+  "views": {"", "pixels"},
+  "": {"pixels", "preparing", "views"},
+  "preparing": {"", "pixels", "views"},
+}
 PURE_LIBRARIES = {"jax", "flax", "jaxtyping", "numpy"}
 PREPOSITIONS = {"as", "by", "for", "from", "in", "of", "on", "over", "to", "with"}
 TENSORFLOW = {"apache_beam", "tensorflow", "tensorflow_datasets"}
@@ -151,6 +161,25 @@ def test_imports(path):
       assert not top or "builders" in path.parts, f"{module} imported when the package is"
     if root == "ml_collections":
       assert part in ("cli", "config"), "only they see a ConfigDict"
+
+
+def data_room(module):
+  """The room of `data` that a module is in; None outside."""
+  name = module.removeprefix("hornet_jax.data").lstrip(".").split(".")[0]
+  if not module.startswith("hornet_jax.data"):
+    return None
+  return name if name in DATA_ROOMS else ""
+
+
+@pytest.mark.parametrize("path", files(PACKAGE / "data"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_of_data(path):
+  room = data_room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+  for module, _ in imports(path):
+    target = data_room(module)
+    assert target in {None, room, *DATA_ROOMS[room]}, f"{room or 'data'} imports {module}"
+    # The catalogue alone knows what can be prepared.
+    if room == "" and target == "preparing":
+      assert path.name == "catalogue.py", f"{path.name} imports {module}"
 
 
 def room_of(path):

@@ -16,8 +16,8 @@ import hornet_jax
 from hornet_jax import Execution, create_model, list_models, register, reset_classifier
 from hornet_jax.cli.main import main
 from hornet_jax.config.build import build_model, on_mesh
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, Architecture, HorNet
 from hornet_jax.models.param_info import Role

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.augment import Augmentation, random_box
-from hornet_jax.data.decode import to_pixels
+from hornet_jax.data.pixels.decode import to_pixels
+from hornet_jax.data.views.augment import Augmentation, random_box
 from hornet_jax.errors import InputError
 
 

@@ -8,8 +8,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.detection_view import DetectionView
-from hornet_jax.data.instances import read_instances
+from hornet_jax.data.views.detection_view import DetectionView
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import Detection
 from hornet_jax.tasks.average_precision import AveragePrecision

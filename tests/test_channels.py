@@ -9,18 +9,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hornet_jax.data.augment import Augmentation
-from hornet_jax.data.decode import (
+from hornet_jax.data.pixels.decode import (
   UndecodableImageError,
   count_channels,
   decode_pixels,
   decode_pixels_with_pillow,
 )
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.imaging import IMAGING, get_imaging
-from hornet_jax.data.not_kept import has_more_pages, is_clipped
-from hornet_jax.data.pixel_format import PixelFormat
-from hornet_jax.data.preprocess import preprocess
+from hornet_jax.data.pixels.imaging import IMAGING, get_imaging
+from hornet_jax.data.pixels.pixel_format import PixelFormat
+from hornet_jax.data.preparing.not_kept import has_more_pages, is_clipped
+from hornet_jax.data.views.augment import Augmentation
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.preprocess import preprocess
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model
 from hornet_jax.models.stem import Stem, adapt_stem
@@ -139,6 +139,20 @@ def test_values_beyond_the_range_are_seen():
     assert not is_clipped(content, PixelFormat(3))
 
 
+@pytest.mark.parametrize("channels", [3, 13])
+def test_the_first_of_pages_with_channels_is_read(channels):
+  values, buffer = bands(channels), io.BytesIO()
+  with tifffile.TiffWriter(buffer) as writer:
+    for page in (values, 255 - values, values // 2):
+      photometric = "rgb" if channels == 3 else "minisblack"
+      writer.write(page, photometric=photometric, planarconfig="contig", contiguous=True)
+  content = buffer.getvalue()
+  assert count_channels(content) == channels
+  pixels = decode_pixels(content, PixelFormat(channels))
+  np.testing.assert_array_equal(pixels[..., :channels], values)  # RGB has a fourth one
+  assert has_more_pages(content, PixelFormat(channels))
+
+
 def test_pages_that_are_not_read_are_seen():
   assert has_more_pages(tiff_pages(bands(2)), PixelFormat())  # of two grey pages the first
   assert not has_more_pages(tiff_pages(bands(13)), PixelFormat(13))
@@ -174,7 +188,7 @@ def test_what_is_no_image_of_thirteen_channels(content, message):
 @pytest.mark.parametrize("write", [npy, tiff, tiff_pages])
 def test_size_is_checked_before_the_pixels_are_read(monkeypatch, write):
   content = write(bands(13))
-  monkeypatch.setattr("hornet_jax.data.decode.decode_array", None)
+  monkeypatch.setattr("hornet_jax.data.pixels.decode.decode_array", None)
   with pytest.raises(UndecodableImageError, match="320 pixels are more than max_pixels, 319"):
     decode_pixels(content, PixelFormat(13, max_pixels=319))
 

@@ -17,9 +17,9 @@ from hornet_jax.data.class_balance import (
   read_labels,
 )
 from hornet_jax.data.datasets import Split, open_split
-from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import train_batches
 from hornet_jax.data.schema import Field
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import Classification
 from hornet_jax.train.set_up import set_up

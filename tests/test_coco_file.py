@@ -5,7 +5,7 @@ import json
 import pytest
 from coco_files import CATEGORIES, annotation, coco, image
 
-from hornet_jax.data.coco_file import read_coco
+from hornet_jax.data.preparing.coco.coco_file import read_coco
 from hornet_jax.errors import InputError
 
 

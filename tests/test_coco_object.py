@@ -5,10 +5,10 @@ import pytest
 from coco_files import annotation
 from pycocotools import mask as reference
 
-from hornet_jax.data.coco_object import read_object, to_rle
-from hornet_jax.data.coco_values import BrokenEntryError
-from hornet_jax.data.instances import whole_mask
-from hornet_jax.data.write_coco import _runs, to_polygons
+from hornet_jax.data.preparing.coco.coco_object import read_object, to_rle
+from hornet_jax.data.preparing.coco.coco_values import BrokenEntryError
+from hornet_jax.data.preparing.coco.write_coco import _runs, to_polygons
+from hornet_jax.data.views.instances import whole_mask
 
 SIZE = (4, 6)
 LABELS = {3: 0, 7: 1}

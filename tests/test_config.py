@@ -14,8 +14,8 @@ from hornet_jax.config.files import shipped_configs
 from hornet_jax.config.flat import flatten, nest
 from hornet_jax.config.schema import SCHEMA, VERSION
 from hornet_jax.config.upgrade import upgrade, upgrade_section
-from hornet_jax.data.augment import Crop
-from hornet_jax.data.imaging import IMAGING
+from hornet_jax.data.pixels.imaging import IMAGING
+from hornet_jax.data.views.augment import Crop
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS
 from hornet_jax.models.execution import REMAT, GradientSum

@@ -7,13 +7,13 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from hornet_jax.data.decode import (
+from hornet_jax.data.pixels.decode import (
   UndecodableImageError,
   decode,
   decode_pixels,
   decode_pixels_with_pillow,
 )
-from hornet_jax.data.pixel_format import PixelFormat
+from hornet_jax.data.pixels.pixel_format import PixelFormat
 
 
 def encoded(image, file_format="JPEG", **options):

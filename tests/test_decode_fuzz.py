@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.decode import (
+from hornet_jax.data.pixels.decode import (
   UndecodableImageError,
   decode_pixels,
   decode_pixels_with_pillow,

@@ -50,9 +50,9 @@ def test_shards_are_counted(many_shards, data_dir):
 
 READ = """
 import contextlib, multiprocessing, os, sys
-from hornet_jax.data.augment import Augmentation
+from hornet_jax.data.views.augment import Augmentation
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.eval_view import EvalView
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.data.pipeline import train_batches
 from hornet_jax.tasks import Classification
 

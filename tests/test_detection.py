@@ -16,10 +16,11 @@ from hornet_jax.cost.model_work import forward_work, training_work
 from hornet_jax.data.category_ids import CATEGORIES as CATEGORIES_FILE
 from hornet_jax.data.category_ids import read_category_ids
 from hornet_jax.data.datasets import OBJECTS, Split, open_split
-from hornet_jax.data.generated_coco import CATEGORIES
-from hornet_jax.data.instances import read_instances
-from hornet_jax.data.seen_on_images import image_sizes, object_counts
+from hornet_jax.data.part import take_part
+from hornet_jax.data.preparing.coco.generated_coco import CATEGORIES
+from hornet_jax.data.seen_on_images import check_room, image_sizes, object_counts
 from hornet_jax.data.training_split import open_training_split, training_size
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import batch_sharding, to_devices
 from hornet_jax.pretrained.spec import spec_of_config
@@ -89,6 +90,19 @@ def test_a_dataset_of_empty_images(config, folder, monkeypatch):
   monkeypatch.setattr("hornet_jax.data.training_split.object_counts", lambda _: np.zeros(64, int))
   with pytest.raises(InputError, match=r"coco/train must have .* things on them: all of its 64 "):
     open_training_split(config["data"], OBJECTS)
+
+
+def test_objects_have_room_before_anything_is_computed(config, folder):
+  settings = {**config, "detection": {**config["detection"], "max_objects": 2}}
+  with pytest.raises(InputError, match=r"expected at least \d+ for coco/train, as example \d+ has"):
+    set_up(settings, jax.devices()[:1])
+  split = open_split("coco", "train", str(folder), OBJECTS)
+  counts = [len(read_instances(example).for_training()) for example in split.source]
+  check_room(split, max(counts))
+  with pytest.raises(InputError, match=rf"at least {max(counts)} .* example {np.argmax(counts)} "):
+    check_room(split, max(counts) - 1)
+  with pytest.raises(InputError, match="must have things to learn from: its 1 images have none"):
+    check_room(take_part(split, np.flatnonzero(np.array(counts) == 0)[:1]), 9)
 
 
 def test_numbers_of_the_classes_are_those_of_the_annotations(config, folder, tmp_path):

@@ -7,9 +7,9 @@ import pytest
 from faster_coco_eval.core import mask as masks
 from PIL import Image
 
-from hornet_jax.data.detection_view import DetectionView, canvas_of
-from hornet_jax.data.instances import Instances, bitmap, read_instances, whole_mask
-from hornet_jax.data.paired_view import scaled_size
+from hornet_jax.data.views.detection_view import DetectionView, canvas_of
+from hornet_jax.data.views.instances import Instances, bitmap, read_instances, whole_mask
+from hornet_jax.data.views.paired_view import scaled_size
 from hornet_jax.errors import InputError
 
 SMALL = DetectionView(

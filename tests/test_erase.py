@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hornet_jax.data.erase import random_erase
+from hornet_jax.data.views.erase import random_erase
 
 COUNT, HEIGHT, WIDTH = 3000, 40, 30
 

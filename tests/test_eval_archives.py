@@ -9,9 +9,9 @@ from PIL import Image
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.eval_archives import EVAL_SETS, EvalArchives
-from hornet_jax.data.generated import tar_of, write_eval_archives
 from hornet_jax.data.imagenet_classes import synsets
+from hornet_jax.data.preparing.imagenet.eval_archives import EVAL_SETS, EvalArchives
+from hornet_jax.data.preparing.imagenet.generated import tar_of, write_eval_archives
 from hornet_jax.errors import InputError
 
 CLASS = synsets()[7]

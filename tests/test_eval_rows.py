@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from hornet_jax.data.schema import Field, image_field, row_bytes
-from hornet_jax.data.windows import Windows, scalings
+from hornet_jax.data.views.windows import Windows, scalings
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.train.eval_rows import eval_rows
 

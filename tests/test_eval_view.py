@@ -6,9 +6,9 @@ import pytest
 from golden_data import Golden
 from PIL import Image
 
-from hornet_jax.data.decode import to_pixels
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.data.pixels.decode import to_pixels
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError
 
 

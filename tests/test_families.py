@@ -13,7 +13,7 @@ from golden_data import assert_close
 from hornet_jax import Execution, create_model, list_models, reset_classifier
 from hornet_jax.config.build import on_mesh
 from hornet_jax.cost import forward_work
-from hornet_jax.data.eval_view import EvalView
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS
 from hornet_jax.models.attention import WindowAttention

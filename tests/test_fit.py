@@ -12,7 +12,7 @@ from hornet_jax.config.fit import fit, to_fit
 from hornet_jax.config.flat import flatten
 from hornet_jax.config.key import FIT, FIT_TEXT
 from hornet_jax.config.schema import SCHEMA
-from hornet_jax.data.mix import MixSettings, check_mixing
+from hornet_jax.data.views.mix import MixSettings, check_mixing
 from hornet_jax.errors import InputError
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.runs.workdir import with_fitted_settings

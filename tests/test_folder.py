@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.decode import decode
-from hornet_jax.data.folder import find_in_folders
-from hornet_jax.data.own_images import check_and_split
+from hornet_jax.data.pixels.decode import decode
+from hornet_jax.data.preparing.folder import find_in_folders
+from hornet_jax.data.preparing.own_images import check_and_split
 from hornet_jax.errors import InputError
 
 

@@ -12,17 +12,17 @@ from PIL import Image
 from small_run import train_a_little
 
 from hornet_jax.cli.main import main
-from hornet_jax.data import imagenet_archives
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.decode import decode
-from hornet_jax.data.generated import write_imagenet_archives
-from hornet_jax.data.imagenet_archives import (
+from hornet_jax.data.imagenet_classes import synsets, validation_synsets
+from hornet_jax.data.pixels.decode import decode
+from hornet_jax.data.preparing.imagenet import imagenet_archives
+from hornet_jax.data.preparing.imagenet.generated import write_imagenet_archives
+from hornet_jax.data.preparing.imagenet.imagenet_archives import (
   NUM_IMAGES,
   TRAIN_ARCHIVE,
   VALIDATION_ARCHIVE,
   check_archives,
 )
-from hornet_jax.data.imagenet_classes import synsets, validation_synsets
 from hornet_jax.errors import InputError
 
 _ORIENTATION = 0x0112  # in EXIF

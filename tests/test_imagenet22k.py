@@ -13,16 +13,16 @@ from test_folder import encoded
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.generated import tar_of
-from hornet_jax.data.imagenet22k import (
+from hornet_jax.data.preparing.imagenet.generated import tar_of
+from hornet_jax.data.preparing.imagenet.imagenet22k import (
   Report,
   add_up,
   find_archives,
   find_synsets,
   read_images,
 )
-from hornet_jax.data.left_out import left_out_text
-from hornet_jax.data.synsets import read_class_list
+from hornet_jax.data.preparing.imagenet.synsets import read_class_list
+from hornet_jax.data.preparing.left_out import left_out_text
 from hornet_jax.errors import InputError
 
 CAT, DOG, EMPTY, OTHER = "n00000003", "n00000002", "n00000001", "n00000009"
@@ -214,7 +214,7 @@ def test_what_beam_needs(archives, options, message, tmp_path, monkeypatch, requ
 AS_TFDS_DOES = """
 import pickle, sys
 import tensorflow_datasets as tfds
-import hornet_jax.data.builders.imagenet22k.imagenet22k_dataset_builder as module
+import hornet_jax.data.preparing.builders.imagenet22k.imagenet22k_dataset_builder as module
 
 archives, data_dir, *class_names = sys.argv[1:]
 name = "imagenet22k/winter21"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.decode import UndecodableImageError
 from hornet_jax.data.kinds import KindOrder, Kinds, order_of_evaluation
 from hornet_jax.data.pipeline import eval_batches, train_batches
+from hornet_jax.data.pixels.decode import UndecodableImageError
 from hornet_jax.data.schema import Field
 
 OF = np.array([0, 1, 0, 0, 2, 1, 0, 1, 0, 0, 0])  # 7 of kind 0, 3 of kind 1, 1 of kind 2

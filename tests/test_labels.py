@@ -3,9 +3,9 @@
 import pytest
 from test_folder import encoded, write
 
-from hornet_jax.data.folder import find_in_folders
-from hornet_jax.data.labels import find_by_labels
-from hornet_jax.data.own_images import check_and_split
+from hornet_jax.data.preparing.folder import find_in_folders
+from hornet_jax.data.preparing.labels import find_by_labels
+from hornet_jax.data.preparing.own_images import check_and_split
 from hornet_jax.errors import InputError
 
 

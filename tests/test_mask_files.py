@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from pair_files import encode
 
-from hornet_jax.data.cityscapes_classes import LABEL_IDS, TRAIN_IDS
-from hornet_jax.data.class_table import ClassTable, read_class_table, table_of_values
-from hornet_jax.data.decode import UndecodableImageError
-from hornet_jax.data.mask_files import read_codes
+from hornet_jax.data.pixels.decode import UndecodableImageError
+from hornet_jax.data.preparing.masks.cityscapes_classes import LABEL_IDS, TRAIN_IDS
+from hornet_jax.data.preparing.masks.class_table import (
+  ClassTable,
+  read_class_table,
+  table_of_values,
+)
+from hornet_jax.data.preparing.masks.mask_files import read_codes
 from hornet_jax.errors import InputError
 
 VALUES = np.array([[0, 1, 2], [3, 2, 255]], np.uint8)

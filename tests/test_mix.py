@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from golden_data import Golden, assert_close
 
-from hornet_jax.data.mix import (
+from hornet_jax.data.views.mix import (
   Mix,
   MixSettings,
   check_mixing,

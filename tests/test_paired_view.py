@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.masks import IGNORED
-from hornet_jax.data.paired_view import (
+from hornet_jax.data.views.masks import IGNORED
+from hornet_jax.data.views.paired_view import (
   PairedAugmentation,
   nearest_window,
   resize_window,
   scaled_size,
 )
-from hornet_jax.data.photometric import _linear, _recoloured, distort
+from hornet_jax.data.views.photometric import _linear, _recoloured, distort
 from hornet_jax.errors import InputError
 
 BARE = {"ratios": (1.0, 1.0), "max_class_share": 1.0, "flip_rate": 0.0, "photometric": False}

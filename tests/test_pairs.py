@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pair_files import encode, photo, write, write_pair
 
-from hornet_jax.data.class_table import ClassTable
-from hornet_jax.data.find_pairs import find_in_two_folders, find_pairs
-from hornet_jax.data.found_images import ALL
-from hornet_jax.data.own_pairs import check_and_split_pairs
+from hornet_jax.data.preparing.found_images import ALL
+from hornet_jax.data.preparing.masks.class_table import ClassTable
+from hornet_jax.data.preparing.masks.find_pairs import find_in_two_folders, find_pairs
+from hornet_jax.data.preparing.masks.own_pairs import check_and_split_pairs
 from hornet_jax.errors import InputError
 
 MASK = np.array([[0, 1, 2, 0, 1, 2]] * 4, np.uint8)

@@ -17,11 +17,11 @@ from processes import CONFIG, SMALL, overrides
 from hornet_jax import files
 from hornet_jax.cli import config as config_flag
 from hornet_jax.data import pipeline
-from hornet_jax.data.augment import Augmentation, random_pad_crop
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.decode import decode
-from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import eval_batches, train_batches
+from hornet_jax.data.pixels.decode import decode
+from hornet_jax.data.views.augment import Augmentation, random_pad_crop
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError, StorageError
 from hornet_jax.tasks import Classification
 from hornet_jax.train import input_pipeline

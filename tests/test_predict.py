@@ -17,8 +17,8 @@ from hornet_jax import create_model
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
 from hornet_jax.cli.predict import _check_pictures_are_new, _picture_names
-from hornet_jax.data.image_files import find_images
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.preparing.image_files import find_images
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS
 from hornet_jax.pretrained.model_io import load

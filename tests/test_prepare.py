@@ -14,10 +14,10 @@ from test_folder import HOSTILE_BAD, HOSTILE_GOOD, encoded, hostile, write  # no
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import default_splits, open_split
-from hornet_jax.data.decode import decode
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.idx import read_mnist_files
 from hornet_jax.data.pipeline import eval_batches
+from hornet_jax.data.pixels.decode import decode
+from hornet_jax.data.preparing.idx import read_mnist_files
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import Classification
 

@@ -12,8 +12,6 @@ from training_sizes import size_of
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.category_ids import CATEGORIES
-from hornet_jax.data.coco import find_coco
-from hornet_jax.data.coco_values import BrokenEntryError
 from hornet_jax.data.datasets import (
   LABEL,
   MASK,
@@ -21,14 +19,16 @@ from hornet_jax.data.datasets import (
   default_splits,
   open_split,
 )
-from hornet_jax.data.decode import decode_pixels
-from hornet_jax.data.find_instances import find_in_files, find_instances
-from hornet_jax.data.generated_coco import write_coco_folder
-from hornet_jax.data.image_places import ImagePlaces, read_place
-from hornet_jax.data.instances import read_instances, whole_mask
-from hornet_jax.data.own_instances import check_and_split_instances
+from hornet_jax.data.pixels.decode import decode_pixels
+from hornet_jax.data.preparing.coco.coco import find_coco
+from hornet_jax.data.preparing.coco.coco_values import BrokenEntryError
+from hornet_jax.data.preparing.coco.find_instances import find_in_files, find_instances
+from hornet_jax.data.preparing.coco.generated_coco import write_coco_folder
+from hornet_jax.data.preparing.coco.image_places import ImagePlaces, read_place
+from hornet_jax.data.preparing.coco.own_instances import check_and_split_instances
+from hornet_jax.data.preparing.shapes import make_scene
 from hornet_jax.data.seen_on_images import image_sizes
-from hornet_jax.data.shapes import make_scene
+from hornet_jax.data.views.instances import read_instances, whole_mask
 from hornet_jax.errors import InputError
 
 
@@ -79,7 +79,7 @@ def test_from_annotations_to_exact_things(tmp_path, capfd):
     "dog 1 1 0 0",
     "all 2 2 1 1",
     "1 class without a thing in validation: dog",
-    "images without annotations, which are kept: 1",
+    "images without annotations, which are not trained on but with data.empty_images: 1",
     "images turned as their EXIF data say, whose annotations must fit what is seen then: 1",
     "crowds, which are not trained on: 1",
     "things without a mask, for which their box is taken: 1",

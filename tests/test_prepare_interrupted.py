@@ -12,8 +12,8 @@ from etils import epath
 from waiting import wait_for
 
 from hornet_jax.cli.main import main
-from hornet_jax.data.building import building, remove_incomplete
-from hornet_jax.data.generated import write_imagenet_archives
+from hornet_jax.data.preparing.building import building, remove_incomplete
+from hornet_jax.data.preparing.imagenet.generated import write_imagenet_archives
 from hornet_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -8,9 +8,9 @@ from pair_files import encode, photo, write, write_pair
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import MASK, default_splits, open_split
-from hornet_jax.data.masks import decode_mask
-from hornet_jax.data.paired_view import PairedAugmentation
-from hornet_jax.data.windows import Windows, scalings
+from hornet_jax.data.views.masks import decode_mask
+from hornet_jax.data.views.paired_view import PairedAugmentation
+from hornet_jax.data.views.windows import Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import Segmentation
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import hornet_jax
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 
 
@@ -92,7 +92,7 @@ def test_exif_orientation_of_a_pillow_image():
 
 def test_images_are_decoded_as_training_does(monkeypatch):
   """By the library that the view names."""
-  monkeypatch.setattr("hornet_jax.data.decode.simplejpeg.decode_jpeg", None)
+  monkeypatch.setattr("hornet_jax.data.pixels.decode.simplejpeg.decode_jpeg", None)
   stream = io.BytesIO()
   Image.new("RGB", (20, 20), (200, 100, 0)).save(stream, "JPEG")
   view = EvalView(8, 1.0, imaging="pillow")

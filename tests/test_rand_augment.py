@@ -5,8 +5,8 @@ import pytest
 from golden_data import Golden
 from PIL import Image
 
-from hornet_jax.data import rand_augment
-from hornet_jax.data.rand_augment import OPS, RandAugment, apply
+from hornet_jax.data.views import rand_augment
+from hornet_jax.data.views.rand_augment import OPS, RandAugment, apply
 from hornet_jax.errors import InputError
 
 OFFICIAL = "rand-m9-mstd0.5-inc1"

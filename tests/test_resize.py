@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornet_jax.data.resize import resize, resize_with_pillow
+from hornet_jax.data.pixels.resize import resize, resize_with_pillow
 
 
 @pytest.mark.parametrize("seed", range(8))

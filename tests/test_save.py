@@ -12,9 +12,9 @@ from PIL import Image
 
 import hornet_jax
 from hornet_jax.cli.main import main
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.pixel_format import PixelFormat
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.pixels.pixel_format import PixelFormat
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.file_kind import file_kind
 from hornet_jax.models.stacking import stack_blocks

@@ -16,12 +16,12 @@ from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import LABEL, MASK, Split, open_split
-from hornet_jax.data.decode import UndecodableImageError
-from hornet_jax.data.masks import decode_mask, encode_png
-from hornet_jax.data.paired_view import PairedAugmentation
-from hornet_jax.data.prepare import prepare
-from hornet_jax.data.shapes import CLASS_NAMES, SIDE, make_scene
-from hornet_jax.data.windows import Windows, scalings
+from hornet_jax.data.pixels.decode import UndecodableImageError
+from hornet_jax.data.preparing.prepare import prepare
+from hornet_jax.data.preparing.shapes import CLASS_NAMES, SIDE, make_scene
+from hornet_jax.data.views.masks import decode_mask, encode_png
+from hornet_jax.data.views.paired_view import PairedAugmentation
+from hornet_jax.data.views.windows import Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.models.stacking import unstack_blocks
 from hornet_jax.parallel.mesh import make_mesh

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from hornet_jax.data.datasets import find_prepared, open_split
-from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import eval_batches
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError
 from hornet_jax.tasks import Classification
 

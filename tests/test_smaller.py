@@ -8,8 +8,8 @@ from PIL import Image
 
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.decode import decode_pixels
-from hornet_jax.data.smaller import shrink, smaller_name
+from hornet_jax.data.pixels.decode import decode_pixels
+from hornet_jax.data.pixels.smaller import shrink, smaller_name
 
 
 def encoded(width, height, kind="JPEG", **settings):

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from hornet_jax import create_model
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.mix import MixSettings
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.mix import MixSettings
 from hornet_jax.parallel.mesh import make_mesh
 from hornet_jax.tasks import Classification
 from hornet_jax.train.optimizer import head_only

@@ -18,10 +18,10 @@ from suite_archives import LABELS, write_archives
 from hornet_jax import create_model
 from hornet_jax.cli.main import main
 from hornet_jax.data.datasets import open_split
-from hornet_jax.data.eval_archives import CORRUPTIONS, EVAL_SETS, EvalArchives
-from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.imagenet_classes import synsets
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.preparing.imagenet.eval_archives import CORRUPTIONS, EVAL_SETS, EvalArchives
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models.execution import Execution
 from hornet_jax.pretrained.model_io import PretrainedModel
@@ -78,7 +78,7 @@ def data_dir(archives, tmp_path_factory):
   path = tmp_path_factory.mktemp("data")
   code = "\n".join(  # one process: importing TensorFlow takes longer than the rest
     [
-      "from hornet_jax.data.build import build_imagenet, build_eval_set",
+      "from hornet_jax.data.preparing.build import build_imagenet, build_eval_set",
       f"build_imagenet({str(archives)!r}, {str(path)!r})",
       *(
         f"build_eval_set({name!r}, {str(archives)!r}, {str(path)!r})"

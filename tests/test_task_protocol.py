@@ -58,9 +58,9 @@ def registered():
   register("negative", Negative)
   splits = {"train": generated("discs/train", 48, 0), "test": generated("discs/test", 20, 1)}
   with pytest.MonkeyPatch.context() as patch:
-    opened = "hornet_jax.train.input_pipeline"
-    patch.setattr(f"{opened}.open_split", lambda name, split, data_dir, target: splits[split])
-    patch.setattr(f"{opened}.default_splits", lambda name, data_dir: ("train", "test"))
+    for opened in ("hornet_jax.train.input_pipeline", "hornet_jax.data.training_split"):
+      patch.setattr(f"{opened}.open_split", lambda name, split, data_dir, target: splits[split])
+      patch.setattr(f"{opened}.default_splits", lambda name, data_dir: ("train", "test"))
     yield
   del tasks._TASKS["negative"]
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hornet_jax.data.masks import IGNORED
-from hornet_jax.data.paired_view import resize_window, scaled_size
-from hornet_jax.data.windows import Scaling, Windows, scalings
+from hornet_jax.data.views.masks import IGNORED
+from hornet_jax.data.views.paired_view import resize_window, scaled_size
+from hornet_jax.data.views.windows import Scaling, Windows, scalings
 from hornet_jax.errors import InputError
 from hornet_jax.ops.resample import resize_bilinear
 from hornet_jax.parallel.mesh import batch_sharding, make_mesh

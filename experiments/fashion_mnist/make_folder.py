@@ -12,7 +12,7 @@ import sys
 
 from PIL import Image
 
-from hornet_jax.data.idx import read_mnist_files
+from hornet_jax.data.preparing.idx import read_mnist_files
 
 CLASSES = [
   "t-shirt or top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",

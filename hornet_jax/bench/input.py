@@ -16,9 +16,9 @@ from hornet_jax.bench.result import Result
 from hornet_jax.bench.rounds import ratio, time_interleaved
 from hornet_jax.cost.hardware import PEAK_FLOPS, peak_training_rate
 from hornet_jax.cost.model_work import forward_work
-from hornet_jax.data.augment import Augmentation, random_box
-from hornet_jax.data.rand_augment import RandAugment
-from hornet_jax.data.smaller import shrink
+from hornet_jax.data.pixels.smaller import shrink
+from hornet_jax.data.views.augment import Augmentation, random_box
+from hornet_jax.data.views.rand_augment import RandAugment
 from hornet_jax.errors import InputError
 from hornet_jax.models import create_model
 

@@ -6,10 +6,10 @@ import time
 
 from hornet_jax.bench.input import RAND_AUGMENT, SIZE, photographs
 from hornet_jax.bench.result import Result
-from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.eval_view import EvalView
 from hornet_jax.data.pipeline import train_batches
+from hornet_jax.data.views.augment import Augmentation
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.tasks import Classification
 
 READERS = [(1, 0), (2, 0), (4, 0), (1, 1), (1, 2), (2, 2)]

@@ -16,7 +16,7 @@ from tabulate import tabulate
 from hornet_jax.checkpoints.newest_valid import load_variables
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli import hosts, suite
-from hornet_jax.data.datasets import Split, default_splits, open_split
+from hornet_jax.data.datasets import Split, default_splits, file_of, open_split
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
 from hornet_jax.paths import absolute
@@ -151,7 +151,7 @@ def _tell(
     [name, weights, f"{metric.count:,}", *(score.text(computed[name][weights]) for score in scores)]
     for name, by_weights in measured.items()
     for weights, metric in by_weights.items()
-    if weights == "ema" or metric is not by_weights["ema"]  # the same one where none are averaged
+    if weights == "raw" or metric is not by_weights.get("raw")  # where none are averaged
   ]
   if step is not None:
     print(f"step {step:,}")
@@ -164,11 +164,9 @@ def _tell(
 
 def _with_files(rows: Sequence[Mapping[str, Any]], split: Split) -> list[Mapping[str, Any]]:
   """Names the file of each image that a table tells of by its index, where examples tell it."""
-
-  def file_of(index: int) -> str:
-    return bytes(split.source[index].get("file_name", b"")).decode(errors="replace")
-
-  return [{**row, "file": file_of(row["index"])} if "index" in row else row for row in rows]
+  return [
+    {**row, "file": file_of(split.source[row["index"]])} if "index" in row else row for row in rows
+  ]
 
 
 def _write_tables(

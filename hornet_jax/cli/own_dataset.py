@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from etils import epath
 
-from hornet_jax.data.left_out import LEFT_OUT, escaped
-from hornet_jax.data.prepare import printable
+from hornet_jax.data.preparing.left_out import LEFT_OUT, escaped
+from hornet_jax.data.preparing.prepare import printable
 
 _NAMED_AT_MOST = 20
 _Name = TypeVar("_Name", str, pathlib.Path)

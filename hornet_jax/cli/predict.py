@@ -18,7 +18,7 @@ from PIL import Image
 
 from hornet_jax.cli import config as config_flag
 from hornet_jax.cli.arguments import positive_int
-from hornet_jax.data.image_files import find_images
+from hornet_jax.data.preparing.image_files import find_images
 from hornet_jax.errors import InputError
 from hornet_jax.files import make_folder, write_file
 from hornet_jax.paths import absolute

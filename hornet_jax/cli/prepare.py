@@ -19,9 +19,9 @@ from hornet_jax.cli.prepare_pairs import run_pairs, values
 from hornet_jax.cli.prepare_smaller import QUALITY, run_smaller
 from hornet_jax.data.catalogue import DATASETS
 from hornet_jax.data.datasets import find_prepared, open_split
-from hornet_jax.data.eval_archives import EVAL_SETS
-from hornet_jax.data.pixel_format import MAX_PIXELS
-from hornet_jax.data.prepare import (
+from hornet_jax.data.pixels.pixel_format import MAX_PIXELS
+from hornet_jax.data.preparing.imagenet.eval_archives import EVAL_SETS
+from hornet_jax.data.preparing.prepare import (
   convert,
   prepare,
   prepare_fashion_mnist,

@@ -7,26 +7,30 @@ import tempfile
 from etils import epath
 
 from hornet_jax.data.datasets import find_prepared
-from hornet_jax.data.eval_archives import EVAL_SETS
-from hornet_jax.data.from_archives import Prepared, generated_note, is_generated
-from hornet_jax.data.generated import (
+from hornet_jax.data.preparing.coco.generated_coco import write_coco_folder
+from hornet_jax.data.preparing.coco.prepare_coco import COCO, check_coco_counts, prepare_coco
+from hornet_jax.data.preparing.from_archives import Prepared, generated_note, is_generated
+from hornet_jax.data.preparing.imagenet.eval_archives import EVAL_SETS
+from hornet_jax.data.preparing.imagenet.generated import (
   write_eval_archives,
   write_imagenet22k_archives,
   write_imagenet_archives,
 )
-from hornet_jax.data.generated_ade20k import write_ade20k_folder
-from hornet_jax.data.generated_coco import write_coco_folder
-from hornet_jax.data.imagenet22k import BUILDS
-from hornet_jax.data.left_out import LEFT_OUT
-from hornet_jax.data.prepare import prepare
-from hornet_jax.data.prepare_ade20k import ADE20K, check_ade20k_counts, prepare_ade20k
-from hornet_jax.data.prepare_coco import COCO, check_coco_counts, prepare_coco
-from hornet_jax.data.prepare_imagenet import (
+from hornet_jax.data.preparing.imagenet.imagenet22k import BUILDS
+from hornet_jax.data.preparing.imagenet.prepare_imagenet import (
   check_imagenet_counts,
   prepare_eval_set,
   prepare_imagenet,
   prepare_imagenet22k,
 )
+from hornet_jax.data.preparing.left_out import LEFT_OUT
+from hornet_jax.data.preparing.masks.generated_ade20k import write_ade20k_folder
+from hornet_jax.data.preparing.masks.prepare_ade20k import (
+  ADE20K,
+  check_ade20k_counts,
+  prepare_ade20k,
+)
+from hornet_jax.data.preparing.prepare import prepare
 from hornet_jax.errors import InputError
 from hornet_jax.paths import absolute
 

@@ -6,12 +6,12 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli.own_dataset import tell_left_out, tell_split
-from hornet_jax.data.folder import find_in_folders
-from hornet_jax.data.found_images import FoundImages
-from hornet_jax.data.labels import find_by_labels
-from hornet_jax.data.own_images import OwnImages, check_and_split
-from hornet_jax.data.pixel_format import MAX_PIXELS
-from hornet_jax.data.prepare import check_name_is_free, prepare_folder, printable
+from hornet_jax.data.pixels.pixel_format import MAX_PIXELS
+from hornet_jax.data.preparing.folder import find_in_folders
+from hornet_jax.data.preparing.found_images import FoundImages
+from hornet_jax.data.preparing.labels import find_by_labels
+from hornet_jax.data.preparing.own_images import OwnImages, check_and_split
+from hornet_jax.data.preparing.prepare import check_name_is_free, prepare_folder, printable
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
 

@@ -6,10 +6,14 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli.own_dataset import tell_left_out, tell_split
-from hornet_jax.data.find_instances import FoundInstances, find_in_files, find_instances
-from hornet_jax.data.own_instances import OwnInstances, check_and_split_instances
-from hornet_jax.data.prepare import check_name_is_free
-from hornet_jax.data.prepare_instances import prepare_instances
+from hornet_jax.data.preparing.coco.find_instances import (
+  FoundInstances,
+  find_in_files,
+  find_instances,
+)
+from hornet_jax.data.preparing.coco.own_instances import OwnInstances, check_and_split_instances
+from hornet_jax.data.preparing.coco.prepare_instances import prepare_instances
+from hornet_jax.data.preparing.prepare import check_name_is_free
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
 

@@ -6,13 +6,13 @@ from etils import epath
 from tabulate import tabulate
 
 from hornet_jax.cli.own_dataset import tell_left_out, tell_split
-from hornet_jax.data.class_table import read_class_table
-from hornet_jax.data.find_pairs import find_in_two_folders, find_pairs
-from hornet_jax.data.found_pairs import FoundPairs
-from hornet_jax.data.masks import IGNORED
-from hornet_jax.data.own_pairs import OwnPairs, check_and_split_pairs
-from hornet_jax.data.prepare import check_name_is_free
-from hornet_jax.data.prepare_pairs import prepare_pairs
+from hornet_jax.data.preparing.masks.class_table import read_class_table
+from hornet_jax.data.preparing.masks.find_pairs import find_in_two_folders, find_pairs
+from hornet_jax.data.preparing.masks.found_pairs import FoundPairs
+from hornet_jax.data.preparing.masks.own_pairs import OwnPairs, check_and_split_pairs
+from hornet_jax.data.preparing.masks.prepare_pairs import prepare_pairs
+from hornet_jax.data.preparing.prepare import check_name_is_free
+from hornet_jax.data.views.masks import IGNORED
 from hornet_jax.errors import InputError
 from hornet_jax.wording import counted
 

@@ -5,7 +5,7 @@ import argparse
 from etils import epath
 
 from hornet_jax.data.datasets import check_prepared
-from hornet_jax.data.prepare import prepare_smaller
+from hornet_jax.data.preparing.prepare import prepare_smaller
 from hornet_jax.errors import InputError
 from hornet_jax.paths import file_size
 

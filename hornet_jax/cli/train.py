@@ -18,7 +18,7 @@ from hornet_jax.cli.failure import tell
 from hornet_jax.config.flat import flatten
 from hornet_jax.data.catalogue import DATASETS
 from hornet_jax.data.datasets import check_prepared, find_prepared
-from hornet_jax.data.prepare import prepare
+from hornet_jax.data.preparing.prepare import prepare
 from hornet_jax.errors import InputError
 from hornet_jax.exit_status import COMPLETE
 from hornet_jax.files import exists

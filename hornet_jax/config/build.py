@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from hornet_jax.config.model_fields import parse_fields
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.pixel_format import MAX_PIXELS, PixelFormat
+from hornet_jax.data.pixels.pixel_format import MAX_PIXELS, PixelFormat
+from hornet_jax.data.views.eval_view import EvalView
 from hornet_jax.errors import InputError, unknown_name
 from hornet_jax.models import Architecture, create_model, get_variant
 from hornet_jax.parallel.mesh import BATCH_AXES, FSDP

@@ -7,7 +7,7 @@ from typing import Any
 from hornet_jax.config.flat import flatten, nest
 from hornet_jax.config.schema import SCHEMA
 from hornet_jax.data.image_info import DEFAULT, ImageInfo
-from hornet_jax.data.pixel_format import RGB
+from hornet_jax.data.pixels.pixel_format import RGB
 from hornet_jax.wording import counted
 
 # A model of 22 million parameters trains on so many images of 224 pixels in 6 GB (CPU, float32,

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from hornet_jax.data.eval_archives import EVAL_SETS
-from hornet_jax.data.imagenet22k import BUILDS
+from hornet_jax.data.preparing.imagenet.eval_archives import EVAL_SETS
+from hornet_jax.data.preparing.imagenet.imagenet22k import BUILDS
 from hornet_jax.errors import unknown_name
 
 
@@ -38,12 +38,12 @@ class Dataset:
 _IMAGENET22K_SIZES = {"fall11": (14_197_122, 21_841), "winter21": (13_153_500, 19_167)}
 DATASETS: dict[str, Dataset] = {
   "digits": Dataset(
-    "train", "test", builder="hornet_jax.data.builders.digits.digits_dataset_builder"
+    "train", "test", builder="hornet_jax.data.preparing.builders.digits.digits_dataset_builder"
   ),
   "shapes": Dataset(
     "train",
     "test",
-    builder="hornet_jax.data.builders.shapes.shapes_dataset_builder",
+    builder="hornet_jax.data.preparing.builders.shapes.shapes_dataset_builder",
     num_examples=500,
     num_classes=4,
   ),
@@ -69,7 +69,7 @@ DATASETS: dict[str, Dataset] = {
   "shapes_coco": Dataset(
     "train",
     "test",
-    builder="hornet_jax.data.builders.shapes_coco.shapes_coco_dataset_builder",
+    builder="hornet_jax.data.preparing.builders.shapes_coco.shapes_coco_dataset_builder",
     num_examples=500,
     num_classes=3,
   ),

@@ -33,7 +33,7 @@ class Split:
   Attributes:
     name: name for messages, such as `digits/test`.
     source: sequence of examples, dictionaries with `image` (encoded bytes) and `label`, `mask`
-      (encoded likewise) or `objects` (see `data.instances`).
+      (encoded likewise) or `objects` (see `data.views.instances`).
     class_names: names of the K classes, in the order of the labels.
     files: paths of the files that hold it.
     image_info: description of its pixels; None where the dataset has none.
@@ -56,6 +56,11 @@ class Split:
   def num_shards(self) -> int:
     """Returns the number of files that hold it."""
     return max(len(self.files), 1)
+
+
+def file_of(example: Mapping[str, Any]) -> str:
+  """Returns the name of the file that an example's image was in; empty where it is not told."""
+  return bytes(example.get("file_name", b"")).decode(errors="replace")
 
 
 def resolve_data_dir(data_dir: str) -> epath.Path:

@@ -6,8 +6,8 @@ from typing import Any
 
 from etils import epath
 
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD
-from hornet_jax.data.pixel_format import PILLOW_MODES, RGB, PixelFormat
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD
+from hornet_jax.data.pixels.pixel_format import PILLOW_MODES, RGB, PixelFormat
 from hornet_jax.errors import InputError
 from hornet_jax.files import retried
 

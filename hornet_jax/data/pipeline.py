@@ -16,10 +16,10 @@ import numpy as np
 from absl import flags
 
 from hornet_jax.data.class_balance import BalancedOrder, ClassBalance
-from hornet_jax.data.datasets import Split
-from hornet_jax.data.decode import UndecodableImageError
+from hornet_jax.data.datasets import Split, file_of
 from hornet_jax.data.kinds import KindOrder, Kinds
 from hornet_jax.data.ordered import OrderedDataset, PaddedDataset, RowsDataset
+from hornet_jax.data.pixels.decode import UndecodableImageError
 from hornet_jax.data.schema import Field, Schema, batch_schema, check_loaded, row_bytes
 from hornet_jax.data.shards import damaged
 from hornet_jax.data.worker import follow_parent
@@ -252,8 +252,7 @@ class _Loader:
     try:
       return self._load(example, rng)
     except InputError as error:
-      file = bytes(example.get("file_name", b"")).decode(errors="replace")
-      named = f" ({file})" if file else ""
+      named = f" ({file})" if (file := file_of(example)) else ""
       raise InputError(
         f"example {example['index']} of {self._split_name}{named}: {error}"
       ) from error

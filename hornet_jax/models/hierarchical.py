@@ -281,7 +281,7 @@ class Hierarchical(nn.Module):
     if not jnp.issubdtype(images.dtype, jnp.floating):
       raise InputError(
         f"`images` must be normalised: expected floating point, got {images.dtype}. "
-        "Hint: hornet_jax.data.normalize.normalize."
+        "Hint: hornet_jax.data.pixels.normalize.normalize."
       )
     if self.in_channels not in (None, images.shape[3]):
       raise InputError(

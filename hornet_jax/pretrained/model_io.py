@@ -14,7 +14,7 @@ from hornet_jax.convert.published import is_published, locate, variant_of
 from hornet_jax.convert.to_mmseg import mmseg_from_variables
 from hornet_jax.convert.to_official import official_from_params
 from hornet_jax.convert.write_torch_file import torch_file
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.file_kind import file_kind
 from hornet_jax.files import write_file

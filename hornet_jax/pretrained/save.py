@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from hornet_jax.convert.converted import differences, listed
-from hornet_jax.data.preprocess import Preprocessing
+from hornet_jax.data.views.preprocess import Preprocessing
 from hornet_jax.errors import InputError
 from hornet_jax.models import VARIANTS, Architecture
 from hornet_jax.models.stacking import unstack_blocks
@@ -36,7 +36,7 @@ def save(
     model: classifier, as `create_model` makes it; from its name and fields `load` makes it anew.
     params: its parameters, on the devices or the host, blocks apart or stacked.
     preprocessing: what makes its inputs of images, with a name for each class; that of a loaded
-      model, or one of `hornet_jax.data.preprocess.Preprocessing`.
+      model, or one of `hornet_jax.data.views.preprocess.Preprocessing`.
 
   Raises:
     InputError: if the parameters are not those of the model, the classes have no names, or the

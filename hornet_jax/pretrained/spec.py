@@ -8,7 +8,7 @@ from hornet_jax.config.schema import SCHEMA
 from hornet_jax.config.upgrade import upgrade_section
 from hornet_jax.convert.converted import NO_TASK, Converted
 from hornet_jax.data.imagenet_classes import synsets
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.tasks.build import build_task

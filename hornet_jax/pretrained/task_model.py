@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 
 from hornet_jax.checkpoints.newest_valid import load_variables
-from hornet_jax.data.decode import UndecodableImageError
+from hornet_jax.data.pixels.decode import UndecodableImageError
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.models.apply import apply

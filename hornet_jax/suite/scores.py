@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
-from hornet_jax.data.eval_archives import CORRUPTIONS, SEVERITIES
+from hornet_jax.data.preparing.imagenet.eval_archives import CORRUPTIONS, SEVERITIES
 from hornet_jax.errors import InputError
 from hornet_jax.tasks.predictions import Predictions
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from hornet_jax.data.eval_archives import corruption_of
+from hornet_jax.data.preparing.imagenet.eval_archives import corruption_of
 from hornet_jax.errors import InputError
 
 

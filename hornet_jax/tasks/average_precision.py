@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.instances import Instances, read_instances
+from hornet_jax.data.views.instances import Instances, read_instances
 from hornet_jax.errors import InputError
 from hornet_jax.tasks.found_objects import FoundObjects, read_found
 

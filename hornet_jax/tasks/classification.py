@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from hornet_jax.config.build import build_eval_view
-from hornet_jax.data.augment import Augmentation
 from hornet_jax.data.datasets import Split
-from hornet_jax.data.erase import random_erase
-from hornet_jax.data.eval_view import EvalView
-from hornet_jax.data.mix import MixSettings, check_mixing, draw_mix, mix_batch
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.schema import Field, Schema, image_field
+from hornet_jax.data.views.augment import Augmentation
+from hornet_jax.data.views.erase import random_erase
+from hornet_jax.data.views.eval_view import EvalView
+from hornet_jax.data.views.mix import MixSettings, check_mixing, draw_mix, mix_batch
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
 from hornet_jax.tasks.losses import cross_entropy, smoothed_targets, soft_cross_entropy

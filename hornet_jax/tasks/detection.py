@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from hornet_jax.data.datasets import OBJECTS, Split
-from hornet_jax.data.detection_view import DetectionView
-from hornet_jax.data.imaging import get_imaging
-from hornet_jax.data.instances import read_instances
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hornet_jax.data.datasets import OBJECTS, Split, file_of
+from hornet_jax.data.pixels.imaging import get_imaging
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.schema import Field, Schema
-from hornet_jax.data.seen_on_images import image_sizes
+from hornet_jax.data.seen_on_images import check_room, image_sizes
+from hornet_jax.data.views.detection_view import DetectionView
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.dense import attach_detector
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
@@ -152,6 +152,10 @@ class Detection(Task):
       return None
     return self.view.canvases_of(image_sizes(split))
 
+  def check_training(self, split: Split) -> None:
+    """Looks whether each image has room for what is learned from it, see `check_room`."""
+    check_room(split, self.view.max_objects)
+
   def for_evaluation(self, splits: Sequence[Split]) -> "Detection":
     """Looks for an object in each split, without which there is nothing to compare with.
 
@@ -248,7 +252,7 @@ class Detection(Task):
 
     def picture_of(index: int) -> tuple[np.ndarray, str]:
       example = split.source[index]
-      name = example.get("file_name", b"").decode(errors="replace") or f"image {index}"
+      name = file_of(example) or f"image {index}"
       return self.decode(example["image"]), name
 
     return [

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Integer
 
-from hornet_jax.data.masks import IGNORED
+from hornet_jax.data.views.masks import IGNORED
 
 
 def cross_entropy(

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from hornet_jax.data.instances import Instances
+from hornet_jax.data.views.instances import Instances
 from hornet_jax.tasks.found_objects import FoundObjects
 
 _OVERLAP = 0.5  # intersection over union of boxes

@@ -9,13 +9,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from hornet_jax.data.datasets import MASK, Split
-from hornet_jax.data.imaging import get_imaging
-from hornet_jax.data.masks import IGNORED, check_mask, decode_mask
-from hornet_jax.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
-from hornet_jax.data.paired_view import PairedAugmentation
+from hornet_jax.data.datasets import MASK, Split, file_of
+from hornet_jax.data.pixels.imaging import get_imaging
+from hornet_jax.data.pixels.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hornet_jax.data.schema import Field, Schema, image_field
-from hornet_jax.data.windows import Windows, scalings
+from hornet_jax.data.views.masks import IGNORED, check_mask, decode_mask
+from hornet_jax.data.views.paired_view import PairedAugmentation
+from hornet_jax.data.views.windows import Windows, scalings
 from hornet_jax.dense import attach_uper_net
 from hornet_jax.errors import InputError
 from hornet_jax.models import Architecture
@@ -279,7 +279,7 @@ class Segmentation(Task):
 
     def example_of(index: int) -> tuple[np.ndarray, np.ndarray, str]:
       example = split.source[index]
-      name = example.get("file_name", b"").decode(errors="replace") or f"image {index}"
+      name = file_of(example) or f"image {index}"
       return self.decode(example["image"]), decode_mask(example["mask"]), name
 
     return [

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hornet_jax.data.masks import IGNORED
+from hornet_jax.data.views.masks import IGNORED
 from hornet_jax.tasks.confusion_rows import confusion_rows
 from hornet_jax.tasks.mean_iou import MeanIou
 from hornet_jax.tasks.preview import SIDE, preview_grid

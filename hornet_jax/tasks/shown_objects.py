@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from hornet_jax.data.instances import whole_mask
+from hornet_jax.data.views.instances import whole_mask
 from hornet_jax.tasks.average_precision import AveragePrecision
 from hornet_jax.tasks.found_objects import FoundObjects
 from hornet_jax.tasks.match_objects import Matches, match_objects

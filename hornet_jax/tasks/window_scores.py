@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
-from hornet_jax.data.masks import IGNORED
-from hornet_jax.data.windows import Windows
+from hornet_jax.data.views.masks import IGNORED
+from hornet_jax.data.views.windows import Windows
 
 TILE = (32, 128)
 """Height and width of the parts of an image that are classified one after the other."""

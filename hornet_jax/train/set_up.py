@@ -42,6 +42,7 @@ def set_up(
   check_channels(train.image_info, config["data"]["channels"], train.name)
   config = _weighted(config, train)
   trainer = Trainer(config, mesh, num_classes=num_classes, num_examples=num_examples)
+  trainer.task.check_training(train)
   return trainer, InputPipeline(config, splits, trainer.task, mesh)
 
 

@@ -16,7 +16,7 @@ from hornet_jax.data.datasets import LABEL, Split
 from hornet_jax.data.schema import Schema
 from hornet_jax.models import Architecture
 from hornet_jax.train.metric import Metric
-from hornet_jax.train.presentation import Answer, Captions, Score, Section
+from hornet_jax.train.shown_task import ShownTask
 
 Outputs = tuple[Any, dict[str, Array]]
 """What a model returns: its result, an array or a tree of them, and its named intermediates."""
@@ -26,8 +26,8 @@ Forward = Callable[..., Outputs]
 takes beside them, `forward(images, context)`, see `Task.context`."""
 
 
-class Task(abc.ABC):
-  """A task says what is loaded, learned and measured.
+class Task(ShownTask):
+  """A task says what is loaded, learned and measured, and what people are shown of it.
 
   A task derives from it, as a frozen dataclass that can be pickled: processes that read have
   copies of it.
@@ -35,19 +35,15 @@ class Task(abc.ABC):
   Attributes:
     primary: the name, among what its metric computes, of the number by which checkpoints are
       ranked; higher is better.
-    scores: the numbers that people are shown, the primary one first.
     target: what a dataset must tell of its images: their class or that of their pixels.
     schema: fields of an example that is loaded for training, `image` among them; `weight` and
       `index` are added, see `batch_schema`.
     eval_schema: those of an example that is loaded for evaluation.
-    draws: names of the pictures that its answers have, such as `mask`.
     predict_together: number of images that are predicted at once; 1 where their arrays differ.
   """
 
   primary: ClassVar[str]
-  scores: ClassVar[tuple[Score, ...]]
   target: ClassVar[str] = LABEL
-  draws: ClassVar[Sequence[str]] = ()
   predict_together: ClassVar[int] = 32
 
   @classmethod
@@ -95,6 +91,10 @@ class Task(abc.ABC):
     """
     del splits  # any will do, unless a task says otherwise
     return self
+
+  def check_training(self, split: Split) -> None:
+    """Raises `InputError` where a split cannot be learned from, before anything is computed."""
+    del split  # any will do, unless a task says otherwise
 
   def check_batch(self, batch_size: int, num_devices: int) -> None:
     """Raises `InputError` where it cannot train on batches of a size.
@@ -212,83 +212,6 @@ class Task(abc.ABC):
   def infer(self, forward: Forward, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Computes what `answer` needs where no truth is known; runs on the device like `predict`."""
     ...
-
-  @abc.abstractmethod
-  def answer_columns(self, top: int) -> Sequence[str]:
-    """Names the columns of `Answer.rows`.
-
-    Args:
-      top: largest number of things to say of an image, such as classes.
-    """
-    ...
-
-  @abc.abstractmethod
-  def answer(
-    self,
-    inferred: Mapping[str, np.ndarray],
-    pixels: np.ndarray,
-    class_names: Sequence[str],
-    top: int,
-  ) -> Answer:
-    """Says what was found in an image; runs on the host.
-
-    Args:
-      inferred: what `infer` gave for this image.
-      pixels: the image as `decode` gave it, of its own size.
-      class_names: names of the dataset's classes.
-      top: largest number of things to say.
-    """
-    ...
-
-  def documents(
-    self, answers: Sequence[tuple[str, Answer]], classes: Sequence[tuple[str, int]]
-  ) -> dict[str, str]:
-    """Writes what a folder of answers holds beside pictures: texts by the names of their files.
-
-    Args:
-      answers: path of each image, and what `answer` said of it.
-      classes: name of each class of the dataset, and its number in the annotations.
-    """
-    return {}  # nothing, unless a task says otherwise
-
-  def captions(self, inputs: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Captions:
-    """Writes what a page of training batches says beside their images.
-
-    Args:
-      inputs: the first rows of what `inputs` made of a batch, on the host.
-      class_names: names of the dataset's classes.
-    """
-    del class_names
-    return Captions("as the model sees them.", "", [[] for _ in inputs["weight"]])
-
-  def headline(self) -> tuple[Score, ...]:
-    """Picks the scores that the head of a report shows."""
-    return self.scores
-
-  def sections(self, metric: Metric, split: Split) -> Sequence[Section]:
-    """Makes what a report shows of an evaluation, beside its numbers.
-
-    Args:
-      metric: metric of the averaged weights; it has seen every example of the split.
-      split: evaluated; its examples are read again where they are shown.
-    """
-    del metric, split  # nothing, unless a task says otherwise
-    return ()
-
-  def tables(
-    self, metric: Metric, class_names: Sequence[str]
-  ) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Makes what an evaluation can be asked for beside its numbers: tables by their names.
-
-    Args:
-      metric: metric that has seen every example of a split.
-      class_names: names of the dataset's classes.
-
-    Returns:
-      Rows of each table, which have the same columns.
-    """
-    del metric, class_names  # none, unless a task says otherwise
-    return {}
 
   @abc.abstractmethod
   def metric(self, split: Split) -> Metric:

@@ -8,7 +8,7 @@ from hornet_jax.config.key import (
   Key,
   operation,
 )
-from hornet_jax.data.pixel_format import MAX_PIXELS
+from hornet_jax.data.pixels.pixel_format import MAX_PIXELS
 
 DATA: dict[str, Key] = {
   "data.dataset": Key(

@@ -1,0 +1,1 @@
+"""From the bytes of a file to pixels: decoding and resizing, equal to Pillow."""

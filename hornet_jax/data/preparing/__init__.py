@@ -1,0 +1,1 @@
+"""Datasets are made of archives, folders and files, checked before anything is stored."""

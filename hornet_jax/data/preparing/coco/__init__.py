@@ -1,0 +1,1 @@
+"""Datasets of images and the things on them, from annotations in COCO's format."""
