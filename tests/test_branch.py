@@ -68,6 +68,7 @@ def restored(config, workdir):
     return checkpoints.restore(trainer.abstract_state())
 
 
+@pytest.mark.slow
 def test_a_branch_equals_the_run_of_its_length(load, trunk, tmp_path):
   assert [folder.step for folder in find_steps(trunk / "checkpoints")] == [7, 22]
   config = load(epochs=EPOCHS)

@@ -77,6 +77,7 @@ def run(tmp_path_factory, data_dir):
   return workdir, output
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_a_person_wants_to_know(run):
   workdir, output = run
   assert "hornet_nano_gf on digits" in output

@@ -235,6 +235,7 @@ def official_shapes(model):
   return shapes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names("full_"))
 def test_full_size_models(name):
   golden = Golden(name)

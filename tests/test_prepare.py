@@ -216,6 +216,7 @@ def test_tfrecord_datasets_are_converted(tmp_path, capfd):
     open_split("old", "val", str(new))
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_its_output(tmp_path, capfd):
   """One shard is missing: the error names a log that holds the traceback."""
   old = tmp_path / "old"

@@ -113,6 +113,7 @@ def rows_of(suite, name, data_dir, real_labels=None):
   return {row["set"]: row for row in set_rows(name, result, real_labels)}, result
 
 
+@pytest.mark.slow
 def test_imagenet_and_real(suite, data_dir, real_file):
   labels = read_real_labels(epath.Path(real_file))
   rows, _ = rows_of(suite, "val", data_dir, labels)
