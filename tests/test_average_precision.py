@@ -235,7 +235,7 @@ def test_a_split_without_objects_that_count_is_refused_before_anything_is_comput
 def test_to_look_for_an_object_reads_no_more_than_one_that_counts():
   found = make_example(np.random.default_rng(9))
   found["objects"]["is_crowd"][0] = False
-  split = Split("things/test", [found, "unread"], NAMES)
+  split = Split("things/test", [found, {"unread": 0}], NAMES)
   Detection(3, DetectionView()).for_evaluation([split])
 
 
