@@ -178,6 +178,7 @@ def compiler_environment(topology: Topology) -> dict[str, str]:
   package = pathlib.Path(__file__).parents[2]
   path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH", "")]))
   return os.environ | {
+    "XLA_FLAGS": "",  # libtpu ends at a flag that it does not know, such as one for a CPU
     "PYTHONPATH": path,
     "JAX_PLATFORMS": "cpu",
     # Not to look for a TPU, nor to mind another process that holds the compiler.
