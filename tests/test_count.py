@@ -51,6 +51,7 @@ def test_every_variant_has_a_count():
   assert {n for n in VARIANTS if VARIANTS[n].origin == "ours"} == set(OURS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_paper_variants(name):
   for size, flops in TABLE[name]["flops"].items():

@@ -124,6 +124,7 @@ def cascade(name):
   return model, jax.eval_shape(lambda x: model.init(jax.random.key(0), x), IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "published"), PUBLISHED.items())
 def test_parameters_and_products_of_cascade_mask_rcnn(name, published):
   """Of one image: backbone, neck, the proposals' head, three box heads on 1,000 regions each, and

@@ -90,7 +90,8 @@ def test_the_command_prints_the_table(capsys):
   assert abs(float(lines[-1].split()[-1]) - 1) <= 0.01
 
 
-@pytest.mark.parametrize("folder", ["", pytest.param("imagenet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["", "imagenet"])
 @pytest.mark.parametrize("name", ["families", "filters", "isotropic", "orders"])
 def test_designs_of_the_studies_are_equally_expensive(name, folder):
   study = load_study(ROOT / "experiments" / name / folder)

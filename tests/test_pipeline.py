@@ -72,6 +72,7 @@ def test_starting_late_is_a_seek(splits):
     assert_equal(batch, expected)
 
 
+@pytest.mark.slow
 def test_processes_that_read_give_the_same_batches_and_end(splits):
   expected = take(train_batches(splits["train"], **TRAIN), 8)[3:]
   before = set(multiprocessing.active_children())
@@ -128,6 +129,7 @@ def test_evaluation_counts_each_example_once(splits, readers):
   np.testing.assert_array_equal(np.sort(np.concatenate(counted)), np.arange(360))
 
 
+@pytest.mark.slow
 def test_evaluation_by_processes_is_the_same_and_ends_them(splits, monkeypatch):
   monkeypatch.setattr(pipeline, "_WORTH_A_PROCESS", 1)
   rows = list(range(16, 48))

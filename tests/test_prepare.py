@@ -54,6 +54,7 @@ def test_a_hostile_folder_from_disk_to_batches(hostile, tmp_path, capfd):  # noq
   assert "`name` must be new: 'mine' is in" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_odd_of_a_folder_is_told_in_a_line_each(tmp_path, capfd):
   """One class, several pages, values out of their range or no numbers, and both kinds of splits."""
   images = tmp_path / "images"

@@ -63,6 +63,7 @@ def halted(flags, tmp_path):
     os.kill(builder, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="finds children in /proc")
 def test_a_killed_build_ends_and_is_cleared_away(halted, flags, tmp_path, capfd):
   parent, builder = halted

@@ -64,6 +64,7 @@ def evaluated(trainer, inputs, variables):
   return metric.predictions()
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(load):
   config = load()
   one, eight = (set_up(config, jax.devices()[:count]) for count in (1, 8))

@@ -50,6 +50,7 @@ def run(tmp_path_factory, data_dir):
   return epath.Path(workdir)
 
 
+@pytest.mark.slow
 def test_load_gives_what_was_evaluated(run, data_dir, capfd):
   model, params, preprocessing = hornet_jax.load(run)
   assert preprocessing.class_names == [str(digit) for digit in range(10)]
