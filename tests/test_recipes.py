@@ -89,7 +89,6 @@ def test_every_official_run_has_its_config(recipe):
     ("convnext_iso_small", 16, 0.1, 0.0, "convnext_iso_micro"),
     ("swin_small", 4, 0.3, 5.0, "swin_micro"),
     ("deit_small", 16, 0.1, 0.0, "deit_micro"),
-    ("vit_base", 16, 0.1, 0.0, None),
     ("iso_small_gf", 16, 0.1, 1.0, "hornet_iso_micro_gf"),
     ("ladder_g1111", 4, 0.2, 100.0, "ladder_micro_g1111"),
   ],
@@ -112,14 +111,22 @@ def test_baselines_differ_by_what_their_own_runs_have(
   assert {k: v for k, v in config.items() if k not in others} == {
     k: v for k, v in of_hornet.items() if k not in others
   }
-  if small is None:
-    with pytest.raises(InputError, match="`runlocal` needs a small model of the family"):
-      config_flag.load(f"imagenet1k:variant={variant},runlocal", [])
-    return
   shrunk = config_flag.load(f"imagenet1k:variant={variant},runlocal", [])
   assert shrunk["model"]["variant"] == small
   check_config(shrunk)
   build_model(shrunk["model"], shrunk["data"], 1000)
+
+
+def test_the_base_model_of_deit_has_the_recipe_of_the_small_one():
+  names = ("deit_small", "vit_base")
+  small, base = (config_flag.load(f"imagenet1k:variant={name}", []) for name in names)
+  check_config(base)
+  assert base["model"] == small["model"] | {"variant": "vit_base"}
+  assert {k: v for k, v in base.items() if k != "model"} == {
+    k: v for k, v in small.items() if k != "model"
+  }
+  with pytest.raises(InputError, match="`runlocal` needs a small model of the family"):
+    config_flag.load("imagenet1k:variant=vit_base,runlocal", [])
 
 
 def test_isotropic_models_keep_their_patches():

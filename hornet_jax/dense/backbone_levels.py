@@ -26,7 +26,7 @@ def backbone_levels(backbone: Any, purpose: str) -> tuple[FeatureInfo, ...]:
   if len(features) < 2:
     raise InputError(
       f"{purpose} needs a backbone of several levels: expected feature maps on ever coarser "
-      f"grids, got {', '.join(feature.name for feature in features)} alone. Hint: HorNet, ConvNeXt "
-      "and Swin have four levels; isotropic models and vision transformers have one."
+      f"grids, got {', '.join(feature.name for feature in features)} alone. Hint: isotropic "
+      "models and vision transformers have one level; `hornet info NAME` shows those of a model."
     )
   return features

@@ -74,7 +74,6 @@ class Trainer:
       InputError: if a setting is bad.
     """
     self.config, self.mesh, self._num_examples = config, mesh, num_examples
-    self._abstract_state: TrainState | None = None
     data = config["data"]
     self.task, model = build_task(config, num_classes)
     self.model = model if mesh.size == 1 else on_mesh(model, mesh)
@@ -167,10 +166,11 @@ class Trainer:
 
   def abstract_state(self) -> TrainState:
     """Describes the state: shapes, types and shardings. The model is traced for it once."""
-    if self._abstract_state is None:
-      what = self.model, self._tx, self._image_shape, self.mesh, self._scaling
-      self._abstract_state = abstract_state(*what)
     return self._abstract_state
+
+  @functools.cached_property
+  def _abstract_state(self) -> TrainState:
+    return abstract_state(self.model, self._tx, self._image_shape, self.mesh, self._scaling)
 
   def create_state(self, seed: int | None = None) -> TrainState:
     """Makes the state at step 0 on the devices.

@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from hornet_jax.data.datasets import OBJECTS
 from hornet_jax.data.largest_sizes import LargestSizes
 from hornet_jax.data.preparing.coco.check_instances import CheckedImage, check_instances
 from hornet_jax.data.preparing.coco.coco_file import CocoFile, read_coco
@@ -12,6 +13,7 @@ from hornet_jax.data.preparing.coco.find_instances import FoundInstances
 from hornet_jax.data.preparing.coco.image_places import told_place
 from hornet_jax.data.preparing.found_images import ALL
 from hornet_jax.data.preparing.own_images import check_eval_fraction, split_by_hash
+from hornet_jax.data.views.instances import read_instances
 from hornet_jax.errors import InputError
 
 UNNAMED = "beside the images that are used"
@@ -192,7 +194,10 @@ def _unnamed(
 def _trained_on(image: CheckedImage) -> int:
   """Counts the things on an image that are trained on."""
   stored = [thing.stored for thing in image.objects]
-  return sum(min(k["bbox"][2:]) >= _LEAST_SIDE and not k["is_crowd"] for k in stored)
+  things = {key: [one[key] for one in stored] for key in ("bbox", "label", "is_crowd", "area")}
+  rles = {"rle": [one["rle"].encode() for one in stored]}
+  example = {"height": image.size[0], "width": image.size[1], OBJECTS: things | rles}
+  return len(read_instances(example).for_training())
 
 
 def _reaches_out(box: Sequence[float], size: tuple[int, int]) -> bool:
